@@ -1,1 +1,4 @@
-//! x
+//! Many MCP servers behind one URL, for many tenants.
+
+pub mod base;
+pub mod config;

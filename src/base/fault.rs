@@ -1,0 +1,124 @@
+//! The one error that the request line returns: what went wrong, on whose side, whether it may
+//! be tried again, what the client may read and what only the log may read.
+
+use std::borrow::Cow;
+
+/// On whose side the fault lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client's request.
+    Client,
+    /// An upstream server.
+    Upstream,
+    /// This proxy.
+    Proxy,
+}
+
+/// Whether the same request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It would fail again.
+    Never,
+    /// It certainly did not run: trying again is safe.
+    Safe,
+    /// It may have run: only the caller can decide.
+    MayHaveRun,
+}
+
+/// What happened. `server/reply.rs` alone turns this into codes and statuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// No valid key.
+    Unauthenticated,
+    /// Host or Origin not accepted.
+    ForeignOrigin,
+    /// The path is no door.
+    NoSuchDoor,
+    /// The HTTP method has no meaning here.
+    HttpMethod,
+    /// The body is not JSON.
+    NotJson,
+    /// JSON, but no request, notification or response.
+    NotMessage,
+    /// A body over the limit.
+    TooLarge,
+    /// A body that did not arrive in time.
+    BodyTimeout,
+    /// A wrong `Content-Type` or `Accept`.
+    MediaType,
+    /// The method does not exist in this era.
+    UnknownMethod,
+    /// Parameters are missing or wrong; HTTP 200.
+    InvalidParams,
+    /// A required `_meta` field is missing (modern era): as `InvalidParams`, but HTTP 400.
+    MissingMeta,
+    /// Header and body differ, or a required header is missing.
+    HeaderMismatch,
+    /// A protocol version that is not spoken; carries what was asked for.
+    UnsupportedVersion(String),
+    /// A legacy request without a session id.
+    NoSession,
+    /// A session that is unknown, ended, or somebody else's.
+    UnknownSession,
+    /// The resource is not there; carries its URI.
+    UnknownResource(String),
+    /// The upstream failed; tools answer this as a result with `isError`.
+    Upstream,
+    /// The tenant has not filled in the upstream's secrets.
+    NeedsSetup,
+    /// Too much at once.
+    Busy,
+    /// A defect of ours.
+    Internal,
+}
+
+/// A fault. `public` goes to the client, `private` to the log and nowhere else.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What happened.
+    pub kind: Kind,
+    /// On whose side.
+    pub side: Side,
+    /// Whether to try again.
+    pub retry: Retry,
+    /// One sentence for the client: the thing, the reason, the next step.
+    pub public: Cow<'static, str>,
+    /// The cause, for the log.
+    pub private: Option<String>,
+}
+
+impl Fault {
+    /// A fault of the client's request.
+    pub fn client(kind: Kind, public: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, side: Side::Client, retry: Retry::Never, public: public.into(), private: None }
+    }
+
+    /// A fault of an upstream.
+    pub fn upstream(retry: Retry, public: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind: Kind::Upstream,
+            side: Side::Upstream,
+            retry,
+            public: public.into(),
+            private: None,
+        }
+    }
+
+    /// A fault of ours: the client reads only that it is ours.
+    pub fn internal(private: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Internal,
+            side: Side::Proxy,
+            retry: Retry::Never,
+            public: Cow::Borrowed("mcp-proxy failed to answer; its log says why"),
+            private: Some(private.into()),
+        }
+    }
+
+    /// Adds the cause that only the log may read.
+    #[must_use]
+    pub fn because(mut self, private: impl Into<String>) -> Self {
+        self.private = Some(private.into());
+        self
+    }
+}

@@ -1,0 +1,229 @@
+//! The compiled configuration: what the program needs, every default filled in, every name
+//! resolved, every reference parsed. Only `check` builds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::Template;
+use crate::base::{Name, Slot};
+
+/// Everything the file decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[store]`
+    pub store: Store,
+    /// `[seal]`
+    pub seal: Seal,
+    /// `[namespace]`
+    pub namespace: Namespace,
+    /// `[upstreams.*]`, in the order of their names: the order of every merged list.
+    pub upstreams: BTreeMap<Name, Arc<Upstream>>,
+    /// `[tenants.*]`
+    pub tenants: BTreeMap<Name, TenantDeclaration>,
+}
+
+/// `[server]`: where and to whom the doors are open.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Address of the listener; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The URL that clients use, without a path; metadata and printed snippets come from it.
+    pub public_url: Option<url::Url>,
+    /// Accepted `Host` names besides loopback, lower case, without port.
+    pub hosts: Vec<String>,
+    /// Accepted `Origin` values besides loopback ones, `scheme://host[:port]`, lower case.
+    pub origins: Vec<String>,
+    /// Networks whose `X-Forwarded-For` is believed, as (address, prefix length).
+    pub trusted_proxies: Vec<(std::net::IpAddr, u8)>,
+    /// Certificate and key files, when the listener speaks TLS.
+    pub tls: Option<Tls>,
+    /// Largest request body in bytes (default 4 MiB).
+    pub max_body: usize,
+    /// Most connections at a time (default 10,000).
+    pub max_connections: usize,
+    /// A legacy session without a request for this long is forgotten (default 1 h).
+    pub session_idle: Duration,
+}
+
+/// PEM files of the listener's certificate chain and private key.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Certificate chain.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// `[store]`
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// The SQLite file (`sqlite:PATH`), relative to the configuration file's folder.
+    pub path: PathBuf,
+}
+
+/// `[seal]`
+#[derive(Debug, Clone)]
+pub struct Seal {
+    /// File of 32 random bytes, mode 0600, relative to the configuration file's folder.
+    pub key_file: PathBuf,
+}
+
+/// `[namespace]`
+#[derive(Debug, Clone)]
+pub struct Namespace {
+    /// 1 to 3 characters of `_ - .` between upstream and name (default `__`).
+    pub separator: String,
+    /// Longest public name in bytes (default 48).
+    pub max_name: usize,
+}
+
+/// `[upstreams.NAME]`
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its name in the file, which is also its prefix.
+    pub name: Name,
+    /// How it is reached.
+    pub transport: Transport,
+    /// `arguments`: values put into calls and hidden from the model, by property name.
+    pub arguments: BTreeMap<String, InjectedArgument>,
+    /// `bare = true`: its names and URIs also resolve without prefix at a merged door.
+    pub bare: bool,
+    /// `era`: fixed or found by probing (default).
+    pub era: EraSetting,
+    /// Deadlines and idle time.
+    pub timing: Timing,
+    /// Every secret slot that the templates name.
+    pub slots: BTreeSet<Slot>,
+    /// True when any template uses `{tenant}`.
+    pub uses_tenant: bool,
+    /// True when any template uses `{key}`.
+    pub uses_key: bool,
+}
+
+/// How an upstream is reached.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// A child process that speaks over its standard input and output.
+    Stdio {
+        /// Program and arguments; `{tenant}` and `{key}` may stand in them, secrets may not.
+        command: Vec<Template>,
+        /// Environment on top of the allow-list.
+        env: Vec<(String, Template)>,
+        /// Working directory.
+        cwd: Option<PathBuf>,
+        /// Who shares one process.
+        share: Share,
+        /// What happens to questions that the upstream asks.
+        interactive: Interactive,
+        /// Limits of each process.
+        limits: ProcessLimits,
+    },
+    /// Streamable HTTP.
+    Http {
+        /// The endpoint; secrets only in path or query, percent-encoded when rendered.
+        url: Template,
+        /// Headers sent with each request.
+        headers: Vec<(HeaderName, Template)>,
+    },
+}
+
+/// `share`: who uses one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// One process for the tenant (default).
+    Tenant,
+    /// One process for each client session (legacy) or principal (modern).
+    Session,
+    /// One process for everybody; only without credentials and `{tenant}`.
+    All,
+}
+
+/// `interactive`: questions on a pipe that several callers share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interactive {
+    /// Delivered when it can only belong to one caller, refused otherwise (default).
+    Auto,
+    /// One call at a time.
+    Exclusive,
+    /// Questions are not offered to the upstream.
+    Off,
+}
+
+/// `era`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EraSetting {
+    /// Found by probing (default).
+    Auto,
+    /// 2026-07-28 and later, never probed otherwise.
+    Modern,
+    /// `initialize`, never probed otherwise.
+    Legacy,
+}
+
+/// Deadlines of one upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Longest silence of a call; progress starts it anew (default 60 s).
+    pub timeout: Duration,
+    /// Longest call whatever happens (default 5 min).
+    pub max_time: Duration,
+    /// Longest start, from spawn or connect to a finished handshake (default 60 s).
+    pub start: Duration,
+    /// A process or session without a call for this long is ended (default 10 min).
+    pub idle_stop: Duration,
+}
+
+/// Limits of one child process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessLimits {
+    /// Address space in bytes (`memory = "2GiB"`); none by default, since runtimes such as Node
+    /// reserve far more than they use.
+    pub memory: Option<u64>,
+    /// Open files (default 1,024).
+    pub open_files: Option<u64>,
+    /// Processes of the user that runs the proxy; none by default.
+    pub processes: Option<u64>,
+}
+
+/// One entry of `arguments`.
+#[derive(Debug, Clone)]
+pub struct InjectedArgument {
+    /// The value.
+    pub value: Template,
+    /// Only these tools (original names); `None` means each tool whose schema has the property.
+    pub tools: Option<BTreeSet<String>>,
+}
+
+/// `[tenants.NAME]`
+#[derive(Debug, Clone, Default)]
+pub struct TenantDeclaration {
+    /// Keys that the operator wrote.
+    pub keys: Vec<KeyDeclaration>,
+    /// Secrets that the operator wrote, by upstream and slot.
+    pub secrets: BTreeMap<(Name, Slot), SecretSource>,
+}
+
+/// One entry of `keys`.
+#[derive(Debug, Clone)]
+pub struct KeyDeclaration {
+    /// The key's name.
+    pub name: String,
+    /// Where its text is.
+    pub source: SecretSource,
+}
+
+/// Where a secret of the file is found. The file itself never holds one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// A file, relative to the configuration file's folder.
+    File(PathBuf),
+}
