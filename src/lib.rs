@@ -2,5 +2,7 @@
 
 pub mod base;
 pub mod config;
+pub mod namespace;
+pub mod session;
 pub mod upstream;
 pub mod wire;

@@ -40,6 +40,13 @@ impl Edits {
         self.list.push((at..at, Piece::Id));
     }
 
+    /// Takes over the edits of a part that begins at `base` of this text.
+    pub fn append(&mut self, part: Self, base: usize) {
+        let moved =
+            part.list.into_iter().map(|(span, piece)| (span.start + base..span.end + base, piece));
+        self.list.extend(moved);
+    }
+
     /// True when nothing changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -29,6 +29,42 @@ pub struct Inbound {
     pub method: Option<String>,
     /// Place of `result`, `error` or `params`.
     pub payload: Option<Span>,
+    /// What the proxy must know of a result.
+    pub result: ResultParts,
+}
+
+/// Members of a result that belong to the protocol and not to the method.
+#[derive(Debug, Clone, Default)]
+pub struct ResultParts {
+    /// True when the result is an object without members.
+    pub empty: bool,
+    /// Place of the value of `resultType`.
+    pub result_type: Option<Span>,
+    /// Place of the value of `ttlMs`.
+    pub ttl: Option<Span>,
+    /// Place of the value of `cacheScope`.
+    pub scope: Option<Span>,
+}
+
+impl ResultParts {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonError> {
+        if reader.peek()? != b'{' {
+            return reader.value();
+        }
+        self.empty = true;
+        reader.object::<JsonError>(|reader, key| {
+            self.empty = false;
+            let value = reader.value()?;
+            if key.is("resultType") {
+                self.result_type = Some(value);
+            } else if key.is("ttlMs") {
+                self.ttl = Some(value);
+            } else if key.is("cacheScope") {
+                self.scope = Some(value);
+            }
+            Ok(())
+        })
+    }
 }
 
 impl Inbound {
@@ -39,6 +75,7 @@ impl Inbound {
     pub fn read(text: &str) -> Result<Self, JsonError> {
         let (mut id, mut method) = (None, None);
         let (mut result, mut error, mut params) = (None, None, None);
+        let mut parts = ResultParts::default();
         let mut reader = Reader::new(text, UPSTREAM_DEPTH);
         reader.object::<JsonError>(|reader, key| {
             if key.is("id") {
@@ -47,7 +84,7 @@ impl Inbound {
                 let at = reader.position();
                 method = Some(reader.string()?.decode().ok_or(JsonError::Type(at))?.into_owned());
             } else if key.is("result") {
-                result = Some(reader.value()?);
+                result = Some(parts.read(reader)?);
             } else if key.is("error") {
                 error = Some(reader.value()?);
             } else if key.is("params") {
@@ -72,7 +109,7 @@ impl Inbound {
             (None, _, None, Some(error)) => (InboundKind::Error, Some(error)),
             _ => return Err(JsonError::Type(0)),
         };
-        Ok(Self { kind, id, number, method, payload })
+        Ok(Self { kind, id, number, method, payload, result: parts })
     }
 
     /// `params.progressToken` as one of our numbers, of a progress notification.

@@ -14,6 +14,6 @@ pub use capability::CapSet;
 pub use draft::Draft;
 pub use edit::Edits;
 pub use era::{Era, Revision};
-pub use inbound::{Inbound, InboundKind};
+pub use inbound::{Inbound, InboundKind, ResultParts};
 pub use method::{Called, ListKind, Method, NameKind, Route, methods};
 pub use request::{Field, Meta, MetaKey, Params, Posted, PostedKind, WireError};
