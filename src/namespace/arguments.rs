@@ -123,7 +123,7 @@ fn same(header: &str, expected: &str, kind: ParameterKind) -> bool {
 /// A value in its header form: as it is when it is safe, else `=?base64?…?=` (SEP-2243).
 #[must_use]
 pub fn encode_header(value: &str) -> HeaderValue {
-    let padded = value.starts_with([' ', '	']) || value.ends_with([' ', '	']);
+    let padded = value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']);
     let marked = value.starts_with("=?base64?") && value.ends_with("?=");
     let visible = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     let safe = visible && !padded && !marked;

@@ -123,7 +123,12 @@ pub(super) fn property_names(schema: &str) -> BTreeSet<String> {
 
 /// Takes properties out of the input schema at `schema` in `text`: out of `properties` and out
 /// of `required`. The model neither sees nor fills them.
-pub(super) fn hide_properties(text: &str, schema: &Span, hidden: &BTreeSet<&str>, edits: &mut Edits) {
+pub(super) fn hide_properties(
+    text: &str,
+    schema: &Span,
+    hidden: &BTreeSet<&str>,
+    edits: &mut Edits,
+) {
     let is_hidden = |key: &Text<'_>| key.decode().is_some_and(|name| hidden.contains(&*name));
     let base = schema.start;
     let mut reader = Reader::new(&text[schema.clone()], UPSTREAM_DEPTH);

@@ -238,7 +238,13 @@ impl Sessions {
     /// Finds a session for whoever opened it, at the door where it was opened. Unknown, ended and
     /// foreign ones look the same.
     #[must_use]
-    pub fn find(&self, text: &str, tenant: &TenantId, key: &KeyId, door: &str) -> Option<Arc<Session>> {
+    pub fn find(
+        &self,
+        text: &str,
+        tenant: &TenantId,
+        key: &KeyId,
+        door: &str,
+    ) -> Option<Arc<Session>> {
         let id = SessionId::parse(text)?;
         let session = self.shard(&id).get(&id)?.clone();
         let opening = &session.opening;
