@@ -1,5 +1,6 @@
 //! Many MCP servers behind one URL, for many tenants.
 
+pub mod auth;
 pub mod base;
 pub mod config;
 pub mod seal;
