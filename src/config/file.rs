@@ -146,7 +146,7 @@ impl<'a> Item<'a> {
         if table.is_none() {
             self.mistyped(report, "a table");
         }
-        Some(Table::new(self.path.clone(), self.key_span.clone(), table?))
+        Some(Table::new(self.path.clone(), table?))
     }
 
     /// A problem with this value.
@@ -215,15 +215,13 @@ impl<'a> Item<'a> {
 pub(super) struct Table<'a> {
     /// The table's path; empty for the whole file.
     pub(super) path: String,
-    /// Where its name stands.
-    pub(super) span: Range<usize>,
     rest: BTreeMap<&'a str, Item<'a>>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
-    /// A table with its path and the place of its name.
-    pub(super) fn new(path: String, span: Range<usize>, table: &'a DeTable<'a>) -> Self {
+    /// A table with its path.
+    pub(super) fn new(path: String, table: &'a DeTable<'a>) -> Self {
         let rest = table.iter().map(|(key, value)| {
             let name: &'a str = key.get_ref();
             let item = Item {
@@ -235,7 +233,7 @@ impl<'a> Table<'a> {
             (name, item)
         });
         let rest = rest.collect();
-        Self { path, span, rest, known: Vec::new() }
+        Self { path, rest, known: Vec::new() }
     }
 
     /// Takes one key out, and remembers that it is a key of this table.

@@ -60,7 +60,7 @@ pub fn check_text(
     let around = Surroundings { folder: base, program: &program };
     let mut report = Report::new(text);
     let (root, broken) = parse(text, &mut report);
-    let table = Table::new(String::new(), 0..0, root.get_ref());
+    let table = Table::new(String::new(), root.get_ref());
     let config = check(table, &around, &mut report);
     match report.finish(file_name, &broken) {
         (None, warnings) => Ok((config, warnings)),

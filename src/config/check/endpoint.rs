@@ -66,7 +66,7 @@ fn url(item: &Item<'_>, references: &mut References, report: &mut Report<'_>) ->
             .hint("references may stand in the path and the query, not in scheme, host or port");
         return None;
     }
-    let sample: String = parts.iter().map(|part| part_sample(part)).collect();
+    let sample: String = parts.iter().map(part_sample).collect();
     let parsed = url::Url::parse(&sample).ok();
     let blank = |char: char| char.is_whitespace() || char.is_control() || char == '\\';
     let (message, hint) = match &parsed {
