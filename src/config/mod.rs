@@ -1,10 +1,24 @@
 //! The file: read with positions, checked as a whole, compiled into values without holes.
+//!
+//! `file` reads TOML and knows where each value stands, `check` walks it and collects every
+//! problem in a `report`, and `load` is the door: a path in, a [`Config`] or [`Problems`] out.
 
+mod check;
+mod file;
+mod load;
 mod model;
+mod near;
+mod problem;
+mod report;
 mod template;
+#[cfg(test)]
+mod tests;
+mod text;
 
+pub use load::{SourceError, check_text, load, resolve};
 pub use model::{
     Config, EraSetting, InjectedArgument, Interactive, KeyDeclaration, Namespace, ProcessLimits,
     Seal, SecretSource, Server, Share, Store, TenantDeclaration, Timing, Tls, Transport, Upstream,
 };
+pub use problem::{Problem, Problems, Warning};
 pub use template::{Part, Template};

@@ -1,0 +1,160 @@
+//! Upstreams behind a URL: `url` and `headers`.
+
+use std::collections::HashSet;
+
+use http::HeaderName;
+
+use super::reference::References;
+use crate::config::file::{Item, Table};
+use crate::config::report::Report;
+use crate::config::text::tame;
+use crate::config::{Part, Template, Transport};
+
+/// Headers that concern one connection only (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// Headers whose value follows from the message or from the protocol.
+const OURS: [&str; 6] =
+    ["host", "content-length", "content-type", "accept", "accept-encoding", "last-event-id"];
+
+/// The transport of an HTTP upstream.
+pub(super) fn check(
+    url: &Item<'_>,
+    headers: Option<&Item<'_>>,
+    references: &mut References,
+    report: &mut Report<'_>,
+) -> Option<Transport> {
+    let endpoint = self::url(url, references, report);
+    let headers = headers.map(|item| self::headers(item, references, report));
+    Some(Transport::Http { url: endpoint?, headers: headers.unwrap_or_default() })
+}
+
+/// Refuses headers: this upstream is a process.
+pub(super) fn refuse(headers: Option<&Item<'_>>, report: &mut Report<'_>) {
+    if let Some(item) = headers {
+        item.hide(report);
+        item.key_problem(report, format!("`{}` goes only with `url`", item.path))
+            .hint("a process gets its values from env = { NAME = \"{secret.…}\" }");
+    }
+}
+
+fn url(item: &Item<'_>, references: &mut References, report: &mut Report<'_>) -> Option<Template> {
+    const HINT: &str = "write a URL such as \"https://mcp.example.com/mcp\"";
+    if item.as_string().is_some_and(has_userinfo) {
+        item.hide(report);
+    }
+    let template = references.read(item, report)?;
+    let parts = template.parts();
+    let lead = match parts.first() {
+        Some(Part::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    let authority_ends = lead
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.contains(['/', '?']) || parts.len() == 1);
+    if !authority_ends && parts.len() > 1 {
+        item.problem(report, format!("`{}` has a reference before its path", item.path))
+            .hint("references may stand in the path and the query, not in scheme, host or port");
+        return None;
+    }
+    let sample: String = parts.iter().map(part_sample).collect();
+    let parsed = url::Url::parse(&sample).ok();
+    let blank = |char: char| char.is_whitespace() || char.is_control() || char == '\\';
+    let (message, hint) = match &parsed {
+        Some(url) if !matches!(url.scheme(), "http" | "https") => {
+            (format!("`{}` must start with http:// or https://", item.path), HINT)
+        }
+        None => (format!("`{}` is no URL", item.path), HINT),
+        Some(url) if !url.username().is_empty() || url.password().is_some() => (
+            format!("`{}` has a user or password in it", item.path),
+            "send it as headers = { Authorization = \"Basic {secret.login}\" }",
+        ),
+        Some(url) if url.fragment().is_some() => (
+            format!("`{}` has a # part, which is never sent", item.path),
+            "write %23 where a # is meant",
+        ),
+        Some(_) if sample.contains(blank) => {
+            (format!("`{}` has a space, a control character or a \\ in it", item.path), HINT)
+        }
+        Some(_) => return Some(template),
+    };
+    item.problem(report, message).hint(hint);
+    None
+}
+
+fn has_userinfo(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+}
+
+fn part_sample(part: &Part) -> &str {
+    match part {
+        Part::Text(text) => text,
+        Part::Secret(_) | Part::Tenant | Part::Key => "x",
+    }
+}
+
+fn headers(
+    item: &Item<'_>,
+    references: &mut References,
+    report: &mut Report<'_>,
+) -> Vec<(HeaderName, Template)> {
+    let mut list = Vec::new();
+    let mut seen = HashSet::new();
+    for (text, item) in item.table(report).into_iter().flat_map(Table::entries) {
+        item.hide(report);
+        let name = header_name(text, &item, report);
+        let value = references.read(&item, report);
+        if let Some(value) = &value
+            && !value.parts().iter().all(|part| part_sample(part).bytes().all(is_field_byte))
+        {
+            let message = format!("`{}` has a character that no header may have", item.path);
+            item.problem(report, message).hint("use visible ASCII characters and spaces");
+        }
+        let (Some(name), Some(value)) = (name, value) else { continue };
+        if seen.insert(name.clone()) {
+            list.push((name, value));
+        } else {
+            item.key_problem(report, format!("the header `{name}` is there twice"))
+                .hint("upper and lower case do not matter in a header's name");
+        }
+    }
+    list
+}
+
+const fn is_field_byte(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~')
+}
+
+fn header_name(text: &str, item: &Item<'_>, report: &mut Report<'_>) -> Option<HeaderName> {
+    let shown = tame(text, 60);
+    let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+        item.key_problem(report, format!("`{shown}` is no name of a header"))
+            .hint("use letters, digits and -");
+        return None;
+    };
+    let (message, hint) = match name.as_str() {
+        name if HOP_BY_HOP.contains(&name) => {
+            (format!("`{shown}` belongs to one connection"), "take it out; HTTP itself sets it")
+        }
+        name if OURS.contains(&name) || name.starts_with("mcp-") => {
+            (format!("`{shown}` is set by the proxy"), "take it out; it follows from each message")
+        }
+        "cookie" => (
+            "`Cookie` is never sent to an upstream".to_owned(),
+            "send the value in another header, such as Authorization",
+        ),
+        _ => return Some(name),
+    };
+    item.key_problem(report, message).hint(hint);
+    None
+}

@@ -1,0 +1,14 @@
+//! The check: walks the whole file, tells every problem, and builds the `Config` when there is
+//! none. Pure: it reads neither the environment nor another file.
+
+mod argument;
+mod command;
+mod endpoint;
+mod reference;
+mod root;
+mod server;
+mod tenant;
+mod upstream;
+mod value;
+
+pub(super) use root::{Surroundings, check};

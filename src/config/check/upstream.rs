@@ -1,0 +1,184 @@
+//! `[upstreams.NAME]`: names, and the keys that every transport has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::command::{self, ChildKeys};
+use super::reference::References;
+use super::{Surroundings, argument, endpoint, value};
+use crate::base::{Name, Slot};
+use crate::config::file::{Item, Table};
+use crate::config::report::Report;
+use crate::config::text::tame;
+use crate::config::{EraSetting, Namespace, Share, Timing, Transport, Upstream};
+
+/// The slots of each upstream by its name as written; `None` when that upstream has problems of
+/// its own, so that nothing is said about its slots.
+pub(super) type Declared<'a> = BTreeMap<&'a str, Option<BTreeSet<Slot>>>;
+
+const LATER: [&str; 9] = [
+    "tools",
+    "sse",
+    "transport",
+    "instances",
+    "allow_private",
+    "oauth",
+    "limits",
+    "policy",
+    "roles",
+];
+const FOREIGN: [(&str, &str); 5] = [
+    ("args", "write them into `command`: command = [\"PROGRAM\", \"ARGUMENT\"]"),
+    ("type", "take it out; `command` or `url` says it"),
+    ("timeout_ms", "write timeout = \"30s\""),
+    ("disabled", "put a # before each line of this upstream"),
+    ("enabled", "put a # before each line of this upstream"),
+];
+
+/// Bytes that a tool's own name needs at least beside the prefix to stay readable.
+const ROOM: usize = 16;
+
+/// Every upstream, and what each declares.
+pub(super) fn check<'a>(
+    table: Option<Table<'a>>,
+    namespace: &Namespace,
+    around: &Surroundings<'_>,
+    report: &mut Report<'_>,
+) -> (BTreeMap<Name, Arc<Upstream>>, Declared<'a>) {
+    let (mut upstreams, mut declared) = (BTreeMap::new(), Declared::new());
+    for (text, item) in table.into_iter().flat_map(Table::entries) {
+        let before = report.count();
+        let name = name(text, &item, namespace, report);
+        let upstream = upstream(name.clone(), &item, around, report);
+        let sound = upstream.filter(|_| report.count() == before);
+        declared.insert(text, sound.as_ref().map(|upstream| upstream.slots.clone()));
+        if let (Some(name), Some(upstream)) = (name, sound) {
+            upstreams.insert(name, Arc::new(upstream));
+        }
+    }
+    (upstreams, declared)
+}
+
+fn name(
+    text: &str,
+    item: &Item<'_>,
+    namespace: &Namespace,
+    report: &mut Report<'_>,
+) -> Option<Name> {
+    let Ok(name) = Name::new(text) else {
+        item.key_problem(report, format!("`{}` is no name for an upstream", tame(text, 80)))
+            .hint("use 1 to 63 of a-z, 0-9 and -");
+        return None;
+    };
+    let separator = &namespace.separator;
+    // A name that ends like the separator begins would be cut too early when a public name is
+    // taken apart.
+    if format!("{text}{separator}").find(separator.as_str()) != Some(text.len()) {
+        let message = format!("`{text}` cannot be told from the separator `{separator}`");
+        item.key_problem(report, message)
+            .hint("rename it, or choose another `separator` in [namespace]");
+    } else if text.len() + ROOM > namespace.max_name {
+        let message = format!(
+            "`{text}` leaves less than {ROOM} of the {} characters of a public name",
+            namespace.max_name
+        );
+        report
+            .warning(&item.path, item.key_span.clone(), message)
+            .hint("shorten it, or raise `max_name` in [namespace]");
+    }
+    Some(name)
+}
+
+/// The keys of one upstream. A name that is none is stood in for by another, so that the rest is
+/// checked too.
+fn upstream(
+    name: Option<Name>,
+    item: &Item<'_>,
+    around: &Surroundings<'_>,
+    report: &mut Report<'_>,
+) -> Option<Upstream> {
+    let mut table = item.table(report)?;
+    let mut references = References::default();
+    let (command, url) = (table.take("command"), table.take("url"));
+    let (child, headers) = (ChildKeys::take(&mut table), table.take("headers"));
+    let arguments = table.take("arguments").and_then(|item| item.table(report));
+    let arguments = arguments.map(|table| argument::check(table, &mut references, report));
+    let bare = table.take("bare").and_then(|item| item.boolean(report));
+    let era = table.take("era").and_then(|item| era(&item, report));
+    let timing = timing(&mut table, report);
+    table.finish(report, &LATER, &FOREIGN);
+
+    match (&command, &url) {
+        (Some(command), Some(url)) => {
+            let message = format!("`{}` beside `{}`: only one of them", url.path, command.path);
+            url.key_problem(report, message)
+                .hint("`command` starts a process, `url` connects; make two upstreams of it");
+        }
+        (None, None) => {
+            item.key_problem(report, format!("`{}` has neither `command` nor `url`", item.path))
+                .absence()
+                .hint("write command = [\"PROGRAM\", \"ARGUMENT\"] or url = \"https://…\"");
+        }
+        (Some(_), None) => endpoint::refuse(headers.as_ref(), report),
+        (None, Some(_)) => child.refuse(report),
+    }
+    let mut share = Some(Share::Tenant);
+    let stdio = command.and_then(|command| {
+        share = child.share(report);
+        command::check(&command, child, share, &mut references, around, report)
+    });
+    let http = url.and_then(|url| endpoint::check(&url, headers.as_ref(), &mut references, report));
+    judge_key(&references, share, report);
+    let is_stdio = matches!(stdio, Some(Transport::Stdio { .. }));
+    Some(Upstream {
+        name: name.or_else(|| Name::new("x").ok())?,
+        transport: if is_stdio { stdio? } else { http? },
+        arguments: arguments.unwrap_or_default(),
+        bare: bare.unwrap_or(false),
+        era: era.unwrap_or(EraSetting::Auto),
+        timing,
+        uses_tenant: references.tenant.is_some(),
+        uses_key: !references.keys.is_empty(),
+        slots: references.slots,
+    })
+}
+
+fn judge_key(references: &References, share: Option<Share>, report: &mut Report<'_>) {
+    if matches!(share, None | Some(Share::Session)) {
+        return;
+    }
+    for (path, span) in &references.keys {
+        report
+            .value(path, span.clone(), format!("`{path}` uses {{key}} without share = \"session\""))
+            .hint("a process or connection that several keys share has no key of its own");
+    }
+}
+
+fn era(item: &Item<'_>, report: &mut Report<'_>) -> Option<EraSetting> {
+    let words = [
+        ("auto", EraSetting::Auto),
+        ("modern", EraSetting::Modern),
+        ("legacy", EraSetting::Legacy),
+    ];
+    value::word(item, report, &words)
+}
+
+fn timing(table: &mut Table<'_>, report: &mut Report<'_>) -> Timing {
+    let timeout = table.take("timeout");
+    let mut read = |item: Option<Item<'_>>, default| {
+        item.and_then(|item| value::duration(&item, report)).unwrap_or(default)
+    };
+    let timing = Timing {
+        timeout: read(timeout.clone(), Duration::from_secs(60)),
+        max_time: read(table.take("max_time"), Duration::from_secs(300)),
+        start: read(table.take("start_timeout"), Duration::from_secs(60)),
+        idle_stop: read(table.take("idle_stop"), Duration::from_secs(600)),
+    };
+    if let Some(item) = timeout.filter(|_| timing.timeout > timing.max_time) {
+        report
+            .warning(&item.path, item.span, "`timeout` is longer than `max_time`, which ends first")
+            .hint("raise `max_time` (default 5m) or lower `timeout` (default 60s)");
+    }
+    timing
+}

@@ -1,0 +1,288 @@
+//! The TOML of the file with positions: values that tell their place, and tables that know which
+//! of their keys nobody asked for.
+
+use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::near::nearest;
+use super::report::Report;
+use super::text::tame;
+
+/// Reads the text. Syntax errors go to the report, their places are given back beside whatever
+/// could be read in spite of them.
+pub(super) fn parse<'a>(
+    text: &'a str,
+    report: &mut Report<'a>,
+) -> (Spanned<DeTable<'a>>, Vec<Range<usize>>) {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut broken = Vec::new();
+    for error in errors {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        conceal(report, span.start);
+        report
+            .key("", span.clone(), format!("this is not TOML: {}", error.message()))
+            .hint("text stands in quotes, a section's name in [ ], and a key only once");
+        broken.push(span);
+    }
+    (root, broken)
+}
+
+/// Hides the value in a line that could not be read, unless it stands where no secret stands.
+fn conceal(report: &mut Report<'_>, at: usize) {
+    const OPEN: [&str; 4] = ["server", "store", "seal", "namespace"];
+    const OPEN_KEYS: [&str; 6] = ["command", "cwd", "share", "interactive", "era", "bare"];
+    let text = report.text();
+    let range = text.line_range(at);
+    let line = text.slice(range.clone());
+    let section = text
+        .lines_before(at)
+        .map(|range| text.slice(range).trim_start())
+        .find(|line| line.starts_with('['));
+    let section = section.unwrap_or_default().trim_matches(['[', ']', ' ']);
+    let key = line.split('=').next().unwrap_or_default().trim();
+    let is_header = line.trim_start().starts_with('[') && !line.contains('=');
+    if is_header || OPEN.contains(&section) || OPEN_KEYS.contains(&key) {
+        return;
+    }
+    let start = line.find('=').map_or(0, |at| at + 1);
+    let blank = line[start..].len() - line[start..].trim_start().len();
+    if range.start + start + blank < range.end {
+        report.hide(range.start + start + blank..range.end);
+    }
+}
+
+/// A value of the file and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Item<'a> {
+    /// The key's path, such as `upstreams.gh.url` or `server.hosts[1]`.
+    pub(super) path: String,
+    /// Where the value is.
+    pub(super) span: Range<usize>,
+    /// Where its key is; for entries of an array, where the entry is.
+    pub(super) key_span: Range<usize>,
+    value: &'a DeValue<'a>,
+}
+
+impl<'a> Item<'a> {
+    /// The text, or a problem.
+    pub(super) fn string(&self, report: &mut Report<'_>) -> Option<&'a str> {
+        match self.value {
+            DeValue::String(text) => Some(text),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+                self.mistyped(report, "a string").hint("put it in quotes");
+                None
+            }
+            _ => {
+                self.mistyped(report, "a string");
+                None
+            }
+        }
+    }
+
+    /// The text without a problem when it is something else.
+    pub(super) fn as_string(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
+    /// True when this is a table.
+    pub(super) fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
+    /// The whole number, or a problem.
+    pub(super) fn integer(
+        &self,
+        report: &mut Report<'_>,
+        allowed: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let DeValue::Integer(integer) = self.value else {
+            self.mistyped(report, "a whole number");
+            return None;
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        if let Some(number) = number.filter(|number| allowed.contains(number)) {
+            return Some(number);
+        }
+        let (min, max) = allowed.into_inner();
+        report
+            .value(&self.path, self.span.clone(), format!("`{}` is out of range", self.path))
+            .hint(format!("use {min} to {max}"));
+        None
+    }
+
+    /// The truth value, or a problem.
+    pub(super) fn boolean(&self, report: &mut Report<'_>) -> Option<bool> {
+        let value = self.value.as_bool();
+        if value.is_none() {
+            self.mistyped(report, "true or false");
+        }
+        value
+    }
+
+    /// The entries of an array, or a problem.
+    pub(super) fn array(&self, report: &mut Report<'_>) -> Option<Vec<Self>> {
+        let DeValue::Array(array) = self.value else {
+            let found = self.mistyped(report, "an array");
+            if self.value.is_str() {
+                found.hint("put it in [ ]");
+            }
+            return None;
+        };
+        let entries = array.iter().enumerate().map(|(index, entry)| Self {
+            path: format!("{}[{index}]", self.path),
+            span: entry.span(),
+            key_span: entry.span(),
+            value: entry.get_ref(),
+        });
+        Some(entries.collect())
+    }
+
+    /// The table, or a problem.
+    pub(super) fn table(&self, report: &mut Report<'_>) -> Option<Table<'a>> {
+        let table = self.value.as_table();
+        if table.is_none() {
+            self.mistyped(report, "a table");
+        }
+        Some(Table::new(self.path.clone(), table?))
+    }
+
+    /// A problem with this value.
+    pub(super) fn problem<'r>(
+        &self,
+        report: &'r mut Report<'_>,
+        message: impl Into<String>,
+    ) -> &'r mut super::report::Found {
+        report.value(&self.path, self.span.clone(), message)
+    }
+
+    /// A problem with this key.
+    pub(super) fn key_problem<'r>(
+        &self,
+        report: &'r mut Report<'_>,
+        message: impl Into<String>,
+    ) -> &'r mut super::report::Found {
+        report.key(&self.path, self.key_span.clone(), message)
+    }
+
+    /// Says that the value has the wrong type; `wanted` comes with its article.
+    pub(super) fn mistyped<'r>(
+        &self,
+        report: &'r mut Report<'_>,
+        wanted: &str,
+    ) -> &'r mut super::report::Found {
+        let is = match self.value {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        self.problem(report, format!("`{}` must be {wanted}, not {is}", self.path))
+    }
+
+    /// Where a byte of the string stands in the file, when the string is written as it is;
+    /// otherwise the whole value.
+    pub(super) fn within(&self, report: &Report<'_>, offset: usize) -> Range<usize> {
+        let written = report.text().slice(self.span.clone());
+        match self.value.as_str() {
+            Some(text) if written.get(1..written.len().saturating_sub(1)) == Some(text) => {
+                self.span.start + 1 + offset..self.span.end - 1
+            }
+            _ => self.span.clone(),
+        }
+    }
+
+    /// Keeps every text inside this value out of what is printed.
+    pub(super) fn hide(&self, report: &mut Report<'_>) {
+        match self.value {
+            DeValue::String(_) => report.hide(self.span.clone()),
+            DeValue::Array(array) => array.iter().for_each(|entry| report.hide(entry.span())),
+            DeValue::Table(table) => {
+                table.iter().for_each(|(_, entry)| report.hide(entry.span()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A table of the file; what is not taken out of it is unknown.
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    /// The table's path; empty for the whole file.
+    pub(super) path: String,
+    rest: BTreeMap<&'a str, Item<'a>>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Table<'a> {
+    /// A table with its path.
+    pub(super) fn new(path: String, table: &'a DeTable<'a>) -> Self {
+        let rest = table.iter().map(|(key, value)| {
+            let name: &'a str = key.get_ref();
+            let item = Item {
+                path: join(&path, name),
+                span: value.span(),
+                key_span: key.span(),
+                value: value.get_ref(),
+            };
+            (name, item)
+        });
+        let rest = rest.collect();
+        Self { path, rest, known: Vec::new() }
+    }
+
+    /// Takes one key out, and remembers that it is a key of this table.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'a>> {
+        self.known.push(key);
+        self.rest.remove(key)
+    }
+
+    /// Every entry, for tables whose keys are names.
+    pub(super) fn entries(self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
+        self.rest.into_iter()
+    }
+
+    /// What nobody has taken so far.
+    pub(super) fn untaken(&self) -> impl Iterator<Item = &Item<'a>> {
+        self.rest.values()
+    }
+
+    /// Reports every key that nobody took. `later` are keys of later versions, `foreign` are
+    /// words that other programs' files use, with what to write instead.
+    pub(super) fn finish(self, report: &mut Report<'_>, later: &[&str], foreign: &[(&str, &str)]) {
+        let known = self.known;
+        for (name, item) in self.rest {
+            if later.contains(&name) {
+                item.key_problem(report, format!("`{}` is not in this version yet", item.path))
+                    .hint("take it out; a later version will know it");
+                continue;
+            }
+            let place = match self.path.as_str() {
+                "" => "the file".to_owned(),
+                path => format!("`{path}`"),
+            };
+            let message = format!("{place} has no key `{}`", tame(name, 60));
+            let hint = match foreign.iter().find(|(word, _)| *word == name) {
+                Some((_, instead)) => (*instead).to_owned(),
+                None => match nearest(name, &known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("its keys are {}", known.join(", ")),
+                },
+            };
+            item.key_problem(report, message).hint(hint);
+        }
+    }
+}
+
+/// The path of a key inside a table, quoted where TOML wants it.
+fn join(path: &str, key: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let key = tame(key, 80);
+    let key = if !key.is_empty() && key.bytes().all(bare) { key } else { format!("\"{key}\"") };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}
