@@ -1,0 +1,84 @@
+//! What the line gives back to a door.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::base::Fault;
+use crate::wire::Era;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum Body {
+    /// None: 202.
+    Empty,
+    /// One JSON message.
+    Json(Bytes),
+    /// One JSON message made of several pieces.
+    Pieces(Vec<Bytes>),
+    /// One JSON message whose tail is still arriving from the upstream and goes on as it comes.
+    Passing {
+        /// What was read already, with its id changed back.
+        head: Bytes,
+        /// The rest.
+        rest: hyper::body::Incoming,
+        /// Bytes of both together, when the upstream said so.
+        length: Option<u64>,
+    },
+    /// Server-sent events.
+    Events(Feed),
+}
+
+/// Events for a client as they come, already in their wire form.
+#[derive(Debug)]
+pub struct Feed {
+    /// The events; the stream ends when the sender is gone.
+    pub events: mpsc::Receiver<Bytes>,
+    /// Ends the stream at once when it fires (key revoked, session ended).
+    pub ended: tokio_util::sync::CancellationToken,
+    /// Dropped with the stream: whoever feeds it learns that the client has gone.
+    pub guard: Option<tokio_util::sync::DropGuard>,
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status, 200 unless the protocol asks for another.
+    pub status: u16,
+    /// The body.
+    pub body: Body,
+    /// A new session id for the client (`initialize`).
+    pub session: Option<String>,
+}
+
+impl Answer {
+    /// 200 with this body.
+    #[must_use]
+    pub fn ok(body: Body) -> Self {
+        Self { status: 200, body, session: None }
+    }
+
+    /// A JSON-RPC result: `result` is the text of the result object.
+    #[must_use]
+    pub fn result(id: &str, result: &str) -> Self {
+        Self::ok(Body::Json(Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}"))))
+    }
+
+    /// 202 without a body.
+    #[must_use]
+    pub fn accepted() -> Self {
+        Self { status: 202, body: Body::Empty, session: None }
+    }
+}
+
+/// What became of one posted message: an answer or a fault, and how to word the fault.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The request's id as the client wrote it, `null` when it is not known.
+    pub id: String,
+    /// The era in which it is answered.
+    pub era: Era,
+    /// True for `tools/call`: an upstream's failure is a result with `isError`.
+    pub tool: bool,
+    /// The answer.
+    pub answer: Result<Answer, Fault>,
+}

@@ -1,0 +1,25 @@
+//! The line itself: what a posted message goes through, from the principal to the answer.
+//!
+//! No stage calls the next; only this module does. Start reading at `serve`, then `call`.
+
+mod answer;
+mod call;
+mod compose;
+mod finish;
+mod keep_going;
+mod legacy;
+mod line;
+mod links;
+mod list;
+mod listen;
+mod modern;
+mod outlet;
+mod refresh;
+mod relay;
+mod result;
+mod serve;
+mod tenant;
+
+pub use answer::{Answer, Body, Feed, Outcome};
+pub use line::{Line, Parts};
+pub use serve::Posting;

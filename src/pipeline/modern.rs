@@ -1,0 +1,147 @@
+//! The stateless era: what every request must carry, and where it goes (protocol.md 1.1–1.6).
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::answer::{Answer, Outcome};
+use super::call::Caller;
+use super::line::{LIST_TTL_MS, Line, server_info};
+use super::serve::{Posting, accepted, header};
+use crate::base::{Fault, Kind};
+use crate::namespace::decode_header;
+use crate::session::Level;
+use crate::wire::json::quote;
+use crate::wire::{CapSet, Called, Era, Field, Method, MetaKey, NameKind, Posted, PostedKind, Revision, Route};
+
+impl Line {
+    /// One message of the modern era.
+    pub(super) async fn modern(self: &Arc<Self>, posting: Posting, posted: Posted, id: String) -> Outcome {
+        if posted.kind == PostedKind::Notification {
+            // There is no session that it could concern; closing the stream is the cancellation.
+            return accepted(id, Era::Modern);
+        }
+        let method = match judge(&posting.headers, &posted) {
+            Ok(method) => method,
+            Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
+        };
+        let tool = method.route == Route::Name(NameKind::Tool);
+        let answer = match method.route {
+            Route::Local => Ok(self.discover(&posting, &id).await),
+            Route::List(kind) => self.list(&posting, &posted, Era::Modern, kind).await,
+            Route::Listen => self.listen(&posting, &posted).await,
+            Route::Name(_) | Route::Uri | Route::Reference => {
+                let level = posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
+                let caller = Caller {
+                    principal: posting.principal.clone(),
+                    door: posting.door.clone(),
+                    era: Era::Modern,
+                    level,
+                    session: None,
+                    headers: Some(posting.headers),
+                };
+                self.call(caller, posted, method).await
+            }
+            Route::Subscribe { .. } | Route::Notification => Err(unknown(method.name)),
+        };
+        Outcome { id, era: Era::Modern, tool, answer }
+    }
+
+    /// `server/discover`: answered here, whatever the upstreams do.
+    async fn discover(self: &Arc<Self>, posting: &Posting, id: &str) -> Answer {
+        let view = self.tenant(&posting.principal).known_view(&posting.door);
+        let instructions = view.instructions().map_or_else(String::new, |text| {
+            format!("\"instructions\":{},", quote(&text))
+        });
+        Answer::result(
+            id,
+            &format!(
+                "{{\"resultType\":\"complete\",\"supportedVersions\":[\"{}\"],\"capabilities\":{},{instructions}\
+                 \"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",\
+                 \"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
+                Revision::LATEST_MODERN.as_str(),
+                capabilities(Era::Modern),
+                server_info(),
+            ),
+        )
+    }
+}
+
+/// What the proxy offers whatever stands behind it: a fixed set, so that it cannot depend on
+/// which upstream happened to be up (protocol.md 4.6). An empty list is legal.
+pub(super) fn capabilities(era: Era) -> &'static str {
+    // `logging` is declared because upstreams' messages are passed on.
+    match era {
+        Era::Legacy | Era::Modern => {
+            "{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true},\
+             \"resources\":{\"subscribe\":true,\"listChanged\":true},\"completions\":{},\"logging\":{}}"
+        }
+    }
+}
+
+fn unknown(method: &str) -> Fault {
+    Fault::client(Kind::UnknownMethod, format!("Method not found: {method:.80}"))
+}
+
+/// The rules that hold for every request (R3–R9): headers and body say the same, the version is
+/// spoken, the method is known, the required `_meta` is there.
+fn judge(headers: &HeaderMap, posted: &Posted) -> Result<&'static Method, Fault> {
+    let version = posted.meta_string(MetaKey::ProtocolVersion).unwrap_or_default();
+    must_match(headers, "mcp-protocol-version", &version, false)?;
+    must_match(headers, "mcp-method", posted.called.name(), false)?;
+    if Revision::parse(&version).is_none_or(|revision| revision.era() != Era::Modern) {
+        let sentence = format!(
+            "Protocol version {version:.40} is not spoken in this form; use {}, or `initialize` for 2024-11-05 to \
+             2025-11-25",
+            Revision::LATEST_MODERN.as_str()
+        );
+        return Err(Fault::client(Kind::UnsupportedVersion(version.into_owned()), sentence));
+    }
+    let method = match &posted.called {
+        Called::Known(method) if method.known_to(Era::Modern) => *method,
+        called => return Err(unknown(called.name())),
+    };
+    let capabilities = posted.meta_raw(MetaKey::ClientCapabilities);
+    if capabilities.is_none_or(|text| CapSet::read(text).is_err()) {
+        let sentence = "`params._meta` lacks a valid `io.modelcontextprotocol/clientCapabilities`";
+        return Err(Fault::client(Kind::MissingMeta, sentence));
+    }
+    if let Some(level) = posted.meta_raw(MetaKey::LogLevel)
+        && posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level)).is_none()
+    {
+        return Err(Fault::client(Kind::InvalidParams, format!("{level:.40} is no log level")));
+    }
+    let named = match method.route {
+        Route::Name(_) => Some(Field::Name),
+        Route::Uri => Some(Field::Uri),
+        _ => None,
+    };
+    if let Some(field) = named {
+        let name = posted.string(field).ok_or_else(|| {
+            let member = if field == Field::Name { "name" } else { "uri" };
+            Fault::client(Kind::InvalidParams, format!("`params.{member}` is missing or no text"))
+        })?;
+        must_match(headers, "mcp-name", &name, true)?;
+    }
+    Ok(method)
+}
+
+fn must_match(headers: &HeaderMap, name: &str, expected: &str, encoded: bool) -> Result<(), Fault> {
+    let mut values = headers.get_all(name).iter();
+    let problem = match (values.next(), values.next()) {
+        (None, _) => "is missing",
+        (Some(_), Some(_)) => "stands twice",
+        (Some(value), None) => {
+            let same = if encoded {
+                decode_header(value).is_some_and(|value| value == expected)
+            } else {
+                header(headers, name).is_some_and(|value| value == expected)
+            };
+            if same {
+                return Ok(());
+            }
+            "differs from the body"
+        }
+    };
+    Err(Fault::client(Kind::HeaderMismatch, format!("Header `{name}` {problem}")))
+}
