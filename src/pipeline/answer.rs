@@ -33,10 +33,8 @@ pub enum Body {
 pub struct Feed {
     /// The events; the stream ends when the sender is gone.
     pub events: mpsc::Receiver<Bytes>,
-    /// Ends the stream at once when it fires (key revoked, session ended).
-    pub ended: tokio_util::sync::CancellationToken,
-    /// Dropped with the stream: whoever feeds it learns that the client has gone.
-    pub guard: Option<tokio_util::sync::DropGuard>,
+    /// End the stream at once when they fire (key revoked, session ended).
+    pub ends: [tokio_util::sync::CancellationToken; 2],
 }
 
 /// A good answer.

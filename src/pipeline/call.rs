@@ -1,0 +1,205 @@
+//! One request for one upstream: name → plan → credentials → link → message → answer. Each step
+//! consumes what the step before gave.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::answer::Answer;
+use super::compose::compose;
+use super::finish::Record;
+use super::line::Line;
+use super::relay::{Asked, relay};
+use crate::auth::Principal;
+use crate::base::{Fault, Kind, Retry};
+use crate::namespace::{Door, Plan, View};
+use crate::session::{Level, Session};
+use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
+use crate::wire::{Era, Field, MetaKey, Method, NameKind, Posted, Route};
+
+/// Who asks, and what the answer must respect.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) principal: Principal,
+    pub(super) door: Door,
+    pub(super) era: Era,
+    /// The least severe log message that the caller wants; `None` in the modern era means none.
+    pub(super) level: Option<Level>,
+    /// In the legacy era.
+    pub(super) session: Option<Arc<Session>>,
+    /// In the modern era: the caller's own `Mcp-Param-*` are held against the body.
+    pub(super) headers: Option<HeaderMap>,
+}
+
+impl Line {
+    /// Takes a request to the upstream that owns what it names, and brings the answer back.
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        caller: Caller,
+        posted: Posted,
+        method: &'static Method,
+    ) -> Result<Answer, Fault> {
+        let running = caller.session.as_ref().map(|session| session.begin(posted.id_text()));
+        let mut record = Record::new(&caller.principal, method, &posted);
+        let answer = match &running {
+            Some(running) => {
+                let token = running.cancelled().clone();
+                tokio::select! {
+                    answer = self.execute(caller, posted, method, &mut record, Some(token.clone())) => answer,
+                    // The client wants nothing more for this id: not even an error.
+                    () = token.cancelled() => Ok(Answer::accepted()),
+                }
+            }
+            None => self.execute(caller, posted, method, &mut record, None).await,
+        };
+        record.finish(&answer);
+        answer
+    }
+
+    async fn execute(
+        self: &Arc<Self>,
+        caller: Caller,
+        posted: Posted,
+        method: &'static Method,
+        record: &mut Record,
+        cancelled: Option<tokio_util::sync::CancellationToken>,
+    ) -> Result<Answer, Fault> {
+        let mut plan = self.plan(&caller, &posted, method).await?;
+        record.planned(&plan);
+        let armed = self.arm(&caller.principal, plan.upstream()).await?;
+        let mut again = true;
+        loop {
+            let lease = self.call_link(&caller, plan.upstream(), &armed).await?;
+            let facts = lease.facts();
+            if method.name == "completion/complete" && !facts.can("completions") {
+                let sentence = format!("Upstream `{}` completes nothing", plan.upstream().name);
+                return Err(Fault::client(Kind::UnknownMethod, sentence));
+            }
+            let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era)?;
+            let reply = lease.request(outgoing).await;
+            lease.report(reply.as_ref().map(drop));
+            let asked = Asked {
+                id: posted.id_text().to_owned(),
+                token: posted.meta_raw(MetaKey::ProgressToken).map(str::to_owned),
+                era: caller.era,
+                level: caller.level,
+                method,
+                upstream: plan.upstream().clone(),
+                upstream_era: facts.era,
+                merged: plan.merged(),
+                ends: [
+                    caller.principal.ended().clone(),
+                    caller.session.as_ref().map_or_else(|| caller.principal.ended().clone(), |s| s.ended().clone()),
+                ],
+            };
+            match relay(self, asked, lease, reply?, cancelled.clone()).await {
+                // The upstream's tool wants other headers than its list said: once more with a
+                // new list. It refused before executing anything (SEP-2243).
+                Err(fault) if again && matches!(fault.kind, Kind::HeaderMismatch) => {
+                    again = false;
+                    self.tenant(&caller.principal).reload(self, &caller.principal, plan.upstream()).await;
+                    plan = self.plan(&caller, &posted, method).await?;
+                }
+                Err(fault) if matches!(fault.kind, Kind::HeaderMismatch) => {
+                    return Err(Fault::upstream(Retry::Never, fault.public));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Finds who owns what the request names. A name that is not known may be new: the list of
+    /// the upstream that its prefix points at is read once more before it is refused.
+    async fn plan(self: &Arc<Self>, caller: &Caller, posted: &Posted, method: &Method) -> Result<Plan, Fault> {
+        let tenant = self.tenant(&caller.principal);
+        let view = tenant.known_view(&caller.door);
+        let (kind, name) = match method.route {
+            Route::Name(kind) => (Some(kind), required(posted, Field::Name, "name")?),
+            Route::Uri => (None, required(posted, Field::Uri, "uri")?),
+            _ => reference(posted)?,
+        };
+        if method.route == Route::Name(NameKind::Tool) && posted.raw(Field::Arguments).is_some_and(|a| !a.starts_with('{')) {
+            return Err(Fault::client(Kind::InvalidParams, "`params.arguments` is not an object"));
+        }
+        let look = |view: &View| match kind {
+            Some(kind) => view.name(kind, &name),
+            None => view.uri(&name),
+        };
+        let found = look(&view);
+        let unread = |plan: &Plan| {
+            tenant.shelf(plan.upstream().name.as_str()).is_some_and(|shelf| !shelf.loaded())
+                && method.route == Route::Name(NameKind::Tool)
+        };
+        match found {
+            Some(plan) if !unread(&plan) => Ok(plan),
+            Some(plan) => {
+                // Its schema says what else must be sent along; without a list the call goes as
+                // it is, and the upstream itself answers.
+                tenant.reload(self, &caller.principal, plan.upstream()).await;
+                look(&tenant.known_view(&caller.door)).ok_or_else(|| absent(method, &name))
+            }
+            None => {
+                let owner = match kind {
+                    Some(_) => view.owner(&name).cloned(),
+                    None => None,
+                };
+                match owner {
+                    Some(owner) if tenant.may_be_new(owner.name.as_str()) => {
+                        tenant.reload(self, &caller.principal, &owner).await;
+                        look(&tenant.known_view(&caller.door)).ok_or_else(|| absent(method, &name))
+                    }
+                    Some(_) => Err(absent(method, &name)),
+                    None => {
+                        let view = tenant.view(self, &caller.principal, &caller.door).await;
+                        look(&view).ok_or_else(|| absent(method, &name))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same text for what is not there and what may not be seen.
+fn absent(method: &Method, name: &str) -> Fault {
+    match method.route {
+        Route::Name(NameKind::Tool) => Fault::client(Kind::InvalidParams, format!("Unknown tool: {name:.200}")),
+        Route::Name(NameKind::Prompt) => Fault::client(Kind::InvalidParams, format!("Unknown prompt: {name:.200}")),
+        _ => Fault::client(Kind::UnknownResource(name.to_owned()), format!("Resource not found: {name:.200}")),
+    }
+}
+
+fn required(posted: &Posted, field: Field, name: &str) -> Result<String, Fault> {
+    let text = posted.string(field).map(std::borrow::Cow::into_owned);
+    text.filter(|text| !text.contains('\0')).ok_or_else(|| {
+        Fault::client(Kind::InvalidParams, format!("`params.{name}` is missing or no text"))
+    })
+}
+
+/// What `params.ref` of a completion names.
+fn reference(posted: &Posted) -> Result<(Option<NameKind>, String), Fault> {
+    let wrong = || Fault::client(Kind::InvalidParams, "`params.ref` names neither a prompt nor a resource");
+    let raw = posted.raw(Field::Ref).ok_or_else(wrong)?;
+    let (mut name, mut uri) = (None, None);
+    let mut reader = Reader::new(raw, CLIENT_DEPTH);
+    reader
+        .object::<JsonError>(|reader, key| {
+            let slot = if key.is("name") {
+                &mut name
+            } else if key.is("uri") {
+                &mut uri
+            } else {
+                return reader.value().map(drop);
+            };
+            if slot.is_some() {
+                return Err(JsonError::Duplicate(reader.position()));
+            }
+            *slot = reader.string()?.decode().map(std::borrow::Cow::into_owned);
+            Ok(())
+        })
+        .map_err(|_| wrong())?;
+    match (name, uri) {
+        (Some(name), None) => Ok((Some(NameKind::Prompt), name)),
+        (None, Some(uri)) => Ok((None, uri)),
+        _ => Err(wrong()),
+    }
+}

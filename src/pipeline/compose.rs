@@ -1,0 +1,236 @@
+//! What a client wrote, changed into what the upstream is to read: the id and the progress token
+//! become the hop's own, the public name becomes the upstream's, `_meta` gets the words of the
+//! upstream's era, and the tenant's hidden arguments go in. All else stays as it came.
+
+use super::call::Caller;
+use super::links::RELAYED;
+use crate::base::{Fault, Kind};
+use crate::config::Transport;
+use crate::credential::Armed;
+use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_headers};
+use crate::upstream::Outgoing;
+use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, quote};
+use crate::wire::{CapSet, Edits, Era, Field, MetaKey, Meta, Method, Posted, Revision, Route};
+
+/// Makes the message for an upstream of this era.
+pub(super) fn compose(
+    caller: &Caller,
+    posted: &Posted,
+    method: &'static Method,
+    plan: &Plan,
+    armed: &Armed,
+    era: Era,
+) -> Result<Outgoing, Fault> {
+    let mut edits = Edits::default();
+    if let Some(id) = posted.id() {
+        edits.replace_with_id(id);
+    }
+    rename(posted, method, plan, &mut edits);
+    // Members to add to `params`, which may be missing.
+    let mut added = Vec::new();
+    write_meta(caller, posted, era, &mut edits, &mut added);
+    write_arguments(caller, posted, plan, armed, &mut edits, &mut added)?;
+    add_members(posted, &added, &mut edits);
+    let (mut name, mut parameters) = (None, Vec::new());
+    if let Some(tool) = plan.tool() {
+        let arguments = posted.raw(Field::Arguments);
+        parameters = parameter_headers(&tool.parameters, arguments, caller.headers.as_ref())
+            .map_err(|error| argument_fault(&error))?;
+    }
+    if era == Era::Modern && matches!(plan.upstream().transport, Transport::Http { .. }) {
+        let named = matches!(method.route, Route::Name(_) | Route::Uri);
+        name = named.then(|| encode_header(plan.original()));
+    } else {
+        parameters.clear();
+    }
+    let timing = &plan.upstream().timing;
+    Ok(Outgoing {
+        method,
+        draft: edits.draft(posted.body()),
+        name,
+        parameters,
+        timeout: timing.timeout,
+        max_time: timing.max_time,
+    })
+}
+
+fn argument_fault(error: &ArgumentError) -> Fault {
+    let kind = match error {
+        ArgumentError::NotObject => Kind::InvalidParams,
+        ArgumentError::Mismatch(_) => Kind::HeaderMismatch,
+    };
+    Fault::client(kind, error.to_string())
+}
+
+fn rename(posted: &Posted, method: &Method, plan: &Plan, edits: &mut Edits) {
+    if !plan.merged() {
+        return;
+    }
+    let place = match method.route {
+        Route::Name(_) => posted.field(Field::Name),
+        Route::Uri => posted.field(Field::Uri),
+        _ => {
+            if let Some(reference) = posted.field(Field::Ref) {
+                rename_reference(posted, &reference, plan, edits);
+            }
+            None
+        }
+    };
+    if let Some(place) = place {
+        edits.replace(place, quote(plan.original()));
+    }
+}
+
+fn rename_reference(posted: &Posted, reference: &std::ops::Range<usize>, plan: &Plan, edits: &mut Edits) {
+    let mut reader = Reader::new(posted.text(reference.clone()), CLIENT_DEPTH);
+    // It was read when the plan was made.
+    let _ = reader.object::<JsonError>(|reader, key| {
+        let named = key.is("name") || key.is("uri");
+        let value = reader.value()?;
+        if named {
+            edits.replace(value.start + reference.start..value.end + reference.start, quote(plan.original()));
+        }
+        Ok(())
+    });
+}
+
+/// Puts `added` at the end of `params`, or adds `params` itself.
+fn add_members(posted: &Posted, added: &[String], edits: &mut Edits) {
+    if added.is_empty() {
+        return;
+    }
+    let members = added.join(",");
+    match posted.params() {
+        Some(params) => {
+            let comma = if params.empty { "" } else { "," };
+            edits.insert(params.span.end - 1, format!("{comma}{members}"));
+        }
+        None => {
+            // The message is an object with at least `jsonrpc` in it.
+            let end = posted.body().iter().rposition(|byte| *byte == b'}').unwrap_or_default();
+            edits.insert(end, format!(",\"params\":{{{members}}}"));
+        }
+    }
+}
+
+/// `_meta` for the upstream's era: reserved keys belong to one hop, all others pass (R96).
+fn write_meta(caller: &Caller, posted: &Posted, era: Era, edits: &mut Edits, added: &mut Vec<String>) {
+    let meta = posted.params().and_then(|params| params.meta());
+    match (caller.era, era) {
+        (Era::Legacy, Era::Legacy) => {
+            if let Some(token) = meta.and_then(|meta| meta.get(MetaKey::ProgressToken)) {
+                edits.replace_with_id(token);
+            }
+        }
+        (Era::Modern, Era::Modern) => {
+            let Some(meta) = meta else { return };
+            if let Some(token) = meta.get(MetaKey::ProgressToken) {
+                edits.replace_with_id(token);
+            }
+            if let Some(place) = meta.get(MetaKey::ClientCapabilities) {
+                reduce_capabilities(posted.text(place.clone()), place.start, edits);
+            }
+        }
+        (Era::Modern, Era::Legacy) => {
+            let Some(meta) = meta else { return };
+            rebuild(posted, meta, &[], edits);
+        }
+        (Era::Legacy, Era::Modern) => {
+            let own = modern_members(caller);
+            match meta {
+                Some(meta) => rebuild(posted, meta, &own, edits),
+                None => added.push(format!("\"_meta\":{{{}}}", own.join(","))),
+            }
+        }
+    }
+}
+
+/// The reserved members that every request to a modern upstream carries, made from a session.
+fn modern_members(caller: &Caller) -> Vec<String> {
+    let client_info = caller.session.as_ref().map_or("{}", |session| &session.opening().client_info);
+    let declared = caller.session.as_ref().map_or(CapSet::NONE, |session| session.opening().capabilities);
+    let mut members = vec![
+        format!("\"io.modelcontextprotocol/protocolVersion\":\"{}\"", Revision::LATEST_MODERN.as_str()),
+        format!("\"io.modelcontextprotocol/clientCapabilities\":{}", declared.and(RELAYED).to_json()),
+    ];
+    if client_info.len() > 2 {
+        members.push(format!("\"io.modelcontextprotocol/clientInfo\":{client_info}"));
+    }
+    if let Some(level) = caller.level {
+        members.push(format!("\"io.modelcontextprotocol/logLevel\":\"{}\"", level.as_str()));
+    }
+    members
+}
+
+/// Writes `_meta` anew: what is not reserved as it stands, the progress token as the hop's own,
+/// and `own` members after them.
+fn rebuild(posted: &Posted, meta: &Meta, own: &[String], edits: &mut Edits) {
+    let mut first = true;
+    let mut at = meta.span.start + 1;
+    let comma = |first: &mut bool| if std::mem::replace(first, false) { "" } else { "," };
+    for (key, value, known) in &meta.members {
+        match known {
+            None => {
+                // From the end of what stands before to this key: white space and a comma.
+                edits.replace(at..key.start, comma(&mut first));
+            }
+            Some(MetaKey::ProgressToken) => {
+                edits.replace(at..key.start, comma(&mut first));
+                edits.replace_with_id(value.clone());
+            }
+            Some(_) => edits.replace(at..value.end, ""),
+        }
+        at = value.end;
+    }
+    let mut tail = String::new();
+    for member in own {
+        tail.push_str(comma(&mut first));
+        tail.push_str(member);
+    }
+    edits.replace(at..meta.span.end - 1, tail);
+    debug_assert!(!posted.body().is_empty());
+}
+
+/// Takes out of a `ClientCapabilities` object at `base` what is not passed on: an upstream must
+/// not ask what nobody would hear. Vendor members stay.
+fn reduce_capabilities(text: &str, base: usize, edits: &mut Edits) {
+    let mut members = Vec::new();
+    let mut reader = Reader::new(text, CLIENT_DEPTH);
+    // It was read when the request was judged.
+    let _ = reader.object::<JsonError>(|reader, key| {
+        let hidden = ["elicitation", "sampling", "roots", "extensions", "tasks"].iter().any(|name| key.is(name));
+        let value = reader.value()?;
+        members.push((key.span().start..value.end, hidden));
+        Ok(())
+    });
+    if !members.iter().any(|(_, hidden)| *hidden) {
+        return;
+    }
+    let kept: Vec<&str> =
+        members.iter().filter(|(_, hidden)| !hidden).map(|(span, _)| &text[span.clone()]).collect();
+    edits.replace(base..base + text.len(), format!("{{{}}}", kept.join(",")));
+}
+
+/// The tenant's hidden arguments.
+fn write_arguments(
+    caller: &Caller,
+    posted: &Posted,
+    plan: &Plan,
+    armed: &Armed,
+    edits: &mut Edits,
+    added: &mut Vec<String>,
+) -> Result<(), Fault> {
+    let Some(tool) = plan.tool().filter(|tool| !tool.injected.is_empty()) else { return Ok(()) };
+    let all = armed.arguments(Some(caller.principal.key()));
+    let values: Vec<(&str, &str)> = all
+        .iter()
+        .filter(|(name, _)| tool.injected.contains(name))
+        .map(|(name, value)| (name.as_str(), value.expose()))
+        .collect();
+    let text = std::str::from_utf8(posted.body()).unwrap_or_default();
+    let object = inject(text, posted.field(Field::Arguments), &values, edits).map_err(|error| argument_fault(&error))?;
+    if let Some(object) = object {
+        added.push(format!("\"arguments\":{object}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Everything the line works with, and the state it keeps: tenants that have called, sessions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use super::tenant::Tenant;
+use crate::auth::{Principal, TenantInfo};
+use crate::base::{Clock, Name, Tasks, TenantId};
+use crate::config::Config;
+use crate::credential::Credentials;
+use crate::namespace::{Door, Namer};
+use crate::session::{Session, Sessions};
+use crate::upstream::{HttpClient, Launcher, Pool};
+
+/// How long a client may keep a list without asking again, in milliseconds: as long as ours is
+/// served without asking the upstream. Changes are announced besides.
+pub(super) const LIST_TTL_MS: u64 = 5_000;
+
+/// `serverInfo` of the proxy as JSON text.
+pub(super) fn server_info() -> &'static str {
+    concat!("{\"name\":\"mcp-proxy\",\"title\":\"mcp-proxy\",\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}")
+}
+
+/// What a line is made of.
+pub struct Parts {
+    /// The file.
+    pub config: Arc<Config>,
+    /// Opened credentials.
+    pub credentials: Credentials,
+    /// Links that are open.
+    pub pool: Pool,
+    /// For new HTTP links.
+    pub client: HttpClient,
+    /// For new child processes.
+    pub launcher: Launcher,
+    /// For background work.
+    pub tasks: Tasks,
+    /// For idle expiry.
+    pub clock: Arc<Clock>,
+}
+
+/// The request line. One for the process.
+pub struct Line {
+    pub(super) config: Arc<Config>,
+    pub(super) namer: Namer,
+    pub(super) sessions: Sessions,
+    pub(super) credentials: Credentials,
+    pub(super) pool: Pool,
+    pub(super) client: HttpClient,
+    pub(super) launcher: Launcher,
+    pub(super) tasks: Tasks,
+    tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// A line over these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let namespace = &parts.config.namespace;
+        Arc::new(Self {
+            namer: Namer::new(&namespace.separator, namespace.max_name),
+            sessions: Sessions::new(parts.clock),
+            config: parts.config,
+            credentials: parts.credentials,
+            pool: parts.pool,
+            client: parts.client,
+            launcher: parts.launcher,
+            tasks: parts.tasks,
+            tenants: RwLock::default(),
+        })
+    }
+
+    /// True when the file has an upstream of this name.
+    #[must_use]
+    pub fn has_upstream(&self, name: &str) -> bool {
+        self.config.upstreams.contains_key(name)
+    }
+
+    /// The name of an upstream as the file has it.
+    #[must_use]
+    pub fn upstream_name(&self, name: &str) -> Option<Name> {
+        self.config.upstreams.get_key_value(name).map(|(name, _)| name.clone())
+    }
+
+    /// Open sessions, for the status.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.count()
+    }
+
+    /// The state of a tenant; a tenant that never called has none.
+    pub(super) fn tenant(&self, principal: &Principal) -> Arc<Tenant> {
+        let id = principal.tenant().id();
+        if let Some(tenant) = self.find_tenant(&id) {
+            return tenant;
+        }
+        let mut tenants = self.tenants.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let new = || Arc::new(Tenant::new(principal.tenant(), &self.config, self.namer.clone()));
+        tenants.entry(id).or_insert_with(new).clone()
+    }
+
+    pub(super) fn find_tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Every tenant that has called.
+    pub(super) fn all_tenants(&self) -> Vec<Arc<Tenant>> {
+        self.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Takes back what an ended session had asked for.
+    pub(super) async fn forget(self: &Arc<Self>, session: &Session) {
+        let Some(tenant) = self.find_tenant(&session.opening().tenant) else { return };
+        let view = tenant.known_view(&self.door_of(session));
+        for uri in session.take_subscriptions() {
+            if let Some(plan) = view.uri(&uri) {
+                tenant.unwatch(self, plan.upstream(), plan.original()).await;
+            }
+        }
+    }
+
+    pub(super) fn door_of(&self, session: &Session) -> Door {
+        let name = session.opening().door.strip_prefix("/mcp/").and_then(|name| self.upstream_name(name));
+        name.map_or(Door::Merged, Door::Single)
+    }
+
+    /// Ends idle sessions and dead streams; runs about once a second until the stop.
+    pub fn watch(self: &Arc<Self>, clock: Arc<Clock>) {
+        let line = self.clone();
+        self.tasks.spawn("session sweep", async move {
+            let stop = line.tasks.stop().clone();
+            let mut every = tokio::time::interval(Duration::from_secs(1));
+            let idle = u32::try_from(line.config.server.session_idle.as_secs()).unwrap_or(u32::MAX);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    _ = every.tick() => {}
+                }
+                clock.tick();
+                for tenant in line.all_tenants() {
+                    for (upstream, uri) in tenant.outlets().prune() {
+                        if let Some(upstream) = line.config.upstreams.get(&upstream) {
+                            tenant.unwatch(&line, upstream, &uri).await;
+                        }
+                    }
+                }
+                for session in line.sessions.sweep(idle, |_| false) {
+                    line.forget(&session).await;
+                }
+            }
+        });
+    }
+
+    /// What an upstream said on its own account.
+    pub(super) fn tenant_info(tenant: &Tenant) -> &Arc<TenantInfo> {
+        tenant.info()
+    }
+}

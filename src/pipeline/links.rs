@@ -1,0 +1,175 @@
+//! Which link serves a request, and how a new one is opened (product.md, Links).
+
+use std::sync::Arc;
+
+use super::call::Caller;
+use super::line::Line;
+use super::refresh::per_principal;
+use crate::auth::{Principal, TenantInfo};
+use crate::base::{Fault, Kind, Name, Retry, Side, TenantId};
+use crate::config::{Share, Transport, Upstream};
+use crate::credential::{Armed, CredentialError};
+use crate::upstream::{ChildSpec, HttpTarget, Lease, Link, LinkError, LinkKey, Sink, open_child, open_http};
+use crate::wire::CapSet;
+
+/// What of a client's capabilities is passed on to upstreams. Questions are not, yet; so no
+/// upstream is told that it may ask.
+pub(super) const RELAYED: CapSet = CapSet::NONE;
+
+impl Line {
+    /// The tenant's own link: lists, subscriptions, and calls to upstreams that need no link for
+    /// each principal. Gives it with the revision of its credentials.
+    pub(super) async fn house_link(
+        self: &Arc<Self>,
+        asker: &Principal,
+        upstream: &Arc<Upstream>,
+    ) -> Result<(Lease, u64), Fault> {
+        let armed = self.arm(asker, upstream).await?;
+        let principal = self.needs_principal(upstream).then(|| Arc::from(asker.key().as_str()));
+        let key = self.key(asker.tenant().id(), upstream, &armed, principal);
+        Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision()))
+    }
+
+    /// The tenant's own link if it is open.
+    pub(super) fn open_house_link(&self, tenant: &TenantInfo, upstream: &Upstream) -> Option<Lease> {
+        let armed = self.credentials.armed_cached(tenant.id(), &upstream.name)?;
+        self.pool.ready(&self.key(tenant.id(), upstream, &armed, None))
+    }
+
+    /// The link for a call.
+    pub(super) async fn call_link(
+        self: &Arc<Self>,
+        caller: &Caller,
+        upstream: &Arc<Upstream>,
+        armed: &Arc<Armed>,
+    ) -> Result<Lease, Fault> {
+        let principal = &caller.principal;
+        let tenant = principal.tenant().id();
+        match &upstream.transport {
+            Transport::Stdio { share: Share::Session, .. } => {
+                let holder: Arc<str> = match &caller.session {
+                    Some(session) => Arc::from(session.id().text()),
+                    None => Arc::from(principal.key().as_str()),
+                };
+                self.lease(self.key(tenant, upstream, armed, Some(holder)), principal, upstream, armed).await
+            }
+            Transport::Stdio { .. } => self.lease(self.key(tenant, upstream, armed, None), principal, upstream, armed).await,
+            Transport::Http { .. } => {
+                // A modern upstream has no sessions: the house link is everybody's.
+                let house = self.lease(self.key(tenant, upstream, armed, None), principal, upstream, armed).await?;
+                if !per_principal(house.facts().era) {
+                    return Ok(house);
+                }
+                let holder = Some(Arc::from(principal.key().as_str()));
+                self.lease(self.key(tenant, upstream, armed, holder), principal, upstream, armed).await
+            }
+        }
+    }
+
+    /// Opens the tenant's credentials for an upstream.
+    pub(super) async fn arm(&self, principal: &Principal, upstream: &Arc<Upstream>) -> Result<Arc<Armed>, Fault> {
+        if let Some(armed) = self.credentials.armed_cached(principal.tenant().id(), &upstream.name) {
+            return Ok(armed);
+        }
+        self.credentials.arm(principal, upstream).await.map_err(credential_fault)
+    }
+
+    fn needs_principal(&self, upstream: &Upstream) -> bool {
+        matches!(upstream.transport, Transport::Stdio { share: Share::Session, .. })
+    }
+
+    fn key(&self, tenant: TenantId, upstream: &Upstream, armed: &Armed, principal: Option<Arc<str>>) -> LinkKey {
+        let everybody = matches!(upstream.transport, Transport::Stdio { share: Share::All, .. });
+        LinkKey {
+            tenant: (!everybody).then_some(tenant),
+            upstream: upstream.name.clone(),
+            credential: armed.revision(),
+            principal,
+            capabilities: RELAYED,
+        }
+    }
+
+    async fn lease(
+        self: &Arc<Self>,
+        key: LinkKey,
+        principal: &Principal,
+        upstream: &Arc<Upstream>,
+        armed: &Arc<Armed>,
+    ) -> Result<Lease, Fault> {
+        if let Some(lease) = self.pool.ready(&key) {
+            return Ok(lease);
+        }
+        // Links with credentials that were replaced have no callers any more.
+        self.pool.end_where(|other| {
+            other.tenant == key.tenant && other.upstream == key.upstream && other.credential != key.credential
+        });
+        let line = self.clone();
+        let (opened, principal, upstream, armed) = (key.clone(), principal.clone(), upstream.clone(), armed.clone());
+        let idle_stop = upstream.timing.idle_stop;
+        let lease = self
+            .pool
+            .link(&key, idle_stop, move || async move { line.open_link(opened, &principal, &upstream, &armed).await })
+            .await?;
+        Ok(lease)
+    }
+
+    async fn open_link(
+        self: Arc<Self>,
+        key: LinkKey,
+        principal: &Principal,
+        upstream: &Arc<Upstream>,
+        armed: &Arc<Armed>,
+    ) -> Result<Arc<dyn Link>, LinkError> {
+        let sink = self.sink(&key);
+        let redactor = armed.clone();
+        let redact = Arc::new(move |text: &str| redactor.redact(text).into_owned());
+        let name: &Name = &upstream.name;
+        tracing::debug!(upstream = %name, tenant = %principal.tenant().name(), "opening a link");
+        match &upstream.transport {
+            Transport::Http { .. } => {
+                let uri = armed.url().cloned().ok_or_else(|| {
+                    LinkError::before(name, crate::upstream::Cause::Down, "its url could not be made")
+                })?;
+                let target = HttpTarget {
+                    upstream: name.clone(),
+                    uri,
+                    headers: armed.headers().clone(),
+                    era: upstream.era,
+                    start: upstream.timing.start,
+                    capabilities: key.capabilities,
+                    redact,
+                };
+                open_http(target, self.client.clone(), sink, &self.tasks).await
+            }
+            Transport::Stdio { cwd, limits, .. } => {
+                let spec = ChildSpec {
+                    launcher: self.launcher.clone(),
+                    upstream: name.clone(),
+                    command: armed.command(Some(principal.key())),
+                    env: armed.env().to_vec(),
+                    cwd: cwd.clone(),
+                    limits: *limits,
+                    era: upstream.era,
+                    start: upstream.timing.start,
+                    capabilities: key.capabilities,
+                    redact,
+                };
+                open_child(spec, sink, &self.tasks).await
+            }
+        }
+    }
+
+    fn sink(self: &Arc<Self>, key: &LinkKey) -> Sink {
+        let (line, key) = (Arc::downgrade(self), key.clone());
+        Arc::new(move |event| {
+            if let Some(line) = line.upgrade() {
+                line.heard(&key, &event);
+            }
+        })
+    }
+}
+
+fn credential_fault(error: CredentialError) -> Fault {
+    let public = error.to_string();
+    Fault { kind: Kind::NeedsSetup, side: Side::Proxy, retry: Retry::Safe, public: public.into(), private: None }
+}

@@ -1,0 +1,132 @@
+//! Reading an upstream's lists, all pages of all four, over the tenant's own link.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::line::Line;
+use crate::auth::Principal;
+use crate::base::{Fault, Retry};
+use crate::config::Upstream;
+use crate::namespace::{Catalogue, read_page};
+use crate::upstream::{Interest, Lease, Message, Outgoing, Reply, own_request};
+use crate::wire::json::quote;
+use crate::wire::{CapSet, Called, Era, InboundKind, ListKind, Method};
+
+/// Pages of one list, and items of one upstream: beyond them an upstream is not believed.
+const MOST_PAGES: usize = 1_000;
+const MOST_ITEMS: usize = 50_000;
+/// A list is asked for again after at least and at most this long; one whose changes are
+/// announced only now and then.
+const SHORTEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(3_600);
+const ANNOUNCED: Duration = Duration::from_secs(300);
+const UNANNOUNCED: Duration = Duration::from_secs(30);
+
+impl Line {
+    /// Reads every list of an upstream for a tenant; gives it with the time it stays fresh.
+    pub(super) async fn fetch_catalogue(
+        self: &Arc<Self>,
+        asker: &Principal,
+        upstream: &Arc<Upstream>,
+    ) -> Result<(Catalogue, Duration), Fault> {
+        let (lease, credential) = self.house_link(asker, upstream).await?;
+        let facts = lease.facts().clone();
+        let mut catalogue = Catalogue::new(upstream.clone(), credential);
+        catalogue.instructions = facts.instructions.clone();
+        catalogue.completes = facts.can("completions");
+        let mut ttl = if facts.announces("tools") { ANNOUNCED } else { UNANNOUNCED };
+        for kind in ListKind::ALL {
+            if facts.can(kind.capability()) {
+                let shortest = self.read_list(&lease, upstream, kind, &mut catalogue).await?;
+                ttl = shortest.map_or(ttl, |shortest| ttl.min(shortest));
+            }
+        }
+        let tenant = self.tenant(asker);
+        lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+        Ok((catalogue, ttl.clamp(SHORTEST, LONGEST)))
+    }
+
+    async fn read_list(
+        &self,
+        lease: &Lease,
+        upstream: &Arc<Upstream>,
+        kind: ListKind,
+        catalogue: &mut Catalogue,
+    ) -> Result<Option<Duration>, Fault> {
+        let Called::Known(method) = Called::find(kind.method()) else {
+            return Err(Fault::internal("a list method is missing from the table"));
+        };
+        let era = lease.facts().era;
+        let (mut cursor, mut ttl): (Option<String>, Option<u64>) = (None, None);
+        for _ in 0..MOST_PAGES {
+            let members = cursor.as_ref().map_or_else(String::new, |cursor| format!("\"cursor\":{}", quote(cursor)));
+            let message = self.ask(lease, upstream, method, &members).await?;
+            let Some(payload) = message.inbound.payload.clone() else { break };
+            if message.inbound.kind != InboundKind::Result {
+                // A server may declare `resources` and have no templates.
+                if kind == ListKind::Templates {
+                    break;
+                }
+                return Err(Fault::upstream(Retry::Safe, format!("Upstream `{}` refused {}", upstream.name, kind.method()))
+                    .because(message.text().chars().take(300).collect::<String>()));
+            }
+            let page = read_page(kind, &message.text()[payload.clone()]).map_err(|error| {
+                Fault::upstream(Retry::Safe, format!("Upstream `{}` sent no list", upstream.name))
+                    .because(format!("{}: {error}", kind.method()))
+            })?;
+            let text: Bytes = message.bytes.slice(payload);
+            for report in catalogue.add(kind, era, &text, &page) {
+                tracing::warn!(upstream = %upstream.name, report, "an entry was left out");
+            }
+            if let Some(page_ttl) = page.ttl {
+                ttl = Some(ttl.map_or(page_ttl, |ttl| ttl.min(page_ttl)));
+            }
+            match page.next {
+                Some(next) if catalogue.listing(kind).items.len() < MOST_ITEMS => cursor = Some(next),
+                _ => break,
+            }
+        }
+        Ok(ttl.map(Duration::from_millis))
+    }
+
+    /// A request of our own; `members` are members of `params` without braces.
+    pub(super) async fn ask(
+        &self,
+        lease: &Lease,
+        upstream: &Upstream,
+        method: &'static Method,
+        members: &str,
+    ) -> Result<Message, Fault> {
+        let outgoing = Outgoing {
+            method,
+            draft: own_request(lease.facts().era, CapSet::NONE, method.name, members),
+            name: None,
+            parameters: Vec::new(),
+            timeout: upstream.timing.timeout,
+            max_time: upstream.timing.max_time,
+        };
+        let reply = lease.request(outgoing).await?;
+        self.whole(upstream, reply).await
+    }
+
+    /// The response of a reply, however it comes; notifications before it are dropped.
+    pub(super) async fn whole(&self, upstream: &Upstream, reply: Reply) -> Result<Message, Fault> {
+        match reply {
+            Reply::Message(message) => Ok(message),
+            Reply::Json { body, .. } => super::relay::collect(upstream, body, Bytes::new()).await,
+            Reply::Exchange(mut exchange) => loop {
+                let message = exchange.next().await?;
+                if matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
+                    return Ok(message);
+                }
+            },
+        }
+    }
+}
+
+/// True when the era has a link of its own for each principal.
+pub(super) fn per_principal(era: Era) -> bool {
+    era == Era::Legacy
+}

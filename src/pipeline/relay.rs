@@ -1,0 +1,204 @@
+//! The way back of one request: an answer in one piece, a stream of events, or bytes that go
+//! through as they come.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Answer, Body, Feed};
+use super::line::Line;
+use super::outlet::event;
+use super::result::{notify, respond, uri_way};
+use crate::base::{Fault, Retry};
+use crate::config::Upstream;
+use crate::session::Level;
+use crate::upstream::{Exchange, Lease, Message, Reply};
+use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
+use crate::wire::{Era, Inbound, InboundKind, Method};
+
+/// Events that wait for a client that reads slowly; the upstream waits then.
+const QUEUE: usize = 16;
+/// Longest response that is kept in memory to be changed; a longer one must go through.
+const LONGEST: usize = 16 << 20;
+
+/// What must be known of a request when its answer comes.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// The client's id as JSON text.
+    pub(super) id: String,
+    /// The client's progress token as JSON text.
+    pub(super) token: Option<String>,
+    pub(super) era: Era,
+    pub(super) level: Option<Level>,
+    pub(super) method: &'static Method,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) upstream_era: Era,
+    /// URIs are made public.
+    pub(super) merged: bool,
+    pub(super) ends: [CancellationToken; 2],
+}
+
+/// Brings a reply back to its client.
+pub(super) async fn relay(
+    line: &Arc<Line>,
+    asked: Asked,
+    lease: Lease,
+    reply: Reply,
+    cancelled: Option<CancellationToken>,
+) -> Result<Answer, Fault> {
+    match reply {
+        Reply::Message(message) => whole(&asked, &message),
+        Reply::Json { id, length, body } => arriving(&asked, id, length, body).await,
+        Reply::Exchange(mut exchange) => loop {
+            let message = exchange.next().await?;
+            if matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
+                return whole(&asked, &message);
+            }
+            // A notification first: from here on it is a stream.
+            if let Some(first) = notify(&asked, &message) {
+                return Ok(stream(line, asked, lease, exchange, &first, cancelled));
+            }
+        },
+    }
+}
+
+fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {
+    let ready = respond(asked, message)?;
+    Ok(Answer { status: ready.status, body: Body::Json(ready.bytes), session: None })
+}
+
+/// A response that is still arriving. It goes through as it comes when only its id changes and
+/// the id stands before the result; else it is read to its end.
+async fn arriving(asked: &Asked, id: u64, length: Option<u64>, mut body: Incoming) -> Result<Answer, Fault> {
+    let untouched = asked.era == asked.upstream_era
+        && !(asked.merged && uri_way(asked.method.route).is_some())
+        && asked.era == Era::Legacy;
+    if !untouched {
+        return whole(asked, &collect(&asked.upstream, body, Bytes::new()).await?);
+    }
+    let first = match body.frame().await {
+        Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        Some(Err(error)) => return Err(broken(&asked.upstream, &error.to_string())),
+        None => Bytes::new(),
+    };
+    let Some(place) = leading_id(&first, id) else {
+        return whole(asked, &collect(&asked.upstream, body, first).await?);
+    };
+    let mut head = BytesMut::with_capacity(first.len() + asked.id.len());
+    head.extend_from_slice(&first[..place.start]);
+    head.extend_from_slice(asked.id.as_bytes());
+    head.extend_from_slice(&first[place.end..]);
+    let length = length.map(|length| length + asked.id.len() as u64 - place.len() as u64);
+    Ok(Answer::ok(Body::Passing { head: head.freeze(), rest: body, length }))
+}
+
+/// Place of the id when it is ours and stands before a result in the first bytes of a response.
+fn leading_id(first: &[u8], id: u64) -> Option<std::ops::Range<usize>> {
+    let text = match std::str::from_utf8(first) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&first[..error.valid_up_to()]).ok()?,
+    };
+    let (mut found, mut result) = (None, false);
+    let mut reader = Reader::new(text, UPSTREAM_DEPTH);
+    // It ends with an error at the result, which is not whole yet.
+    let _ = reader.object::<JsonError>(|reader, key| {
+        if key.is("result") {
+            result = true;
+            return Err(JsonError::Syntax(reader.position()));
+        }
+        let value = reader.value()?;
+        if key.is("id") {
+            found = Some(value);
+        }
+        Ok(())
+    });
+    found.filter(|place| result && text[place.clone()] == *id.to_string())
+}
+
+/// Reads a response to its end; `first` was read already.
+pub(super) async fn collect(upstream: &Upstream, mut body: Incoming, first: Bytes) -> Result<Message, Fault> {
+    let mut whole = BytesMut::from(&first[..]);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken(upstream, &error.to_string()))?;
+        if let Ok(data) = frame.into_data() {
+            if whole.len() + data.len() > LONGEST {
+                return Err(Fault::upstream(
+                    Retry::MayHaveRun,
+                    format!(
+                        "Upstream `{}` sent an answer that is too large. The request may have been executed; ask for \
+                         less.",
+                        upstream.name
+                    ),
+                ));
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    let bytes = whole.freeze();
+    let text = std::str::from_utf8(&bytes).map_err(|error| broken(upstream, &error.to_string()))?;
+    let inbound = Inbound::read(text).map_err(|error| broken(upstream, &error.to_string()))?;
+    Ok(Message { bytes, inbound })
+}
+
+fn broken(upstream: &Upstream, detail: &str) -> Fault {
+    Fault::upstream(
+        Retry::MayHaveRun,
+        format!(
+            "Upstream `{}` broke off its answer. The request may have been executed; check before you repeat it.",
+            upstream.name
+        ),
+    )
+    .because(detail)
+}
+
+/// A stream of events: the rest of an exchange, in a task that ends with it. In the modern era a
+/// client that has gone cancels the request; in the legacy era it does not.
+fn stream(
+    line: &Arc<Line>,
+    asked: Asked,
+    lease: Lease,
+    mut exchange: Box<dyn Exchange>,
+    first: &Bytes,
+    cancelled: Option<CancellationToken>,
+) -> Answer {
+    let (sender, events) = mpsc::channel(QUEUE);
+    let feed = Feed { events, ends: asked.ends.clone() };
+    // The queue is new and empty.
+    let _ = sender.try_send(event(first));
+    let tool = uri_way(asked.method.route) == Some(crate::namespace::UriWay::Content);
+    line.tasks.spawn("stream", async move {
+        let never = CancellationToken::new();
+        let cancelled = cancelled.unwrap_or_else(|| never.clone());
+        loop {
+            let next = tokio::select! {
+                next = exchange.next() => next,
+                () = cancelled.cancelled() => break,
+                () = sender.closed(), if asked.era == Era::Modern => break,
+            };
+            let message = next.map_err(Fault::from);
+            let last = !matches!(&message, Ok(message) if message.inbound.kind == InboundKind::Notification);
+            let bytes = match message {
+                Ok(message) if !last => notify(&asked, &message),
+                Ok(message) => Some(
+                    respond(&asked, &message)
+                        .map_or_else(|fault| super::finish::fault_message(&asked.id, tool, &fault), |ready| ready.bytes),
+                ),
+                Err(fault) => Some(super::finish::fault_message(&asked.id, tool, &fault)),
+            };
+            if let Some(bytes) = bytes {
+                // A client that has gone hears nothing; the legacy era goes on all the same.
+                let _ = sender.send(event(&bytes)).await;
+            }
+            if last {
+                break;
+            }
+        }
+        drop(exchange);
+        drop(lease);
+    });
+    Answer::ok(Body::Events(feed))
+}

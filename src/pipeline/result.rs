@@ -1,0 +1,196 @@
+//! A response of an upstream, changed back for its client: the client's own id, public URIs, and
+//! the words of the client's era. The result itself stays as it came.
+
+use bytes::Bytes;
+
+use super::relay::Asked;
+use crate::base::{Fault, Kind, Retry};
+use crate::namespace::{ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result_uris};
+use crate::upstream::Message;
+use crate::wire::json::quote;
+use crate::wire::{Edits, Era, InboundKind, NameKind, Route};
+
+/// A response ready for the client, with the HTTP status that it asks for when nothing has been
+/// sent yet.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) status: u16,
+    pub(super) bytes: Bytes,
+}
+
+/// Where a method's result has URIs.
+pub(super) fn uri_way(route: Route) -> Option<UriWay> {
+    match route {
+        Route::Name(NameKind::Tool) => Some(UriWay::Content),
+        Route::Name(NameKind::Prompt) => Some(UriWay::Messages),
+        Route::Uri => Some(UriWay::Contents),
+        _ => None,
+    }
+}
+
+/// Changes a response back.
+pub(super) fn respond(asked: &Asked, message: &Message) -> Result<Ready, Fault> {
+    let mut edits = Edits::default();
+    if let Some(id) = message.inbound.id.clone() {
+        edits.replace(id, asked.id.as_str());
+    }
+    let status = match message.inbound.kind {
+        InboundKind::Result => {
+            shape_result(asked, message, &mut edits)?;
+            200
+        }
+        InboundKind::Error => shape_error(asked, message, &mut edits)?,
+        InboundKind::Notification | InboundKind::Request => {
+            return Err(garbage(asked, "a message that is no response"));
+        }
+    };
+    Ok(Ready { status, bytes: edits.apply(&message.bytes) })
+}
+
+fn garbage(asked: &Asked, detail: &str) -> Fault {
+    Fault::upstream(
+        Retry::MayHaveRun,
+        format!(
+            "Upstream `{}` sent an answer that is not valid MCP. The request may have been executed; check before \
+             you repeat it.",
+            asked.upstream.name
+        ),
+    )
+    .because(detail)
+}
+
+fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(), Fault> {
+    let parts = &message.inbound.result;
+    let Some(payload) = message.inbound.payload.clone() else { return Ok(()) };
+    let text = message.text();
+    if let Some(place) = &parts.result_type
+        && &text[place.clone()] != "\"complete\""
+    {
+        return Err(question(asked, &text[place.clone()]));
+    }
+    if asked.era == Era::Modern {
+        let mut added = Vec::new();
+        if parts.result_type.is_none() {
+            added.push("\"resultType\":\"complete\"");
+        }
+        if asked.method.cacheable {
+            if parts.ttl.is_none() {
+                added.push("\"ttlMs\":0");
+            }
+            match &parts.scope {
+                None => added.push("\"cacheScope\":\"private\""),
+                // What a tenant reads with its own credentials is nobody else's (R91).
+                Some(place) if &text[place.clone()] != "\"private\"" => edits.replace(place.clone(), "\"private\""),
+                Some(_) => {}
+            }
+        }
+        if !added.is_empty() && text[payload.clone()].starts_with('{') {
+            let comma = if parts.empty { "" } else { "," };
+            edits.insert(payload.start + 1, format!("{}{comma}", added.join(",")));
+        }
+    }
+    if asked.merged
+        && let Some(way) = uri_way(asked.method.route)
+        && text[payload.clone()].contains("uri")
+    {
+        let mut part = ShiftedEdits { edits, base: payload.start };
+        rewrite_result_uris(way, &text[payload], asked.upstream.name.as_str(), &mut part)
+            .map_err(|error| garbage(asked, &error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// A result that is no result yet: the upstream asks something that is not passed on.
+fn question(asked: &Asked, result_type: &str) -> Fault {
+    Fault::upstream(
+        Retry::Safe,
+        format!(
+            "Upstream `{}` wants an answer from its user before it goes on, and that cannot be passed on to this \
+             client. Use a tool that needs no such answer.",
+            asked.upstream.name
+        ),
+    )
+    .because(format!("resultType {result_type:.60}"))
+}
+
+fn shape_error(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<u16, Fault> {
+    let Some(payload) = message.inbound.payload.clone() else { return Ok(200) };
+    let text = &message.text()[payload.clone()];
+    let error: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| garbage(asked, &error.to_string()))?;
+    let code = error["code"].as_i64().unwrap_or_default();
+    if asked.merged {
+        let mut part = ShiftedEdits { edits, base: payload.start };
+        rewrite_error_uri(text, asked.upstream.name.as_str(), &mut part)
+            .map_err(|error| garbage(asked, &error.to_string()))?;
+    }
+    match (code, asked.era) {
+        // Between the proxy and the upstream; never the client's matter.
+        (-32020 | -32022, _) if asked.upstream_era == Era::Modern => {
+            let sentence = format!("Upstream `{}` refused the form of the request ({code})", asked.upstream.name);
+            let mut fault = Fault::upstream(Retry::Safe, sentence).because(text.chars().take(300).collect::<String>());
+            if code == -32020 {
+                fault.kind = Kind::HeaderMismatch;
+            }
+            Err(fault)
+        }
+        (-32021, Era::Modern) => Ok(400),
+        (-32601, Era::Modern) => Ok(404),
+        // Codes of the legacy era that a modern client must not see (R22).
+        (-32002, Era::Modern) => {
+            replace_code(text, payload.start, edits);
+            Ok(200)
+        }
+        (-32042, Era::Modern) => Err(question(asked, "URL elicitation required")),
+        _ => Ok(200),
+    }
+}
+
+/// `-32002` (resource not found, legacy) becomes `-32602` (R80).
+fn replace_code(error: &str, base: usize, edits: &mut Edits) {
+    use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
+    let mut reader = Reader::new(error, UPSTREAM_DEPTH);
+    // The error was read before.
+    let _ = reader.object::<JsonError>(|reader, key| {
+        let value = reader.value()?;
+        if key.is("code") {
+            edits.replace(base + value.start..base + value.end, "-32602");
+        }
+        Ok(())
+    });
+}
+
+/// A notification of an upstream in the words of its client; `None` when the client does not
+/// want it.
+pub(super) fn notify(asked: &Asked, message: &Message) -> Option<Bytes> {
+    use super::outlet::{message_level, passes};
+    let text = message.text();
+    match message.inbound.method.as_deref()? {
+        "notifications/progress" => {
+            let token = asked.token.as_ref()?;
+            let (_, place) = message.inbound.progress_token(text)?;
+            let mut edits = Edits::default();
+            edits.replace(place, token.as_str());
+            Some(edits.apply(&message.bytes))
+        }
+        "notifications/message" => {
+            // Modern clients get log messages only when they asked for a level (R20).
+            if asked.era == Era::Modern && asked.level.is_none() {
+                return None;
+            }
+            passes(asked.level, message_level(text)).then(|| message.bytes.clone())
+        }
+        "notifications/resources/updated" if asked.merged => {
+            let uri = super::outlet::updated_uri(text)?;
+            let public = crate::namespace::join_uri(asked.upstream.name.as_str(), &uri).into_owned();
+            Some(Bytes::from(text.replacen(&quote(&uri), &quote(&public), 1)))
+        }
+        // Lists and resources are announced on their own streams, once, after they were read.
+        "notifications/resources/updated"
+        | "notifications/tools/list_changed"
+        | "notifications/prompts/list_changed"
+        | "notifications/resources/list_changed"
+        | "notifications/cancelled" => None,
+        _ => (asked.era == asked.upstream_era).then(|| message.bytes.clone()),
+    }
+}

@@ -1,0 +1,343 @@
+//! What the line remembers of one tenant: the catalogue of each upstream, the views made of
+//! them, and the streams that are open.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::line::Line;
+use super::outlet::Outlets;
+use crate::auth::{Principal, TenantInfo};
+use crate::base::{Name, now};
+use crate::config::{Config, Upstream};
+use crate::namespace::{Catalogue, Door, Namer, View};
+use crate::wire::ListKind;
+
+/// A list waits this long for an upstream that was never listed: such a client has nothing else
+/// to show. Clients give a first answer about ten seconds.
+const FIRST_WAIT: Duration = Duration::from_secs(8);
+/// A list waits this long for an upstream that has just said that its list changed.
+const CHANGED_WAIT: Duration = Duration::from_secs(2);
+/// An upstream that could not be listed is not asked again before this.
+const FAILED_REST: Duration = Duration::from_secs(5);
+
+/// An unknown name makes a list be read again when it is at least this old.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// The state of one tenant.
+#[derive(Debug)]
+pub(super) struct Tenant {
+    info: Arc<TenantInfo>,
+    shelves: BTreeMap<Name, Shelf>,
+    views: RwLock<HashMap<Door, Arc<View>>>,
+    outlets: Outlets,
+    namer: Namer,
+    watched: Mutex<HashMap<(Name, String), usize>>,
+}
+
+/// One upstream's catalogue and what is known of its age.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) upstream: Arc<Upstream>,
+    state: Mutex<ShelfState>,
+    done: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct ShelfState {
+    catalogue: Arc<Catalogue>,
+    loaded: bool,
+    running: bool,
+    dirty: bool,
+    announce: Vec<ListKind>,
+    expires: Instant,
+    rest_until: Option<Instant>,
+    read_at: Instant,
+    asker: Option<Principal>,
+}
+
+/// What a shelf wants done before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    No,
+    First,
+    Changed,
+}
+
+impl Shelf {
+    fn new(upstream: &Arc<Upstream>) -> Self {
+        Self {
+            upstream: upstream.clone(),
+            state: Mutex::new(ShelfState {
+                catalogue: Arc::new(Catalogue::new(upstream.clone(), 0)),
+                loaded: false,
+                running: false,
+                dirty: false,
+                announce: Vec::new(),
+                expires: now(),
+                rest_until: None,
+                read_at: now(),
+                asker: None,
+            }),
+            done: watch::Sender::new(0),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, ShelfState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True once it was read from the upstream.
+    pub(super) fn loaded(&self) -> bool {
+        self.state().loaded
+    }
+
+}
+
+impl Tenant {
+    pub(super) fn new(info: &Arc<TenantInfo>, config: &Config, namer: Namer) -> Self {
+        let shelves = config.upstreams.iter().map(|(name, upstream)| (name.clone(), Shelf::new(upstream)));
+        Self {
+            info: info.clone(),
+            shelves: shelves.collect(),
+            views: RwLock::default(),
+            outlets: Outlets::default(),
+            namer,
+            watched: Mutex::default(),
+        }
+    }
+
+    pub(super) fn info(&self) -> &Arc<TenantInfo> {
+        &self.info
+    }
+
+    pub(super) fn outlets(&self) -> &Outlets {
+        &self.outlets
+    }
+
+    pub(super) fn shelf(&self, name: &str) -> Option<&Shelf> {
+        self.shelves.get(name)
+    }
+
+    /// The view of a door as it is known now.
+    pub(super) fn known_view(&self, door: &Door) -> Arc<View> {
+        let views = self.views.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(view) = views.get(door) {
+            return view.clone();
+        }
+        drop(views);
+        // Under the write lock: a catalogue that is put meanwhile clears the views afterwards.
+        let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
+        let shelves = self.door_shelves(door).map(|shelf| shelf.state().catalogue.clone());
+        let view = Arc::new(View::new(door.clone(), shelves.collect(), self.namer.clone()));
+        for name in view.withheld() {
+            tracing::warn!(tenant = %self.info.name(), name, "two names meet; both are withheld");
+        }
+        views.insert(door.clone(), view.clone());
+        view
+    }
+
+    /// The view of a door, after giving upstreams that were never listed, or whose list has just
+    /// changed, a moment to answer. A slow or dead one costs only its own entries.
+    pub(super) async fn view(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, door: &Door) -> Arc<View> {
+        let started = now();
+        let mut waits = Vec::new();
+        for shelf in self.door_shelves(door) {
+            match self.prepare(line, asker, shelf) {
+                Wait::No => {}
+                Wait::First => waits.push((shelf, started + FIRST_WAIT)),
+                Wait::Changed => waits.push((shelf, started + CHANGED_WAIT)),
+            }
+        }
+        for (shelf, deadline) in waits {
+            let mut done = shelf.done.subscribe();
+            let finished = async {
+                while shelf.state().running {
+                    if done.changed().await.is_err() {
+                        break;
+                    }
+                }
+            };
+            // A late upstream is announced by list_changed when it comes.
+            let _ = tokio::time::timeout_at(deadline, finished).await;
+        }
+        self.known_view(door)
+    }
+
+    /// Waits until one upstream was listed anew; used when a name is not known.
+    pub(super) async fn reload(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, upstream: &Upstream) {
+        let Some(shelf) = self.shelves.get(&upstream.name) else { return };
+        let mut done = shelf.done.subscribe();
+        if !self.start(line, asker, shelf, true) {
+            return;
+        }
+        let finished = async {
+            while shelf.state().running {
+                if done.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(upstream.timing.start, finished).await;
+    }
+
+    /// Whether an unknown name of this upstream may have appeared since its list was read.
+    pub(super) fn may_be_new(&self, upstream: &str) -> bool {
+        self.shelves.get(upstream).is_some_and(|shelf| {
+            let state = shelf.state();
+            let resting = state.rest_until.is_some_and(|until| until > now());
+            !resting && (!state.loaded || state.dirty || now() - state.read_at >= LOOK_AGAIN)
+        })
+    }
+
+    /// Starts what a new session will ask for in a moment.
+    pub(super) fn warm_up(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, door: &Door) {
+        for shelf in self.door_shelves(door) {
+            self.prepare(line, asker, shelf);
+        }
+    }
+
+    /// An upstream says that a list has changed: it is read again, and then clients are told.
+    pub(super) fn changed(self: &Arc<Self>, line: &Arc<Line>, upstream: &str, kinds: &[ListKind]) {
+        let Some(shelf) = self.shelves.get(upstream) else { return };
+        let asker = {
+            let mut state = shelf.state();
+            state.announce.extend(kinds);
+            state.dirty = true;
+            state.rest_until = None;
+            state.asker.clone()
+        };
+        if let Some(asker) = asker {
+            self.start(line, &asker, shelf, true);
+        }
+    }
+
+    fn door_shelves<'a>(&'a self, door: &'a Door) -> impl Iterator<Item = &'a Shelf> {
+        self.shelves.values().filter(move |shelf| match door {
+            Door::Merged => true,
+            Door::Single(name) => shelf.upstream.name == *name,
+        })
+    }
+
+    fn prepare(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Shelf) -> Wait {
+        let revision = line.credentials.armed_cached(self.info.id(), &shelf.upstream.name).map(|armed| armed.revision());
+        let (wait, begin) = {
+            let mut state = shelf.state();
+            if state.loaded && revision.is_some_and(|revision| revision != state.catalogue.credential) {
+                state.dirty = true;
+            }
+            if !state.loaded {
+                (Wait::First, true)
+            } else if state.dirty {
+                (Wait::Changed, true)
+            } else {
+                (Wait::No, state.expires <= now())
+            }
+        };
+        if begin && !self.start(line, asker, shelf, false) {
+            // It rests after a failure: nothing to wait for.
+            return Wait::No;
+        }
+        wait
+    }
+
+    /// Starts reading a shelf unless it is being read. Gives false when it rests.
+    fn start(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Shelf, force: bool) -> bool {
+        {
+            let mut state = shelf.state();
+            state.asker = Some(asker.clone());
+            if state.running {
+                return true;
+            }
+            if !force && state.rest_until.is_some_and(|until| until > now()) {
+                return false;
+            }
+            state.running = true;
+            state.dirty = false;
+        }
+        let (tenant, owner, asker) = (self.clone(), line.clone(), asker.clone());
+        let upstream = shelf.upstream.clone();
+        line.tasks.spawn("catalogue", async move { tenant.read(&owner, &asker, &upstream).await });
+        true
+    }
+
+    async fn read(self: Arc<Self>, line: &Arc<Line>, asker: &Principal, upstream: &Arc<Upstream>) {
+        let Some(shelf) = self.shelves.get(&upstream.name) else { return };
+        loop {
+            let outcome = line.fetch_catalogue(asker, upstream).await;
+            let mut announce;
+            {
+                let mut state = shelf.state();
+                announce = std::mem::take(&mut state.announce);
+                match outcome {
+                    Ok((catalogue, ttl)) => {
+                        announce.extend(ListKind::ALL.into_iter().filter(|kind| {
+                            let (old, new) = (state.catalogue.listing(*kind), catalogue.listing(*kind));
+                            old.items.len() != new.items.len()
+                                || old.items.iter().zip(&new.items).any(|(old, new)| old.text != new.text)
+                        }));
+                        state.catalogue = Arc::new(catalogue);
+                        state.loaded = true;
+                        state.rest_until = None;
+                        state.read_at = now();
+                        state.expires = now() + ttl;
+                    }
+                    Err(fault) => {
+                        tracing::warn!(
+                            tenant = %self.info.name(),
+                            upstream = %upstream.name,
+                            reason = fault.private.as_deref().unwrap_or(&fault.public),
+                            "upstream could not be listed"
+                        );
+                        state.rest_until = Some(now() + FAILED_REST);
+                        // What was known stays; it is asked again after the rest.
+                        state.expires = now() + FAILED_REST;
+                    }
+                }
+                if state.dirty {
+                    state.dirty = false;
+                    state.announce = announce;
+                    continue;
+                }
+                state.running = false;
+            }
+            self.views.write().unwrap_or_else(PoisonError::into_inner).clear();
+            shelf.done.send_modify(|count| *count += 1);
+            announce.sort_unstable();
+            announce.dedup();
+            self.outlets.list_changed(&upstream.name, &announce);
+            return;
+        }
+    }
+
+    /// Counts a subscription; true for the first one of this resource.
+    pub(super) fn count_up(&self, upstream: &Name, uri: &str) -> bool {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = watched.entry((upstream.clone(), uri.to_owned())).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    /// Counts a subscription back; true for the last one of this resource.
+    pub(super) fn count_down(&self, upstream: &Name, uri: &str) -> bool {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (upstream.clone(), uri.to_owned());
+        match watched.get_mut(&place) {
+            Some(1) => watched.remove(&place).is_some(),
+            Some(count) => {
+                *count -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Resources of an upstream that somebody is subscribed to.
+    pub(super) fn watched(&self, upstream: &Name) -> std::collections::BTreeSet<String> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.keys().filter(|(name, _)| name == upstream).map(|(_, uri)| uri.clone()).collect()
+    }
+}
