@@ -3,5 +3,6 @@
 pub mod auth;
 pub mod base;
 pub mod config;
+pub mod credential;
 pub mod seal;
 pub mod store;
