@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod seal;
