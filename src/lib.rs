@@ -2,8 +2,11 @@
 
 pub mod auth;
 pub mod base;
+pub mod cli;
 pub mod config;
+pub mod credential;
 pub mod namespace;
+pub mod pipeline;
 pub mod seal;
 pub mod session;
 pub mod store;

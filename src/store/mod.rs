@@ -13,4 +13,6 @@ pub use record::{
     FoundKey, KeyRecord, Origin, SealValue, SealedSecret, SecretInfo, SecretPlace, TenantRecord,
 };
 pub use sqlite::Sqlite;
+#[cfg(test)]
+pub(crate) use sqlite::by_hand;
 pub use traits::{Changes, Keys, Pending, Secrets, Stores, Tenants};

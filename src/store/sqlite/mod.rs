@@ -11,3 +11,5 @@ mod tenants;
 mod tests;
 
 pub use pool::Sqlite;
+#[cfg(test)]
+pub(crate) use tests::by_hand;

@@ -22,6 +22,11 @@ fn refusal(path: &Path) -> String {
     open(path).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
+/// What somebody with the file and the `sqlite3` program can do.
+pub(crate) fn by_hand(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
 #[tokio::test]
 async fn the_contract_holds() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,100 @@
+//! What every command about tenants, keys and secrets needs: the file, the key file, the store.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+
+use crate::auth::{declared_key_id, fresh_tenant};
+use crate::base::{KeyId, Name, Secret, Tasks};
+use crate::config::{Config, SecretSource};
+use crate::credential::Vault;
+use crate::seal::{Ring, RootKey};
+use crate::store::{Origin, Sqlite, Stores, TenantRecord};
+
+/// Finds the value of a source that the file names.
+pub type Resolve = Box<dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync>;
+
+/// The file's configuration with its store and keys opened.
+pub struct Opened {
+    /// The configuration.
+    pub config: Config,
+    /// The store.
+    pub stores: Stores,
+    /// The ring of the root key.
+    pub ring: Arc<Ring>,
+    /// The sealed secrets.
+    pub vault: Vault,
+    /// Values of the file's sources.
+    pub resolve: Resolve,
+}
+
+impl Opened {
+    /// Opens the key file and the store that `config` names, made where both are missing, and
+    /// gives the file's tenants their ids.
+    ///
+    /// # Errors
+    /// With the line that says what to do, when either is unsafe, missing beside the other, or
+    /// does not belong to it.
+    pub async fn open(config: Config, resolve: Resolve, tasks: &Tasks) -> anyhow::Result<Self> {
+        let (root, _) = RootKey::create_if_missing(&config.seal.key_file, &config.store.path)?;
+        let ring = Arc::new(Ring::new(&root));
+        let stores = Sqlite::open(&config.store.path, tasks)?.stores();
+        let vault = Vault::new(stores.secrets.clone(), ring.clone());
+        vault.bind().await?;
+        for name in config.tenants.keys() {
+            stores.tenants.adopt(fresh_tenant(name, Origin::File)?).await?;
+        }
+        Ok(Self { config, stores, ring, vault, resolve })
+    }
+
+    /// The tenant of that name.
+    pub(super) async fn tenant(&self, name: &str) -> anyhow::Result<TenantRecord> {
+        let name = Name::new(name)?;
+        if let Some(found) = self.stores.tenants.find(&name).await? {
+            return Ok(found);
+        }
+        let all = self.stores.tenants.list().await?;
+        let names = listed(all.iter().map(|tenant| tenant.name.as_str()));
+        Err(anyhow!(
+            "there is no tenant `{name}` ({names}); make it with `mcp-proxy tenant create {name}`"
+        ))
+    }
+
+    /// The tenants that a list is about.
+    pub(super) async fn tenants(&self, only: Option<&str>) -> anyhow::Result<Vec<TenantRecord>> {
+        match only {
+            Some(name) => Ok(vec![self.tenant(name).await?]),
+            None => Ok(self.stores.tenants.list().await?),
+        }
+    }
+
+    /// True when the file of today declares the tenant.
+    pub(super) fn declares(&self, tenant: &Name) -> bool {
+        self.config.tenants.contains_key(tenant)
+    }
+
+    /// The file's keys of a tenant: name, and the id where the value can be read.
+    pub(super) fn declared_keys(&self, tenant: &Name) -> Vec<(String, Option<KeyId>)> {
+        let keys = self.config.tenants.get(tenant).map_or(&[][..], |found| &found.keys);
+        let id =
+            |source| (self.resolve)(source).ok().map(|text| declared_key_id(&self.ring, &text));
+        keys.iter().map(|key| (key.name.clone(), id(&key.source))).collect()
+    }
+}
+
+/// `there are: a, b`, or `there are none`.
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() {
+        "there are none".to_owned()
+    } else {
+        format!("there are: {}", names.join(", "))
+    }
+}
+
+/// A length of time that the command line gives, in seconds.
+pub(super) fn seconds(text: &str) -> anyhow::Result<u64> {
+    let time = crate::base::parse_duration(text)
+        .with_context(|| format!("`{text}` is no length of time; write it as 30m, 12h or 90d"))?;
+    Ok(time.as_secs())
+}

@@ -1,0 +1,305 @@
+//! Arming: opened credentials are kept per tenant and upstream, read again after a change, and
+//! forgotten when nobody uses them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::armed::Armed;
+use super::declared::DeclaredSecrets;
+use super::error::CredentialError;
+use super::vault::Vault;
+use crate::auth::{Principal, TenantInfo};
+use crate::base::{Name, Secret, Slot, Tasks, TenantId, unix_seconds};
+use crate::config::Upstream;
+use crate::seal::{Ring, SealError};
+use crate::store::{Secrets, StoreError};
+
+/// Most (tenant, upstream) pairs kept open.
+const KEPT: usize = 20_000;
+/// Seconds without a use after which opened credentials are forgotten.
+const IDLE: u64 = 600;
+const SWEEP: Duration = Duration::from_secs(60);
+/// The longest that a call waits for the store.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Seconds for which known credentials serve on before a failing store is asked again.
+const RETRY: u64 = 1;
+/// Reads of different upstreams that run side by side; of the same one only one runs.
+const LANES: usize = 64;
+
+type Place = (TenantId, Name);
+
+struct Entry {
+    upstream: Arc<Upstream>,
+    verdict: Result<Arc<Armed>, CredentialError>,
+    /// The highest generation seen of each slot: an older one is a roll-back, even one that put
+    /// the counter back too.
+    seen: BTreeMap<Slot, u64>,
+    /// The change of the store that this was read after.
+    epoch: u64,
+    used_at: AtomicU64,
+    /// Until then a failing store is not asked again.
+    retry_at: AtomicU64,
+}
+
+/// Arms upstreams for tenants. Clones share everything.
+#[derive(Clone)]
+pub struct Credentials(Arc<Inner>);
+
+struct Inner {
+    vault: Vault,
+    ring: Arc<Ring>,
+    declared: DeclaredSecrets,
+    changed: watch::Receiver<u64>,
+    kept: RwLock<HashMap<Place, Arc<Entry>>>,
+    lanes: Vec<Mutex<()>>,
+    hasher: RandomState,
+}
+
+impl Credentials {
+    /// `changed` is [`crate::auth::Auth::changed`]: it moves when the store was written.
+    #[must_use]
+    pub fn new(
+        secrets: Arc<dyn Secrets>,
+        ring: Arc<Ring>,
+        declared: DeclaredSecrets,
+        changed: watch::Receiver<u64>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            vault: Vault::new(secrets, ring.clone()),
+            ring,
+            declared,
+            changed,
+            kept: RwLock::default(),
+            lanes: (0..LANES).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }))
+    }
+
+    /// What is armed already and still holds, without waiting.
+    #[must_use]
+    pub fn armed_cached(&self, tenant: TenantId, upstream: &Arc<Upstream>) -> Option<Arc<Armed>> {
+        self.0.kept(&(tenant, upstream.name.clone()), upstream)?.ok()
+    }
+
+    /// Arms an upstream with the caller's tenant's own credentials. Waits at most a few seconds.
+    ///
+    /// # Errors
+    /// When a secret is missing, does not open, or cannot stand where the file puts it; other
+    /// upstreams and tenants are not touched by it.
+    pub async fn arm(
+        &self,
+        principal: &Principal,
+        upstream: &Arc<Upstream>,
+    ) -> Result<Arc<Armed>, CredentialError> {
+        let tenant = principal.tenant();
+        let place = (tenant.id(), upstream.name.clone());
+        if let Some(verdict) = self.0.kept(&place, upstream) {
+            return verdict;
+        }
+        let reading = tokio::time::timeout(PATIENCE, self.0.read(&place, tenant, upstream)).await;
+        reading.unwrap_or_else(|_| self.0.unavailable(&place, upstream, &StoreError::Busy))
+    }
+
+    /// Starts the task that forgets what nobody uses; it ends with `tasks`.
+    pub fn tend(&self, tasks: &Tasks) {
+        let (credentials, stop) = (self.clone(), tasks.stop().clone());
+        tasks.spawn("credential sweep", async move {
+            let mut ticks = tokio::time::interval(SWEEP);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    _ = ticks.tick() => credentials.0.forget_idle(unix_seconds()),
+                }
+            }
+        });
+    }
+}
+
+impl Inner {
+    fn entry(&self, place: &Place) -> Option<Arc<Entry>> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).get(place).cloned()
+    }
+
+    /// The verdict that holds now, if one does.
+    fn kept(
+        &self,
+        place: &Place,
+        upstream: &Arc<Upstream>,
+    ) -> Option<Result<Arc<Armed>, CredentialError>> {
+        let entry = self.entry(place)?;
+        let now = unix_seconds();
+        let current =
+            entry.epoch == *self.changed.borrow() || entry.retry_at.load(Ordering::Relaxed) > now;
+        if !current || !Arc::ptr_eq(&entry.upstream, upstream) {
+            return None;
+        }
+        if entry.used_at.load(Ordering::Relaxed) < now {
+            entry.used_at.store(now, Ordering::Relaxed);
+        }
+        Some(entry.verdict.clone())
+    }
+
+    async fn read(
+        &self,
+        place: &Place,
+        tenant: &Arc<TenantInfo>,
+        upstream: &Arc<Upstream>,
+    ) -> Result<Arc<Armed>, CredentialError> {
+        let lane = usize::try_from(self.hasher.hash_one(place)).unwrap_or_default() % LANES;
+        let _turn = self.lanes[lane].lock().await;
+        if let Some(verdict) = self.kept(place, upstream) {
+            return verdict;
+        }
+        // Before the read: what is written during it makes the next call read again.
+        let epoch = *self.changed.borrow();
+        let before = self.entry(place);
+        let mut seen = before.as_ref().map(|entry| entry.seen.clone()).unwrap_or_default();
+        let verdict = match self.secrets(tenant, upstream, &mut seen).await {
+            Ok(Ok(secrets)) => Armed::new(tenant, upstream, secrets, &self.ring).map(Arc::new),
+            Ok(Err(error)) => Err(error),
+            Err(error) => return self.unavailable(place, upstream, &error),
+        };
+        let verdict =
+            match (before.map(|entry| (entry.upstream.clone(), entry.verdict.clone())), verdict) {
+                // The same credentials for the same entry: whoever holds them holds the current ones.
+                (Some((same, Ok(old))), Ok(new))
+                    if Arc::ptr_eq(&same, upstream) && old.revision() == new.revision() =>
+                {
+                    Ok(old)
+                }
+                (_, new) => new,
+            };
+        if let Err(error) = &verdict {
+            log(tenant, upstream, error);
+        }
+        self.keep(
+            place.clone(),
+            Entry {
+                upstream: upstream.clone(),
+                verdict: verdict.clone(),
+                seen,
+                epoch,
+                used_at: AtomicU64::new(unix_seconds()),
+                retry_at: AtomicU64::new(0),
+            },
+        );
+        verdict
+    }
+
+    /// Every slot of an upstream: the file's value first, the store's otherwise.
+    async fn secrets(
+        &self,
+        tenant: &Arc<TenantInfo>,
+        upstream: &Arc<Upstream>,
+        seen: &mut BTreeMap<Slot, u64>,
+    ) -> Result<Result<BTreeMap<Slot, Secret>, CredentialError>, StoreError> {
+        let names = || (tenant.name().clone(), upstream.name.clone());
+        let (mut values, mut wanted) = (BTreeMap::new(), Vec::new());
+        for slot in &upstream.slots {
+            match self.declared.get(tenant.name(), &upstream.name, slot) {
+                None => wanted.push(slot),
+                Some(Ok(value)) => drop(values.insert(slot.clone(), value.clone())),
+                Some(Err(reason)) => {
+                    let ((tenant, upstream), slot) = (names(), slot.clone());
+                    let reason = reason.clone();
+                    return Ok(Err(CredentialError::Unreadable { tenant, upstream, slot, reason }));
+                }
+            }
+        }
+        let mut opened = BTreeMap::new();
+        if !wanted.is_empty() {
+            opened = self.vault.open(tenant.id(), &upstream.name, &wanted).await?;
+        }
+        let mut missing = Vec::new();
+        for slot in wanted {
+            let Some(found) = opened.remove(slot) else {
+                missing.push(slot.clone());
+                continue;
+            };
+            let highest = seen.entry(slot.clone()).or_default();
+            let fresh = if found.generation < *highest { Err(SealError::Broken) } else { Ok(()) };
+            match fresh.and(found.value) {
+                Ok(value) => {
+                    *highest = found.generation;
+                    values.insert(slot.clone(), value);
+                }
+                Err(reason) => {
+                    let ((tenant, upstream), slot) = (names(), slot.clone());
+                    return Ok(Err(CredentialError::Sealed { tenant, upstream, slot, reason }));
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(Ok(values));
+        }
+        let (tenant, upstream) = names();
+        Ok(Err(CredentialError::Missing { tenant, upstream, slots: missing }))
+    }
+
+    /// The store gives no answer: known credentials serve on, others have to wait.
+    fn unavailable(
+        &self,
+        place: &Place,
+        upstream: &Arc<Upstream>,
+        error: &StoreError,
+    ) -> Result<Arc<Armed>, CredentialError> {
+        tracing::warn!(upstream = %upstream.name, %error, "the store does not give credentials");
+        let known = self.entry(place).filter(|entry| Arc::ptr_eq(&entry.upstream, upstream));
+        if let Some(entry) = known
+            && let Ok(armed) = &entry.verdict
+        {
+            entry.retry_at.store(unix_seconds() + RETRY, Ordering::Relaxed);
+            return Ok(armed.clone());
+        }
+        let (upstream, reason) = (upstream.name.clone(), error.to_string());
+        Err(CredentialError::Unavailable { upstream, reason })
+    }
+
+    fn keep(&self, place: Place, entry: Entry) {
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT && !kept.contains_key(&place) {
+            let mut ages: Vec<_> =
+                kept.values().map(|entry| entry.used_at.load(Ordering::Relaxed)).collect();
+            let (_, oldest, _) = ages.select_nth_unstable(KEPT / 10);
+            let oldest = *oldest;
+            kept.retain(|_, entry| entry.used_at.load(Ordering::Relaxed) > oldest);
+        }
+        kept.insert(place, Arc::new(entry));
+    }
+
+    fn forget_idle(&self, now: u64) {
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(tenant, _), entry| {
+            let used = entry.used_at.load(Ordering::Relaxed) + IDLE > now;
+            if !used {
+                self.ring.forget(*tenant);
+            }
+            used
+        });
+    }
+}
+
+fn log(tenant: &TenantInfo, upstream: &Upstream, error: &CredentialError) {
+    let (tenant, upstream) = (tenant.name(), &upstream.name);
+    match error {
+        CredentialError::Missing { .. } => {
+            tracing::info!(%tenant, %upstream, %error, "upstream needs setup");
+        }
+        CredentialError::Sealed { slot, reason, .. } => {
+            tracing::error!(%tenant, %upstream, %slot, %reason, "a sealed secret is refused");
+        }
+        CredentialError::Unreadable { slot, reason, .. } => {
+            tracing::error!(%tenant, %upstream, %slot, %reason, "a secret of the file is missing");
+        }
+        CredentialError::Value { .. } | CredentialError::Unavailable { .. } => {
+            tracing::warn!(%tenant, %upstream, %error, "upstream cannot be armed");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! An upstream with one tenant's credentials in place: evidence that arming succeeded.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Uri};
+
+use super::error::CredentialError;
+use super::redact::redact;
+use super::render::{Values, has_key};
+use crate::auth::TenantInfo;
+use crate::base::{KeyId, Secret, Slot};
+use crate::config::{Template, Transport, Upstream};
+use crate::seal::Ring;
+
+/// An upstream, ready to be used for one tenant. Only this module's parent builds one.
+pub struct Armed {
+    tenant: Arc<TenantInfo>,
+    upstream: Arc<Upstream>,
+    secrets: BTreeMap<Slot, Secret>,
+    revision: u64,
+    headers: HeaderMap,
+    url: Option<Uri>,
+    env: Vec<(String, Secret)>,
+    arguments: Vec<(String, Secret)>,
+}
+
+impl Armed {
+    pub(super) fn new(
+        tenant: &Arc<TenantInfo>,
+        upstream: &Arc<Upstream>,
+        secrets: BTreeMap<Slot, Secret>,
+        ring: &Ring,
+    ) -> Result<Self, CredentialError> {
+        let mut armed = Self {
+            tenant: tenant.clone(),
+            upstream: upstream.clone(),
+            revision: revision(tenant, upstream, &secrets, ring),
+            secrets,
+            headers: HeaderMap::new(),
+            url: None,
+            env: Vec::new(),
+            arguments: Vec::new(),
+        };
+        armed.env = armed.rendered_env(None);
+        armed.arguments = armed.rendered_arguments(None);
+        if let Transport::Http { url, headers } = &upstream.transport {
+            let values = armed.values(None);
+            let mut rendered = HeaderMap::with_capacity(headers.len());
+            for (name, template) in headers {
+                let value = values.plain(template);
+                let mut value =
+                    HeaderValue::from_bytes(value.expose().as_bytes()).map_err(|_| {
+                        let problem = "has a character that no header may have";
+                        armed.refused(format!("the header `{name}`"), problem)
+                    })?;
+                value.set_sensitive(template.has_secret());
+                rendered.append(name, value);
+            }
+            let url = Uri::try_from(values.url(url).expose())
+                .map_err(|_| armed.refused("the URL".to_owned(), "is not valid once filled in"))?;
+            (armed.headers, armed.url) = (rendered, Some(url));
+        }
+        Ok(armed)
+    }
+
+    fn refused(&self, place: String, problem: &'static str) -> CredentialError {
+        let (tenant, upstream) = (self.tenant.name().clone(), self.upstream.name.clone());
+        CredentialError::Value { tenant, upstream, place, problem }
+    }
+
+    fn values(&self, key: Option<KeyId>) -> Values<'_> {
+        Values { tenant: self.tenant.name(), key, secrets: &self.secrets }
+    }
+
+    /// Whose credentials these are.
+    #[must_use]
+    pub fn tenant(&self) -> &Arc<TenantInfo> {
+        &self.tenant
+    }
+
+    /// The upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// Differs whenever a credential or the upstream's entry in the file differs, is the same
+    /// otherwise, also after a restart; 0 for an upstream without credentials.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The headers for each request (HTTP); those with secrets are marked sensitive.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The endpoint (HTTP), secrets percent-encoded. It may hold secrets: never print it, print
+    /// the template.
+    #[must_use]
+    pub fn url(&self) -> Option<&Uri> {
+        self.url.as_ref()
+    }
+
+    /// The child's own environment (stdio), on top of the allow-list. `key` is the caller's, for
+    /// `share = "session"`.
+    #[must_use]
+    pub fn env(&self, key: Option<KeyId>) -> Cow<'_, [(String, Secret)]> {
+        match key {
+            Some(_) if self.upstream.uses_key => Cow::Owned(self.rendered_env(key)),
+            _ => Cow::Borrowed(&self.env),
+        }
+    }
+
+    /// Program and arguments (stdio); empty for HTTP. Never holds a secret.
+    #[must_use]
+    pub fn command(&self, key: Option<KeyId>) -> Vec<String> {
+        let Transport::Stdio { command, .. } = &self.upstream.transport else { return Vec::new() };
+        let values = self.values(key);
+        command.iter().map(|part| values.plain(part).expose().to_owned()).collect()
+    }
+
+    /// The values put into calls, by property. Which tools take them is in
+    /// [`Upstream::arguments`].
+    #[must_use]
+    pub fn arguments(&self, key: Option<KeyId>) -> Cow<'_, [(String, Secret)]> {
+        let with_key = self.upstream.arguments.values().any(|entry| has_key(&entry.value));
+        match key {
+            Some(_) if with_key => Cow::Owned(self.rendered_arguments(key)),
+            _ => Cow::Borrowed(&self.arguments),
+        }
+    }
+
+    /// Masks every credential in a text that the upstream wrote: plain, base64, percent-encoded,
+    /// hex or JSON-escaped. Costs a search per form, so it belongs to errors and log lines.
+    #[must_use]
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        redact(text, self.secrets.values())
+    }
+
+    fn rendered_env(&self, key: Option<KeyId>) -> Vec<(String, Secret)> {
+        match &self.upstream.transport {
+            Transport::Stdio { env, .. } => {
+                self.rendered(env.iter().map(|(name, value)| (name, value)), key)
+            }
+            Transport::Http { .. } => Vec::new(),
+        }
+    }
+
+    fn rendered_arguments(&self, key: Option<KeyId>) -> Vec<(String, Secret)> {
+        self.rendered(self.upstream.arguments.iter().map(|(name, entry)| (name, &entry.value)), key)
+    }
+
+    fn rendered<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a String, &'a Template)>,
+        key: Option<KeyId>,
+    ) -> Vec<(String, Secret)> {
+        let values = self.values(key);
+        entries.map(|(name, template)| (name.clone(), values.plain(template))).collect()
+    }
+}
+
+impl fmt::Debug for Armed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Armed")
+            .field("tenant", self.tenant.name())
+            .field("upstream", &self.upstream.name)
+            .field("revision", &format_args!("{:016x}", self.revision))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A keyed digest of everything that decides what is sent, so that it tells nothing about it.
+fn revision(
+    tenant: &TenantInfo,
+    upstream: &Upstream,
+    secrets: &BTreeMap<Slot, Secret>,
+    ring: &Ring,
+) -> u64 {
+    if secrets.is_empty() {
+        return 0;
+    }
+    // The compiled entry holds references, not values.
+    let entry = format!("{upstream:?}");
+    let id = tenant.id();
+    let mut parts: Vec<&[u8]> = vec![id.as_bytes(), entry.as_bytes()];
+    for (slot, value) in secrets {
+        parts.extend([slot.as_str().as_bytes(), value.expose().as_bytes()]);
+    }
+    let digest = ring.digest("credential revision", &parts);
+    let (first, _) = digest.split_first_chunk::<8>().expect("a digest has 32 bytes");
+    u64::from_le_bytes(*first).max(1)
+}

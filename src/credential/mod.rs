@@ -1,0 +1,18 @@
+//! With what: a tenant's own sealed credentials, opened, put where the upstream's templates want
+//! them, and held as [`Armed`]. Nothing reaches an upstream without one.
+
+mod arm;
+mod armed;
+mod declared;
+mod error;
+mod redact;
+mod render;
+#[cfg(test)]
+mod tests;
+mod vault;
+
+pub use arm::Credentials;
+pub use armed::Armed;
+pub use declared::DeclaredSecrets;
+pub use error::{CredentialError, ValueError, VaultError};
+pub use vault::{Vault, check_value};

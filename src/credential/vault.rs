@@ -1,0 +1,111 @@
+//! Sealing into the store and opening what comes out of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::error::{ValueError, VaultError};
+use crate::base::{Name, Secret, Slot, TenantId, unix_seconds};
+use crate::seal::{DataKey, Ring, SealError};
+use crate::store::{SecretPlace, Secrets, StoreError};
+
+const LONGEST: usize = 64 * 1024;
+
+/// Whether a text can be a secret.
+///
+/// # Errors
+/// When it is empty, too long, or has CR, LF or NUL.
+pub fn check_value(value: &Secret) -> Result<(), ValueError> {
+    let bytes = value.expose().as_bytes();
+    if bytes.is_empty() {
+        Err(ValueError::Empty)
+    } else if bytes.len() > LONGEST {
+        Err(ValueError::TooLong)
+    } else if memchr::memchr3(b'\r', b'\n', 0, bytes).is_some() {
+        Err(ValueError::Control)
+    } else {
+        Ok(())
+    }
+}
+
+/// A value as it came out of the store.
+pub(super) struct Opened {
+    pub(super) generation: u64,
+    pub(super) value: Result<Secret, SealError>,
+}
+
+/// The sealed secrets of all tenants. Clones share everything.
+#[derive(Clone)]
+pub struct Vault {
+    secrets: Arc<dyn Secrets>,
+    ring: Arc<Ring>,
+}
+
+impl Vault {
+    /// Over a store, with the ring that seals for it.
+    #[must_use]
+    pub fn new(secrets: Arc<dyn Secrets>, ring: Arc<Ring>) -> Self {
+        Self { secrets, ring }
+    }
+
+    /// Binds the store to this root key, or refuses one that belongs to another.
+    ///
+    /// # Errors
+    /// When another root key made the store, or the store fails.
+    pub async fn bind(&self) -> Result<(), VaultError> {
+        let ours = self.ring.tag();
+        let store = self.secrets.bind_root(ours).await?;
+        if store == ours { Ok(()) } else { Err(VaultError::OtherRoot { store, ours }) }
+    }
+
+    /// Seals a value into a slot. Gives the slot's new generation.
+    ///
+    /// # Errors
+    /// When the value cannot be a secret, the tenant is unknown, or the store fails.
+    pub async fn set(
+        &self,
+        tenant: TenantId,
+        place: SecretPlace,
+        value: Secret,
+    ) -> Result<u64, VaultError> {
+        check_value(&value)?;
+        let key = match self.secrets.data_key(tenant).await? {
+            Some(wrapped) => wrapped,
+            None => {
+                let fresh = self.ring.new_data_key(tenant).map_err(VaultError::DataKey)?;
+                self.secrets.add_data_key(tenant, fresh).await?
+            }
+        };
+        let key = self.ring.data_key(tenant, &key).map_err(VaultError::DataKey)?;
+        let SecretPlace { upstream, slot } = place.clone();
+        let seal = move |generation| key.seal(&upstream, &slot, generation, &value);
+        Ok(self.secrets.put(tenant, place, unix_seconds(), Box::new(seal)).await?)
+    }
+
+    /// Opens what `wanted` names of a tenant's values for one upstream. A row that does not open
+    /// is an error of its slot alone.
+    pub(super) async fn open(
+        &self,
+        tenant: TenantId,
+        upstream: &Name,
+        wanted: &[&Slot],
+    ) -> Result<BTreeMap<Slot, Opened>, StoreError> {
+        let rows = self.secrets.of_upstream(tenant, upstream).await?;
+        if rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let key: Result<Arc<DataKey>, SealError> = match self.secrets.data_key(tenant).await? {
+            Some(wrapped) => self.ring.data_key(tenant, &wrapped),
+            None => Err(SealError::Broken),
+        };
+        let mut opened = BTreeMap::new();
+        for row in rows {
+            if wanted.contains(&&row.slot) {
+                let value = key
+                    .clone()
+                    .and_then(|key| key.open(upstream, &row.slot, row.generation, &row.sealed));
+                opened.insert(row.slot, Opened { generation: row.generation, value });
+            }
+        }
+        Ok(opened)
+    }
+}
