@@ -229,3 +229,26 @@ pub enum SecretSource {
     /// A file, relative to the configuration file's folder.
     File(PathBuf),
 }
+
+#[cfg(test)]
+impl Upstream {
+    /// A streamable HTTP upstream with defaults.
+    pub(crate) fn for_test(name: &str) -> Self {
+        Self {
+            name: Name::new(name).expect("a name"),
+            transport: Transport::Http { url: Template::default(), headers: Vec::new() },
+            arguments: BTreeMap::new(),
+            bare: false,
+            era: EraSetting::Auto,
+            timing: Timing {
+                timeout: Duration::from_secs(60),
+                max_time: Duration::from_secs(300),
+                start: Duration::from_secs(60),
+                idle_stop: Duration::from_secs(600),
+            },
+            slots: BTreeSet::new(),
+            uses_tenant: false,
+            uses_key: false,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Keys from the outside: who is let in, and how soon somebody is not.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::*;
+use crate::base::{Fault, Kind, Name, Secret, Tasks, now, unix_seconds};
+use crate::config::{KeyDeclaration, SecretSource, TenantDeclaration};
+use crate::seal::{Ring, RootKey};
+use crate::store::{Changes, KeyRecord, Origin, Pending, Sqlite, StoreError, Stores, TenantRecord};
+
+struct House {
+    folder: tempfile::TempDir,
+    tasks: Tasks,
+    stores: Stores,
+    ring: Arc<Ring>,
+    auth: Auth,
+    acme: TenantRecord,
+}
+
+fn sources(source: &SecretSource) -> Result<Secret, String> {
+    match source {
+        SecretSource::Env(name) => Ok(Secret::new(name.clone())),
+        SecretSource::File(path) => Err(format!("{} cannot be read", path.display())),
+    }
+}
+
+/// A file whose keys are what the names of their variables say.
+fn file(keys: &[(&str, &str)]) -> BTreeMap<Name, TenantDeclaration> {
+    let keys = keys.iter().map(|(name, text)| KeyDeclaration {
+        name: (*name).to_owned(),
+        source: SecretSource::Env((*text).to_owned()),
+    });
+    let declaration = TenantDeclaration { keys: keys.collect(), secrets: BTreeMap::new() };
+    BTreeMap::from([(Name::new("filed").unwrap(), declaration)])
+}
+
+fn open(path: &Path, tasks: &Tasks) -> Stores {
+    Sqlite::open(path, tasks).unwrap().stores()
+}
+
+async fn house_with(declared: &BTreeMap<Name, TenantDeclaration>) -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::default();
+    let stores = open(&folder.path().join("store.db"), &tasks);
+    let ring = Arc::new(Ring::new(&RootKey::for_test(1)));
+    let acme = fresh_tenant(&Name::new("acme").unwrap(), Origin::Store).unwrap();
+    stores.tenants.create(acme.clone()).await.unwrap();
+    let auth = Auth::new(&stores, ring.clone(), declared, &sources).await.unwrap();
+    House { folder, tasks, stores, ring, auth, acme }
+}
+
+async fn house() -> House {
+    house_with(&BTreeMap::new()).await
+}
+
+impl House {
+    async fn key(&self, expires_at: Option<u64>) -> (KeyRecord, HeaderMap) {
+        let (record, text) = issue(&self.ring, self.acme.id, "laptop", expires_at).unwrap();
+        self.stores.keys.insert(self.acme.id, record.clone()).await.unwrap();
+        (record, bearer(text.expose()))
+    }
+
+    /// Another process with the same file.
+    fn other_process(&self) -> Stores {
+        open(&self.folder.path().join("store.db"), &self.tasks)
+    }
+}
+
+fn bearer(text: &str) -> HeaderMap {
+    HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {text}").parse().unwrap())])
+}
+
+#[tokio::test]
+async fn a_key_gives_its_tenant_and_the_second_time_without_the_store() {
+    let house = house().await;
+    let (record, headers) = house.key(None).await;
+    assert!(house.auth.check_cached(&headers).is_none());
+    let principal = house.auth.check(&headers).await.unwrap();
+    assert_eq!(principal.tenant().id(), house.acme.id);
+    assert_eq!(principal.tenant().name().as_str(), "acme");
+    assert_eq!((principal.key(), principal.key_name()), (record.id, "laptop"));
+    let again = house.auth.check_cached(&headers).unwrap().unwrap();
+    assert!(Arc::ptr_eq(again.tenant(), principal.tenant()));
+}
+
+#[tokio::test]
+async fn every_refusal_looks_the_same_outside_and_differs_in_the_log() {
+    let house = house().await;
+    let (revoked, revoked_key) = house.key(None).await;
+    house.stores.keys.revoke(house.acme.id, revoked.id, 1).await.unwrap();
+    let (_, expired_key) = house.key(Some(unix_seconds())).await;
+    let (live, live_key) = house.key(None).await;
+    let unknown = key::generate().unwrap().1;
+    // The id of a live key with the secret of another: shape and checksum are right.
+    let mut forged = format!("mcpp_{}_{}", live.id, &unknown.expose()[16..59]);
+    let sum = key::checksum(forged.as_bytes());
+    forged = format!("{forged}_{}", std::str::from_utf8(&sum).unwrap());
+    let cases = [
+        (HeaderMap::new(), Denied::NoKey),
+        (bearer("mcpp_short"), Denied::Malformed),
+        (bearer("something-that-nobody-wrote-anywhere-at-all"), Denied::Unknown),
+        (bearer(unknown.expose()), Denied::Unknown),
+        (bearer(&forged), Denied::Wrong),
+        (revoked_key, Denied::Revoked),
+        (expired_key, Denied::Expired),
+    ];
+    let public = Fault::from(Denied::NoKey).public;
+    for (headers, expected) in cases {
+        for _ in 0..2 {
+            let denied = house.auth.check(&headers).await.unwrap_err();
+            assert_eq!(denied, expected);
+            let fault = Fault::from(denied);
+            assert_eq!((fault.kind, fault.public), (Kind::Unauthenticated, public.clone()));
+        }
+        assert!(house.auth.check_cached(&headers).unwrap().is_err(), "junk costs no second query");
+    }
+    assert!(house.auth.check(&live_key).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second() {
+    let house = house().await;
+    house.auth.watch(&house.tasks);
+    let other = house.other_process();
+    for _ in 0..5 {
+        let (record, headers) = house.key(None).await;
+        let principal = house.auth.check(&headers).await.unwrap();
+        let (_, bystander) = house.key(None).await;
+        let bystander = house.auth.check(&bystander).await.unwrap();
+        let start = now();
+        assert!(other.keys.revoke(house.acme.id, record.id, unix_seconds()).await.unwrap());
+        principal.ended().cancelled().await;
+        let refused = house.auth.check(&headers).await.unwrap_err();
+        assert!(now() - start < Duration::from_secs(1), "{:?}", now() - start);
+        assert_eq!(refused, Denied::Revoked);
+        assert!(!bystander.ended().is_cancelled());
+    }
+}
+
+#[tokio::test]
+async fn expiry_rotation_and_removal_end_a_key_that_is_in_use() {
+    let house = house().await;
+    house.auth.watch(&house.tasks);
+    let (_, expiring) = house.key(Some(unix_seconds() + 2)).await;
+    let (old, rotated) = house.key(None).await;
+    let (_, removed) = house.key(None).await;
+    let expiring = house.auth.check(&expiring).await.unwrap();
+    let rotated_principal = house.auth.check(&rotated).await.unwrap();
+    let removed_principal = house.auth.check(&removed).await.unwrap();
+
+    let (fresh, text) = issue(&house.ring, house.acme.id, "laptop", None).unwrap();
+    let at = unix_seconds();
+    house.stores.keys.rotate(house.acme.id, old.id, at, fresh).await.unwrap();
+    rotated_principal.ended().cancelled().await;
+    assert!(house.auth.check(&rotated).await.is_err());
+    let fresh = house.auth.check(&bearer(text.expose())).await.unwrap();
+    expiring.ended().cancelled().await;
+
+    assert!(!removed_principal.ended().is_cancelled());
+    house.stores.tenants.remove(house.acme.id).await.unwrap();
+    removed_principal.ended().cancelled().await;
+    fresh.ended().cancelled().await;
+    assert_eq!(house.auth.check(&removed).await.unwrap_err(), Denied::Unknown);
+}
+
+#[tokio::test]
+async fn rotation_with_grace_keeps_the_old_key_until_then() {
+    let house = house().await;
+    house.auth.watch(&house.tasks);
+    let mut changed = house.auth.changed();
+    let (old, headers) = house.key(None).await;
+    let principal = house.auth.check(&headers).await.unwrap();
+    changed.borrow_and_update();
+    let (fresh, _) = issue(&house.ring, house.acme.id, "laptop", None).unwrap();
+    let ends = unix_seconds() + 2;
+    house.stores.keys.rotate(house.acme.id, old.id, ends, fresh).await.unwrap();
+    changed.changed().await.unwrap();
+    assert!(house.auth.check(&headers).await.is_ok());
+    principal.ended().cancelled().await;
+    assert!(unix_seconds() >= ends);
+}
+
+#[tokio::test]
+async fn a_key_that_was_given_to_another_tenant_by_hand_opens_nothing() {
+    let house = house().await;
+    let (record, headers) = house.key(None).await;
+    let beta = fresh_tenant(&Name::new("beta").unwrap(), Origin::Store).unwrap();
+    house.stores.tenants.create(beta.clone()).await.unwrap();
+    // What `UPDATE api_key SET tenant_id = …` does.
+    let mut moved = record.clone();
+    moved.tenant = beta.id;
+    let stolen = issue(&house.ring, house.acme.id, "x", None).unwrap();
+    moved.id = stolen.0.id;
+    moved.digest = stolen.0.digest;
+    house.stores.keys.insert(beta.id, moved).await.unwrap();
+    let denied = house.auth.check(&bearer(stolen.1.expose())).await.unwrap_err();
+    assert_eq!(denied, Denied::Wrong);
+    assert!(house.auth.check(&headers).await.is_ok());
+}
+
+#[tokio::test]
+async fn keys_of_the_file_need_no_store_and_keep_their_tenant_id() {
+    let text = "an-operators-own-key-of-32-characters-or-more";
+    let house = house_with(&file(&[("laptop", text)])).await;
+    let principal = house.auth.check_cached(&bearer(text)).unwrap().unwrap();
+    assert_eq!((principal.tenant().name().as_str(), principal.origin()), ("filed", Origin::File));
+    assert_eq!(principal.key(), declared_key_id(&house.ring, &Secret::new(text.to_owned())));
+    let declared = file(&[("laptop", text)]);
+    let again = Auth::new(&house.stores, house.ring.clone(), &declared, &sources);
+    let again = again.await.unwrap().check(&bearer(text)).await.unwrap();
+    assert_eq!(again.tenant().id(), principal.tenant().id());
+    assert_eq!(again.key(), principal.key());
+}
+
+#[tokio::test]
+async fn weak_or_doubtful_keys_of_the_file_stop_the_start_without_being_shown() {
+    let house = house().await;
+    let long = "x".repeat(40);
+    let cases: [(&[(&str, &str)], &str); 5] = [
+        (&[("a", "short-key-of-31-characters-only")], "32 to 512 visible"),
+        (&[("a", "a key with spaces in it that is long enough")], "32 to 512 visible"),
+        (&[("a", "mcpp_0123456789012345678901234567890123456789")], "mcpp_"),
+        (&[("a", &long), ("b", &long)], "same text"),
+        (&[("a", "key-with-ümlaut-that-is-long-enough-for-it")], "32 to 512 visible"),
+    ];
+    for (keys, expected) in cases {
+        let error = Auth::new(&house.stores, house.ring.clone(), &file(keys), &sources).await;
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains(expected) && error.contains("`filed`"), "{error}");
+        assert!(!error.contains(keys[0].1), "{error}");
+    }
+    let mut missing = file(&[("a", "")]);
+    missing.get_mut("filed").unwrap().keys[0].source = SecretSource::File(PathBuf::from("gone"));
+    let error = Auth::new(&house.stores, house.ring.clone(), &missing, &sources).await;
+    assert!(error.err().unwrap().to_string().contains("gone cannot be read"));
+}
+
+#[tokio::test]
+async fn a_tenant_that_left_the_file_lets_nobody_in() {
+    let text = "an-operators-own-key-of-32-characters-or-more";
+    let house = house_with(&file(&[("laptop", text)])).await;
+    let filed = house.stores.tenants.find(&Name::new("filed").unwrap()).await.unwrap().unwrap();
+    let (record, stored) = issue(&house.ring, filed.id, "more", None).unwrap();
+    house.stores.keys.insert(filed.id, record).await.unwrap();
+    assert!(house.auth.check(&bearer(stored.expose())).await.is_ok());
+    let nothing = BTreeMap::new();
+    let without = Auth::new(&house.stores, house.ring.clone(), &nothing, &sources);
+    let without = without.await.unwrap();
+    assert_eq!(without.check(&bearer(text)).await.unwrap_err(), Denied::Unknown);
+    assert_eq!(without.check(&bearer(stored.expose())).await.unwrap_err(), Denied::NoTenant);
+}
+
+#[tokio::test]
+async fn last_uses_are_written_when_the_proxy_stops() {
+    let house = house().await;
+    house.auth.watch(&house.tasks);
+    let (record, headers) = house.key(None).await;
+    house.auth.check(&headers).await.unwrap();
+    let before = house.stores.keys.list(house.acme.id).await.unwrap();
+    assert_eq!(before[0].last_used_at, None, "never per call");
+    assert!(house.tasks.finish(Duration::from_secs(10)).await);
+    let found = house.stores.keys.find(vec![record.id]).await.unwrap();
+    assert!(found[0].key.last_used_at.is_some_and(|at| at + 60 > unix_seconds()));
+}
+
+#[tokio::test]
+async fn no_key_text_lies_in_the_store() {
+    let house = house().await;
+    let mut texts = Vec::new();
+    for _ in 0..50 {
+        let (record, text) = issue(&house.ring, house.acme.id, "laptop", None).unwrap();
+        house.stores.keys.insert(house.acme.id, record).await.unwrap();
+        texts.push(text);
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let path = house.folder.path().join(format!("store.db{suffix}"));
+        let bytes = std::fs::read(path).unwrap();
+        for text in &texts {
+            let secret = &text.expose().as_bytes()[16..59];
+            assert!(memchr::memmem::find(&bytes, secret).is_none());
+        }
+    }
+}
+
+/// A change feed that can be cut.
+struct Feed(AtomicBool);
+
+impl Changes for Feed {
+    fn version(&self) -> Pending<'_, u64> {
+        let cut = self.0.load(Ordering::Relaxed);
+        Box::pin(async move { if cut { Err(StoreError::Busy) } else { Ok(1) } })
+    }
+}
+
+#[tokio::test]
+async fn without_news_from_the_store_keys_are_refused_after_five_seconds() {
+    let mut house = house().await;
+    let feed = Arc::new(Feed(AtomicBool::new(false)));
+    house.stores.changes = feed.clone();
+    let nothing = BTreeMap::new();
+    let auth = Auth::new(&house.stores, house.ring.clone(), &nothing, &sources).await.unwrap();
+    auth.watch(&house.tasks);
+    let (_, headers) = house.key(None).await;
+    let principal = auth.check(&headers).await.unwrap();
+    feed.0.store(true, Ordering::Relaxed);
+    let start = now();
+    principal.ended().cancelled().await;
+    let blind = now() - start;
+    assert!(blind > Duration::from_secs(4) && blind < Duration::from_secs(8), "{blind:?}");
+    assert!(auth.check_cached(&headers).is_none(), "memory no longer knows the key");
+}

@@ -1,0 +1,257 @@
+//! What one upstream offers one tenant: its four lists as bytes, and what routing needs of them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::name::Namer;
+use super::page::Page;
+use super::schema::{HeaderParameter, header_parameters, hide_properties, property_names};
+use super::uri::{join_template, join_uri};
+use crate::config::{Transport, Upstream};
+use crate::wire::json::{JsonError, Reader, Span, UPSTREAM_DEPTH, quote};
+use crate::wire::{Edits, Era, ListKind};
+
+/// What routing needs to know of a tool besides its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tool {
+    /// Arguments that also travel as headers.
+    pub parameters: Vec<HeaderParameter>,
+    /// Arguments that the proxy fills in and the model does not see.
+    pub injected: BTreeSet<String>,
+}
+
+/// One entry of a list.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Its name, URI or URI template at the upstream.
+    pub id: Box<str>,
+    /// Its text as the upstream wrote it, less the arguments that the proxy fills in.
+    pub text: Bytes,
+    /// Routing facts, of tools that have any.
+    pub tool: Option<Arc<Tool>>,
+}
+
+/// One list of an upstream.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// In the upstream's order.
+    pub items: Vec<Item>,
+}
+
+/// The four lists of one upstream as one tenant sees them.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    /// Whose lists.
+    pub upstream: Arc<Upstream>,
+    /// The revision of the credentials with which they were read.
+    pub credential: u64,
+    /// The upstream's instructions.
+    pub instructions: Option<String>,
+    /// Whether it can complete arguments and be subscribed to.
+    pub completes: bool,
+    listings: [Listing; 4],
+    tools: HashMap<Box<str>, Arc<Tool>>,
+}
+
+impl Catalogue {
+    /// An empty catalogue of an upstream, to be filled by `add`.
+    #[must_use]
+    pub fn new(upstream: Arc<Upstream>, credential: u64) -> Self {
+        Self {
+            upstream,
+            credential,
+            instructions: None,
+            completes: false,
+            listings: Default::default(),
+            tools: HashMap::new(),
+        }
+    }
+
+    /// Adds one page: `text` is the page's result and `page` its places. An entry that cannot be
+    /// used is left out, the others stay; each one left out is named in the answer, for the log.
+    pub fn add(&mut self, kind: ListKind, era: Era, text: &Bytes, page: &Page) -> Vec<String> {
+        let mut reports = Vec::new();
+        for span in &page.items {
+            match self.read_item(kind, era, &text.slice(span.clone())) {
+                Ok(item) => {
+                    let listing = &mut self.listings[kind as usize];
+                    if kind == ListKind::Tools {
+                        // Names only SHOULD be unique: the first one stands.
+                        if self.tools.contains_key(&item.id) {
+                            reports.push(format!("tool `{:.80}` is listed twice", item.id));
+                            continue;
+                        }
+                        self.tools.insert(item.id.clone(), item.tool.clone().unwrap_or_default());
+                    }
+                    listing.items.push(item);
+                }
+                Err(reason) => reports.push(reason),
+            }
+        }
+        reports
+    }
+
+    /// A list.
+    #[must_use]
+    pub fn listing(&self, kind: ListKind) -> &Listing {
+        &self.listings[kind as usize]
+    }
+
+    /// Routing facts of a tool.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&Arc<Tool>> {
+        self.tools.get(name)
+    }
+
+    fn read_item(&self, kind: ListKind, era: Era, text: &Bytes) -> Result<Item, String> {
+        let source = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+        let (mut id, mut schema) = (None, None);
+        let mut reader = Reader::new(source, UPSTREAM_DEPTH);
+        let read = reader.object::<JsonError>(|reader, key| {
+            if key.is(kind.identity()) && reader.peek()? == b'"' {
+                id = reader.string()?.decode().map(Cow::into_owned);
+                return Ok(());
+            }
+            let is_schema = key.is("inputSchema") && reader.peek()? == b'{';
+            let value = reader.value()?;
+            if is_schema {
+                schema = Some(value);
+            }
+            Ok(())
+        });
+        let id = match (read, id) {
+            (Ok(_), Some(id)) => id,
+            _ => return Err(format!("an entry of {} without {}", kind.method(), kind.identity())),
+        };
+        let mut item = Item { id: id.into(), text: text.clone(), tool: None };
+        if kind == ListKind::Tools
+            && let Some(schema) = schema
+        {
+            self.read_schema(&mut item, era, source, &schema)?;
+        }
+        Ok(item)
+    }
+
+    fn read_schema(
+        &self,
+        item: &mut Item,
+        era: Era,
+        source: &str,
+        schema: &Span,
+    ) -> Result<(), String> {
+        let mut tool = Tool::default();
+        // Only a client on modern HTTP reads the annotations; on a pipe they mean nothing.
+        if era == Era::Modern && matches!(self.upstream.transport, Transport::Http { .. }) {
+            tool.parameters = header_parameters(&source[schema.clone()])
+                .map_err(|reason| format!("tool `{:.80}` is left out: {reason}", item.id))?;
+        }
+        if !self.upstream.arguments.is_empty() {
+            let properties = property_names(&source[schema.clone()]);
+            for (name, argument) in &self.upstream.arguments {
+                let meant = argument
+                    .tools
+                    .as_ref()
+                    .map_or_else(|| properties.contains(name), |tools| tools.contains(&*item.id));
+                if meant {
+                    tool.injected.insert(name.clone());
+                }
+            }
+            let hidden: BTreeSet<&str> = tool.injected.iter().map(String::as_str).collect();
+            let mut edits = Edits::default();
+            hide_properties(source, schema, &hidden, &mut edits);
+            item.text = edits.apply(&item.text);
+            // An injected value never becomes a header.
+            tool.parameters.retain(|parameter| !hidden.contains(parameter.path[0].as_str()));
+        }
+        if tool != Tool::default() {
+            item.tool = Some(Arc::new(tool));
+        }
+        Ok(())
+    }
+}
+
+impl Item {
+    /// The public name or URI at a merged door.
+    #[must_use]
+    pub fn public<'a>(
+        &'a self,
+        kind: ListKind,
+        upstream: &Upstream,
+        namer: &Namer,
+    ) -> Cow<'a, str> {
+        match kind {
+            ListKind::Tools | ListKind::Prompts => {
+                Cow::Owned(namer.public(&upstream.name, &self.id))
+            }
+            ListKind::Resources => join_uri(upstream.name.as_str(), &self.id),
+            ListKind::Templates => join_template(upstream.name.as_str(), &self.id),
+        }
+    }
+
+    /// The text as a merged door lists it: the public name, and the public form of the URI of a
+    /// tool's user interface (MCP Apps). All else as it came.
+    #[must_use]
+    pub fn merged(&self, kind: ListKind, upstream: &Upstream, namer: &Namer) -> Bytes {
+        let source = std::str::from_utf8(&self.text).unwrap_or_default();
+        let mut edits = Edits::default();
+        let mut reader = Reader::new(source, UPSTREAM_DEPTH);
+        // The text was read when the item was made.
+        let _ = reader.object::<JsonError>(|reader, key| {
+            if key.is(kind.identity()) {
+                let place = reader.value()?;
+                edits.replace(place, quote(&self.public(kind, upstream, namer)));
+                return Ok(());
+            }
+            if key.is("_meta") && reader.peek()? == b'{' {
+                return rewrite_meta_uris(reader, upstream.name.as_str(), &mut edits);
+            }
+            reader.value().map(drop)
+        });
+        edits.apply(&self.text)
+    }
+}
+
+/// Rewrites `ui.resourceUri` and the deprecated `ui/resourceUri` of a `_meta` object.
+pub(super) fn rewrite_meta_uris(
+    reader: &mut Reader<'_>,
+    upstream: &str,
+    edits: &mut Edits,
+) -> Result<(), JsonError> {
+    reader.object::<JsonError>(|reader, key| {
+        if key.is("ui/resourceUri") {
+            return rewrite_uri(reader, upstream, edits);
+        }
+        if key.is("ui") && reader.peek()? == b'{' {
+            reader.object::<JsonError>(|reader, key| {
+                if key.is("resourceUri") {
+                    return rewrite_uri(reader, upstream, edits);
+                }
+                reader.value().map(drop)
+            })?;
+            return Ok(());
+        }
+        reader.value().map(drop)
+    })?;
+    Ok(())
+}
+
+/// Rewrites the string at the reader into its public form; leaves another type alone.
+pub(super) fn rewrite_uri(
+    reader: &mut Reader<'_>,
+    upstream: &str,
+    edits: &mut Edits,
+) -> Result<(), JsonError> {
+    if reader.peek()? != b'"' {
+        return reader.value().map(drop);
+    }
+    let text = reader.string()?;
+    if let Some(uri) = text.decode()
+        && let Cow::Owned(public) = join_uri(upstream, &uri)
+    {
+        edits.replace(text.span(), quote(&public));
+    }
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! Where a name leads: public names and URIs, the catalogues behind them, and the way back.
+//!
+//! Names are a pure function of the file and (upstream, original name): adding an upstream
+//! renames nothing. Rewriting is the inverse of routing, hence both live here.
+
+mod arguments;
+mod catalogue;
+mod name;
+mod page;
+mod rewrite;
+mod schema;
+mod uri;
+mod view;
+
+pub use arguments::{ArgumentError, decode_header, encode_header, inject, parameter_headers};
+pub use catalogue::{Catalogue, Item, Listing, Tool};
+pub use name::Namer;
+pub use page::{Page, read_page};
+pub use rewrite::{ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result_uris};
+pub use schema::{HeaderParameter, ParameterKind};
+pub use uri::{join_template, join_uri, split_uri};
+pub use view::{Door, Plan, View};

@@ -1,0 +1,17 @@
+//! Sealed values: the root key file, the envelope, and the keys between the two.
+//!
+//! root key (file) → key-encrypting key, pepper, handle keys (HKDF) → data key of a tenant
+//! (random, sealed by the key-encrypting key) → value. Nothing outside this module sees key bytes.
+
+mod data_key;
+mod envelope;
+mod handle;
+mod key;
+mod keyring;
+#[cfg(test)]
+mod tests;
+
+pub use data_key::DataKey;
+pub use envelope::{KeyTag, SealError, Sealed};
+pub use key::{KeyFileError, RootKey};
+pub use keyring::{Digest, Ring};

@@ -1,0 +1,8 @@
+//! The memory of the sessionful era: who opened a session, at which door, with which revision,
+//! and what it has asked to be told. The modern era needs none of this.
+
+mod level;
+mod sessions;
+
+pub use level::Level;
+pub use sessions::{Opening, Running, Session, SessionId, Sessions};

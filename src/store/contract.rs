@@ -1,0 +1,161 @@
+//! What every store must do, whatever database is behind it.
+
+use super::*;
+use crate::base::{KeyId, Name, Slot, TenantId};
+use crate::seal::{KeyTag, Ring, RootKey, SealError, Sealed};
+
+pub(crate) fn tenant(name: &str, id: u8) -> TenantRecord {
+    TenantRecord {
+        id: TenantId::from_bytes([id; 16]),
+        name: Name::new(name).unwrap(),
+        origin: Origin::Store,
+        created_at: 1_000,
+    }
+}
+
+pub(crate) fn key(id: &str, tenant: TenantId) -> KeyRecord {
+    KeyRecord {
+        id: id.parse().unwrap(),
+        tenant,
+        name: "laptop".to_owned(),
+        digest: [7; 32],
+        created_at: 1_000,
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+pub(crate) fn place(upstream: &str, slot: &str) -> SecretPlace {
+    SecretPlace { upstream: Name::new(upstream).unwrap(), slot: Slot::new(slot).unwrap() }
+}
+
+/// The whole contract, on an empty store.
+pub(crate) async fn holds(stores: &Stores) {
+    tenants(stores).await;
+    keys(stores).await;
+    secrets(stores).await;
+    changes(stores).await;
+}
+
+async fn tenants(stores: &Stores) {
+    let tenants = &stores.tenants;
+    let (acme, beta) = (tenant("acme", 1), tenant("beta", 2));
+    tenants.create(beta.clone()).await.unwrap();
+    tenants.create(acme.clone()).await.unwrap();
+    let taken = tenants.create(tenant("acme", 3)).await;
+    assert!(matches!(taken, Err(StoreError::Taken(_))));
+    assert_eq!(tenants.find(&acme.name).await.unwrap(), Some(acme.clone()));
+    assert_eq!(tenants.find(&Name::new("nobody").unwrap()).await.unwrap(), None);
+    assert_eq!(tenants.list().await.unwrap(), [acme.clone(), beta.clone()]);
+
+    let adopted = tenants.adopt(tenant("acme", 9)).await.unwrap();
+    assert_eq!((adopted.id, adopted.origin), (acme.id, Origin::File), "the id stays");
+    assert_eq!(tenants.adopt(tenant("acme", 10)).await.unwrap(), adopted);
+    let fresh = tenants.adopt(tenant("from-file", 4)).await.unwrap();
+    assert_eq!(fresh.origin, Origin::File);
+    assert!(tenants.release(acme.id).await.unwrap());
+    assert_eq!(tenants.find(&acme.name).await.unwrap(), Some(acme));
+
+    assert!(tenants.remove(beta.id).await.unwrap());
+    assert!(!tenants.remove(beta.id).await.unwrap());
+    assert!(!tenants.release(beta.id).await.unwrap());
+    tenants.create(tenant("beta", 5)).await.unwrap();
+}
+
+async fn keys(stores: &Stores) {
+    let keys = &stores.keys;
+    let (acme, beta) = (TenantId::from_bytes([1; 16]), TenantId::from_bytes([5; 16]));
+    let one = key("aaaaaaaaaa", acme);
+    keys.insert(acme, one.clone()).await.unwrap();
+    assert!(matches!(keys.insert(acme, one.clone()).await, Err(StoreError::Taken(_))));
+    let nobody = TenantId::from_bytes([99; 16]);
+    let orphan = keys.insert(nobody, key("bbbbbbbbbb", nobody)).await;
+    assert!(matches!(orphan, Err(StoreError::Unknown(_))));
+
+    assert_eq!(keys.list(acme).await.unwrap(), std::slice::from_ref(&one));
+    assert!(keys.list(beta).await.unwrap().is_empty());
+    let unknown: KeyId = "zzzzzzzzzz".parse().unwrap();
+    let found = keys.find(vec![unknown, one.id]).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((&found[0].key, found[0].tenant.name.as_str()), (&one, "acme"));
+    assert!(keys.find(Vec::new()).await.unwrap().is_empty());
+
+    keys.touch(vec![(one.id, 50), (unknown, 60)]).await.unwrap();
+    keys.touch(vec![(one.id, 40)]).await.unwrap();
+    assert_eq!(keys.list(acme).await.unwrap()[0].last_used_at, Some(50), "never back");
+
+    let mut two = key("cccccccccc", acme);
+    two.created_at = 2_000;
+    let foreign = keys.rotate(beta, one.id, 3_000, two.clone()).await;
+    assert!(matches!(foreign, Err(StoreError::Unknown(_))), "another tenant's key is unknown");
+    keys.rotate(acme, one.id, 3_000, two.clone()).await.unwrap();
+    let listed = keys.list(acme).await.unwrap();
+    assert_eq!(listed.iter().map(|key| key.expires_at).collect::<Vec<_>>(), [Some(3_000), None]);
+    let mut three = key("dddddddddd", acme);
+    three.created_at = 3_000;
+    let expired = keys.rotate(acme, one.id, 9_000, three).await;
+    assert!(matches!(expired, Err(StoreError::Unknown(_))), "what has ended is not rotated");
+    assert_eq!(keys.list(acme).await.unwrap().len(), 2, "both or neither");
+
+    assert!(!keys.revoke(beta, two.id, 4_000).await.unwrap());
+    assert!(keys.revoke(acme, two.id, 4_000).await.unwrap());
+    assert!(!keys.revoke(acme, two.id, 5_000).await.unwrap());
+    assert_eq!(keys.find(vec![two.id]).await.unwrap()[0].key.revoked_at, Some(4_000));
+}
+
+async fn secrets(stores: &Stores) {
+    let secrets = &stores.secrets;
+    let (acme, beta) = (TenantId::from_bytes([1; 16]), TenantId::from_bytes([5; 16]));
+    let gh = Name::new("gh").unwrap();
+    let seal = |text: &'static str| -> SealValue {
+        Box::new(move |generation| {
+            Ok(Sealed::from_bytes(format!("{text}/{generation}").into_bytes()))
+        })
+    };
+    let put = |tenant, text| secrets.put(tenant, place("gh", "token"), 10, seal(text));
+    assert_eq!(put(acme, "a").await.unwrap(), 1);
+    assert_eq!(put(acme, "b").await.unwrap(), 2);
+    assert_eq!(put(beta, "c").await.unwrap(), 1, "each tenant counts alone");
+    assert!(matches!(put(TenantId::from_bytes([99; 16]), "d").await, Err(StoreError::Unknown(_))));
+
+    let of = secrets.of_upstream(acme, &gh).await.unwrap();
+    assert_eq!((of.len(), of[0].generation, of[0].sealed.as_bytes()), (1, 2, &b"b/2"[..]));
+    assert!(secrets.of_upstream(acme, &Name::new("other").unwrap()).await.unwrap().is_empty());
+
+    let failing: SealValue = Box::new(|_| Err(SealError::Random));
+    let failed = secrets.put(acme, place("gh", "token"), 10, failing).await;
+    assert!(matches!(failed, Err(StoreError::Seal(SealError::Random))));
+    assert_eq!(secrets.of_upstream(acme, &gh).await.unwrap(), of, "a failed write leaves nothing");
+
+    assert!(secrets.remove(acme, place("gh", "token")).await.unwrap());
+    assert!(!secrets.remove(acme, place("gh", "token")).await.unwrap());
+    assert!(secrets.list(acme).await.unwrap().is_empty());
+    assert_eq!(put(acme, "e").await.unwrap(), 4, "no generation comes twice");
+    let listed = secrets.list(acme).await.unwrap();
+    let expected = SecretInfo { place: place("gh", "token"), generation: 4, set_at: 10 };
+    assert_eq!(listed, [expected]);
+
+    let ring = Ring::new(&RootKey::for_test(1));
+    assert_eq!(secrets.data_key(acme).await.unwrap(), None);
+    let (first, second) = (ring.new_data_key(acme).unwrap(), ring.new_data_key(acme).unwrap());
+    assert_eq!(secrets.add_data_key(acme, first.clone()).await.unwrap(), first);
+    assert_eq!(secrets.add_data_key(acme, second).await.unwrap(), first, "the first one holds");
+    assert_eq!(secrets.data_key(acme).await.unwrap(), Some(first));
+    let (one, two) = (KeyTag::from_bytes([1; 8]), KeyTag::from_bytes([2; 8]));
+    assert_eq!(secrets.bind_root(one).await.unwrap(), one);
+    assert_eq!(secrets.bind_root(two).await.unwrap(), one);
+
+    assert!(stores.tenants.remove(acme).await.unwrap());
+    assert!(secrets.of_upstream(acme, &gh).await.unwrap().is_empty());
+    assert_eq!(secrets.data_key(acme).await.unwrap(), None);
+    assert!(stores.keys.list(acme).await.unwrap().is_empty());
+    assert_eq!(secrets.list(beta).await.unwrap().len(), 1, "the other tenant keeps its own");
+}
+
+async fn changes(stores: &Stores) {
+    let before = stores.changes.version().await.unwrap();
+    assert_eq!(stores.changes.version().await.unwrap(), before, "reading changes nothing");
+    stores.tenants.create(tenant("late", 20)).await.unwrap();
+    assert_ne!(stores.changes.version().await.unwrap(), before);
+}

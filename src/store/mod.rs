@@ -1,0 +1,16 @@
+//! What changes while the proxy runs: tenants, digests of keys, sealed secrets. The store never
+//! sees a plaintext or a key; whatever it holds may be read by whoever steals the disk.
+
+#[cfg(test)]
+pub(crate) mod contract;
+mod error;
+mod record;
+mod sqlite;
+mod traits;
+
+pub use error::StoreError;
+pub use record::{
+    FoundKey, KeyRecord, Origin, SealValue, SealedSecret, SecretInfo, SecretPlace, TenantRecord,
+};
+pub use sqlite::Sqlite;
+pub use traits::{Changes, Keys, Pending, Secrets, Stores, Tenants};

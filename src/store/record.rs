@@ -1,0 +1,112 @@
+//! What the store holds, one struct per noun. Times are seconds since the Unix epoch.
+
+use std::fmt;
+
+use crate::base::{KeyId, Name, Slot, TenantId};
+use crate::seal::{Digest, SealError, Sealed};
+
+/// Who decides about a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator's file; commands refuse to change it.
+    File,
+    /// The store, by command or admin API.
+    Store,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantRecord {
+    /// Its id, which never changes and is never given again.
+    pub id: TenantId,
+    /// Its name, unique among the living.
+    pub name: Name,
+    /// Who decides about it.
+    pub origin: Origin,
+    /// When it was made.
+    pub created_at: u64,
+}
+
+/// A key: everything but its text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its public id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What its owner calls it.
+    pub name: String,
+    /// Keyed digest of tenant and text.
+    pub digest: Digest,
+    /// When it was made.
+    pub created_at: u64,
+    /// From when on it is refused.
+    pub expires_at: Option<u64>,
+    /// When it was revoked.
+    pub revoked_at: Option<u64>,
+    /// When it was last used, up to a batch ago.
+    pub last_used_at: Option<u64>,
+}
+
+impl fmt::Debug for KeyRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRecord")
+            .field("id", &self.id)
+            .field("tenant", &self.tenant)
+            .field("name", &self.name)
+            .field("expires_at", &self.expires_at)
+            .field("revoked_at", &self.revoked_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key with its tenant, as one query gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundKey {
+    /// The key.
+    pub key: KeyRecord,
+    /// Its tenant.
+    pub tenant: TenantRecord,
+}
+
+/// Where a secret belongs within its tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SecretPlace {
+    /// The upstream that uses it.
+    pub upstream: Name,
+    /// Its slot.
+    pub slot: Slot,
+}
+
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.upstream, self.slot)
+    }
+}
+
+/// A sealed value and the generation that it must have now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// Its slot.
+    pub slot: Slot,
+    /// The slot's counter, kept apart from the value: a value put back from an older copy does
+    /// not open with it.
+    pub generation: u64,
+    /// The value.
+    pub sealed: Sealed,
+}
+
+/// What may be shown of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretInfo {
+    /// Where it belongs.
+    pub place: SecretPlace,
+    /// How often the slot was set or removed.
+    pub generation: u64,
+    /// When it was set.
+    pub set_at: u64,
+}
+
+/// Seals a value for the generation that the store gives it. The store calls it inside its
+/// transaction and sees only what it returns.
+pub type SealValue = Box<dyn FnOnce(u64) -> Result<Sealed, SealError> + Send>;

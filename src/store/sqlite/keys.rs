@@ -1,0 +1,126 @@
+//! Keys in SQLite.
+
+use rusqlite::{Row, Transaction, params};
+
+use super::super::{FoundKey, KeyRecord, Keys, Pending, StoreError};
+use super::pool::Sqlite;
+use super::{row, tenants};
+use crate::base::{KeyId, TenantId};
+
+const COLUMNS: &str = "api_key.id AS id, api_key.tenant_id AS tenant_id, api_key.name AS name, \
+     digest, api_key.created_at AS created_at, expires_at, revoked_at, last_used_at";
+
+fn record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
+        id: row::key_id(row, "id")?,
+        tenant: row::tenant(row, "tenant_id")?,
+        name: row.get("name")?,
+        digest: row::digest(row, "digest")?,
+        created_at: row::number(row, "created_at")?,
+        expires_at: row::maybe_number(row, "expires_at")?,
+        revoked_at: row::maybe_number(row, "revoked_at")?,
+        last_used_at: row::maybe_number(row, "last_used_at")?,
+    })
+}
+
+fn add(step: &Transaction<'_>, tenant: TenantId, key: &KeyRecord) -> Result<(), StoreError> {
+    step.execute(
+        "INSERT INTO api_key (id, tenant_id, name, digest, created_at, expires_at, revoked_at, last_used_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            key.id.as_str(),
+            tenant.as_bytes(),
+            key.name,
+            key.digest,
+            row::signed(key.created_at),
+            key.expires_at.map(row::signed),
+            key.revoked_at.map(row::signed),
+            key.last_used_at.map(row::signed),
+        ],
+    )?;
+    Ok(())
+}
+
+impl Keys for Sqlite {
+    fn insert(&self, tenant: TenantId, key: KeyRecord) -> Pending<'_, ()> {
+        Box::pin(self.write(move |step| add(step, tenant, &key)))
+    }
+
+    fn find(&self, ids: Vec<KeyId>) -> Pending<'_, Vec<FoundKey>> {
+        Box::pin(self.read(move |step| {
+            // One parameter whatever the number: ids are letters and digits, so the list needs
+            // no escaping.
+            let list = ids.iter().map(KeyId::as_str).collect::<Vec<_>>().join("\",\"");
+            let list = if ids.is_empty() { "[]".to_owned() } else { format!("[\"{list}\"]") };
+            let sql = format!(
+                "SELECT {COLUMNS}, tenant.name AS tenant_name, origin, tenant.created_at AS tenant_created
+                 FROM json_each(?1) AS wanted
+                 JOIN api_key ON api_key.id = wanted.value
+                 JOIN tenant ON tenant.id = api_key.tenant_id"
+            );
+            let mut query = step.prepare_cached(&sql)?;
+            row::all(query.query([list])?, |row| {
+                Ok(FoundKey { key: record(row)?, tenant: tenants::record(row)? })
+            })
+        }))
+    }
+
+    fn list(&self, tenant: TenantId) -> Pending<'_, Vec<KeyRecord>> {
+        Box::pin(self.read(move |step| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM api_key WHERE tenant_id = ?1 ORDER BY created_at, id"
+            );
+            row::all(step.prepare_cached(&sql)?.query([tenant.as_bytes()])?, record)
+        }))
+    }
+
+    fn revoke(&self, tenant: TenantId, id: KeyId, at: u64) -> Pending<'_, bool> {
+        Box::pin(self.write(move |step| {
+            let changed = step.execute(
+                "UPDATE api_key SET revoked_at = ?3
+                 WHERE tenant_id = ?1 AND id = ?2 AND revoked_at IS NULL",
+                params![tenant.as_bytes(), id.as_str(), row::signed(at)],
+            )?;
+            Ok(changed > 0)
+        }))
+    }
+
+    fn rotate(
+        &self,
+        tenant: TenantId,
+        old: KeyId,
+        ends_at: u64,
+        fresh: KeyRecord,
+    ) -> Pending<'_, ()> {
+        Box::pin(self.write(move |step| {
+            let changed = step.execute(
+                "UPDATE api_key SET expires_at = min(coalesce(expires_at, ?3), ?3)
+                 WHERE tenant_id = ?1 AND id = ?2 AND revoked_at IS NULL
+                   AND (expires_at IS NULL OR expires_at > ?4)",
+                params![
+                    tenant.as_bytes(),
+                    old.as_str(),
+                    row::signed(ends_at),
+                    row::signed(fresh.created_at)
+                ],
+            )?;
+            if changed == 0 {
+                return Err(StoreError::Unknown(format!("a usable key `{old}` of this tenant")));
+            }
+            add(step, tenant, &fresh)
+        }))
+    }
+
+    fn touch(&self, used: Vec<(KeyId, u64)>) -> Pending<'_, ()> {
+        Box::pin(self.write(move |step| {
+            let mut update = step.prepare_cached(
+                "UPDATE api_key SET last_used_at = ?2
+                 WHERE id = ?1 AND coalesce(last_used_at, 0) < ?2",
+            )?;
+            for (id, at) in used {
+                update.execute(params![id.as_str(), row::signed(at)])?;
+            }
+            Ok(())
+        }))
+    }
+}

@@ -1,0 +1,13 @@
+//! The store in one SQLite file: one writer, a few readers, all on blocking threads.
+
+mod connection;
+mod keys;
+mod pool;
+mod row;
+mod schema;
+mod secrets;
+mod tenants;
+#[cfg(test)]
+mod tests;
+
+pub use pool::Sqlite;

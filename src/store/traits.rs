@@ -1,0 +1,98 @@
+//! The seam to the database: one narrow trait per noun, tenant first in every tenant-owned query.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::{
+    FoundKey, KeyRecord, SealValue, SealedSecret, SecretInfo, SecretPlace, StoreError, TenantRecord,
+};
+use crate::base::{KeyId, Name, TenantId};
+use crate::seal::{KeyTag, Sealed};
+
+/// An answer of the store that is still on its way.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Tenants.
+pub trait Tenants: Send + Sync {
+    /// Adds a tenant; `Taken` when the name or id is.
+    fn create(&self, tenant: TenantRecord) -> Pending<'_, ()>;
+    /// For a tenant of the file: gives the one of that name, marked as the file's, or adds
+    /// `fresh`. The id of an existing one stays.
+    fn adopt(&self, fresh: TenantRecord) -> Pending<'_, TenantRecord>;
+    /// Makes a tenant that the file no longer declares the store's own. False when unknown.
+    fn release(&self, tenant: TenantId) -> Pending<'_, bool>;
+    /// The tenant of that name.
+    fn find(&self, name: &Name) -> Pending<'_, Option<TenantRecord>>;
+    /// All, by name.
+    fn list(&self) -> Pending<'_, Vec<TenantRecord>>;
+    /// Removes a tenant with its keys, its secrets and its data key. False when unknown.
+    fn remove(&self, tenant: TenantId) -> Pending<'_, bool>;
+}
+
+/// Keys.
+pub trait Keys: Send + Sync {
+    /// Adds a key; `Taken` when its id is, `Unknown` without that tenant.
+    fn insert(&self, tenant: TenantId, key: KeyRecord) -> Pending<'_, ()>;
+    /// The keys with these public ids, whoever owns them: the look-up that comes before the
+    /// tenant is known.
+    fn find(&self, ids: Vec<KeyId>) -> Pending<'_, Vec<FoundKey>>;
+    /// A tenant's keys, oldest first.
+    fn list(&self, tenant: TenantId) -> Pending<'_, Vec<KeyRecord>>;
+    /// Revokes a key for ever. False when it is unknown to that tenant or was revoked before.
+    fn revoke(&self, tenant: TenantId, id: KeyId, at: u64) -> Pending<'_, bool>;
+    /// Adds `fresh` and lets `old` end at `ends_at`, or sooner where it already would; both or
+    /// neither. `Unknown` when `old` is not a usable key of that tenant.
+    fn rotate(
+        &self,
+        tenant: TenantId,
+        old: KeyId,
+        ends_at: u64,
+        fresh: KeyRecord,
+    ) -> Pending<'_, ()>;
+    /// Notes when keys were last used; never moves a time back.
+    fn touch(&self, used: Vec<(KeyId, u64)>) -> Pending<'_, ()>;
+}
+
+/// Sealed secrets.
+pub trait Secrets: Send + Sync {
+    /// Stores a value with the slot's next generation, which it gives back; one transaction.
+    fn put(
+        &self,
+        tenant: TenantId,
+        place: SecretPlace,
+        set_at: u64,
+        seal: SealValue,
+    ) -> Pending<'_, u64>;
+    /// Every value of a tenant for one upstream.
+    fn of_upstream(&self, tenant: TenantId, upstream: &Name) -> Pending<'_, Vec<SealedSecret>>;
+    /// What may be shown of a tenant's secrets, by upstream and slot.
+    fn list(&self, tenant: TenantId) -> Pending<'_, Vec<SecretInfo>>;
+    /// Removes a value and moves its generation on. False when there is none.
+    fn remove(&self, tenant: TenantId, place: SecretPlace) -> Pending<'_, bool>;
+    /// A tenant's sealed data key.
+    fn data_key(&self, tenant: TenantId) -> Pending<'_, Option<Sealed>>;
+    /// Keeps `fresh` unless the tenant has a data key already; gives the one that holds.
+    fn add_data_key(&self, tenant: TenantId, fresh: Sealed) -> Pending<'_, Sealed>;
+    /// Binds the store to a root key: the first caller's id is kept. Gives the one kept.
+    fn bind_root(&self, root: KeyTag) -> Pending<'_, KeyTag>;
+}
+
+/// Whether anything was written.
+pub trait Changes: Send + Sync {
+    /// A number that differs from the last one when any process has written in between.
+    fn version(&self) -> Pending<'_, u64>;
+}
+
+/// The store as its users see it.
+#[derive(Clone)]
+pub struct Stores {
+    /// Tenants.
+    pub tenants: Arc<dyn Tenants>,
+    /// Keys.
+    pub keys: Arc<dyn Keys>,
+    /// Sealed secrets.
+    pub secrets: Arc<dyn Secrets>,
+    /// Whether anything was written.
+    pub changes: Arc<dyn Changes>,
+}

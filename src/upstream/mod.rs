@@ -1,0 +1,14 @@
+//! Out: links to upstream servers, over pipes and over HTTP.
+
+mod handshake;
+mod link;
+mod question;
+
+pub use handshake::{
+    Verdict, discover, initialize, initialized, judge_discover, judge_initialize, own_request,
+};
+pub use link::{
+    Cause, Event, Exchange, Facts, Interest, Link, LinkError, LinkKey, Message, Outgoing, Pending,
+    Ran, Reply, Sink,
+};
+pub use question::refusal;

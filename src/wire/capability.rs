@@ -1,0 +1,145 @@
+//! What a client says it can do, reduced to what decides which link may serve it.
+
+use super::json::{JsonError, Reader};
+
+/// A reduced set of client capabilities. Two clients with the same set may share a legacy
+/// upstream session; capabilities are fixed at `initialize`, so a session with one set must not
+/// serve a request that declares another (protocol.md 3.0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct CapSet(u8);
+
+impl CapSet {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// `elicitation.form` (also a bare `elicitation: {}`).
+    pub const ELICIT_FORM: Self = Self(1);
+    /// `elicitation.url`
+    pub const ELICIT_URL: Self = Self(2);
+    /// `sampling`
+    pub const SAMPLING: Self = Self(4);
+    /// `sampling.tools`
+    pub const SAMPLING_TOOLS: Self = Self(8);
+    /// `roots`
+    pub const ROOTS: Self = Self(16);
+    /// `extensions["io.modelcontextprotocol/ui"]` (MCP Apps)
+    pub const APPS: Self = Self(32);
+
+    /// Both together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What both have.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// True when all of `other` is in this set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Reads the text of a `ClientCapabilities` object.
+    ///
+    /// # Errors
+    /// When it is no object, or a member has a wrong type.
+    pub fn read(text: &str) -> Result<Self, JsonError> {
+        let mut set = Self::NONE;
+        let mut reader = Reader::new(text, super::json::CLIENT_DEPTH);
+        reader.object::<JsonError>(|reader, key| {
+            if key.is("elicitation") {
+                let (mut form, mut url) = (false, false);
+                reader.object::<JsonError>(|reader, key| {
+                    form |= key.is("form");
+                    url |= key.is("url");
+                    reader.value().map(drop)
+                })?;
+                // Before 2025-11-25 an empty object meant forms.
+                if form || !url {
+                    set = set.with(Self::ELICIT_FORM);
+                }
+                if url {
+                    set = set.with(Self::ELICIT_URL);
+                }
+            } else if key.is("sampling") {
+                set = set.with(Self::SAMPLING);
+                reader.object::<JsonError>(|reader, key| {
+                    if key.is("tools") {
+                        set = set.with(Self::SAMPLING_TOOLS);
+                    }
+                    reader.value().map(drop)
+                })?;
+            } else if key.is("roots") {
+                set = set.with(Self::ROOTS);
+                reader.value()?;
+            } else if key.is("extensions") {
+                reader.object::<JsonError>(|reader, key| {
+                    if key.is("io.modelcontextprotocol/ui") {
+                        set = set.with(Self::APPS);
+                    }
+                    reader.value().map(drop)
+                })?;
+            } else {
+                reader.value()?;
+            }
+            Ok(())
+        })?;
+        Ok(set)
+    }
+
+    /// The `ClientCapabilities` object that declares this set to an upstream.
+    #[must_use]
+    pub fn to_json(self) -> String {
+        let mut members = Vec::new();
+        let modes: Vec<&str> =
+            [(Self::ELICIT_FORM, "\"form\":{}"), (Self::ELICIT_URL, "\"url\":{}")]
+                .into_iter()
+                .filter_map(|(mode, text)| self.has(mode).then_some(text))
+                .collect();
+        if !modes.is_empty() {
+            members.push(format!("\"elicitation\":{{{}}}", modes.join(",")));
+        }
+        if self.has(Self::SAMPLING) {
+            let tools = if self.has(Self::SAMPLING_TOOLS) { "\"tools\":{}" } else { "" };
+            members.push(format!("\"sampling\":{{{tools}}}"));
+        }
+        if self.has(Self::ROOTS) {
+            members.push("\"roots\":{}".to_owned());
+        }
+        if self.has(Self::APPS) {
+            members.push(
+                "\"extensions\":{\"io.modelcontextprotocol/ui\":{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}}"
+                    .to_owned(),
+            );
+        }
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_reads_back_what_it_writes() {
+        for bits in 0..64 {
+            let set = CapSet(bits);
+            // Tools belong to sampling: alone they cannot be declared.
+            if set.has(CapSet::SAMPLING_TOOLS) && !set.has(CapSet::SAMPLING) {
+                continue;
+            }
+            assert_eq!(CapSet::read(&set.to_json()), Ok(set), "{}", set.to_json());
+        }
+    }
+
+    #[test]
+    fn an_empty_elicitation_means_forms() {
+        assert_eq!(CapSet::read(r#"{"elicitation":{}}"#), Ok(CapSet::ELICIT_FORM));
+        assert_eq!(CapSet::read(r#"{"elicitation":{"url":{}}}"#), Ok(CapSet::ELICIT_URL));
+        assert!(CapSet::read(r#"{"elicitation":true}"#).is_err());
+        assert!(CapSet::read("[]").is_err());
+    }
+}

@@ -1,0 +1,138 @@
+//! Changes to a text by position, so that all that is not named stays as it came.
+
+use bytes::Bytes;
+
+use super::Draft;
+use super::json::Span;
+
+/// What is put in the place of a range.
+#[derive(Debug, Clone)]
+enum Piece {
+    Text(String),
+    /// The number that the next hop chooses for its request.
+    Id,
+}
+
+/// A set of changes to one text. Ranges do not overlap; insertions at one place keep their order.
+#[derive(Debug, Clone, Default)]
+pub struct Edits {
+    list: Vec<(Span, Piece)>,
+}
+
+impl Edits {
+    /// Puts `text` in the place of `span`.
+    pub fn replace(&mut self, span: Span, text: impl Into<String>) {
+        self.list.push((span, Piece::Text(text.into())));
+    }
+
+    /// Puts `text` before the byte at `at`.
+    pub fn insert(&mut self, at: usize, text: impl Into<String>) {
+        self.list.push((at..at, Piece::Text(text.into())));
+    }
+
+    /// Leaves a hole in the place of `span` for the number of the next hop's request.
+    pub fn replace_with_id(&mut self, span: Span) {
+        self.list.push((span, Piece::Id));
+    }
+
+    /// Leaves such a hole before the byte at `at`.
+    pub fn insert_id(&mut self, at: usize) {
+        self.list.push((at..at, Piece::Id));
+    }
+
+    /// Takes over the edits of a part that begins at `base` of this text.
+    pub fn append(&mut self, part: Self, base: usize) {
+        let moved =
+            part.list.into_iter().map(|(span, piece)| (span.start + base..span.end + base, piece));
+        self.list.extend(moved);
+    }
+
+    /// True when nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The changed text. Holes are not allowed here and stay empty.
+    #[must_use]
+    pub fn apply(mut self, body: &Bytes) -> Bytes {
+        if self.list.is_empty() {
+            return body.clone();
+        }
+        self.sort();
+        let added: usize = self.list.iter().map(|(_, piece)| piece.len()).sum();
+        let mut out = Vec::with_capacity(body.len() + added);
+        let mut from = 0;
+        for (span, piece) in &self.list {
+            out.extend_from_slice(&body[from..span.start]);
+            if let Piece::Text(text) = piece {
+                out.extend_from_slice(text.as_bytes());
+            }
+            from = span.end;
+        }
+        out.extend_from_slice(&body[from..]);
+        Bytes::from(out)
+    }
+
+    /// The changed text with its holes still open; the body is not copied.
+    #[must_use]
+    pub fn draft(mut self, body: &Bytes) -> Draft {
+        self.sort();
+        let mut draft = Draft::default();
+        let mut from = 0;
+        for (span, piece) in self.list {
+            draft.push_bytes(body.slice(from..span.start));
+            match piece {
+                Piece::Text(text) => draft.push_bytes(Bytes::from(text)),
+                Piece::Id => draft.push_id(),
+            }
+            from = span.end;
+        }
+        draft.push_bytes(body.slice(from..));
+        draft
+    }
+
+    fn sort(&mut self) {
+        // Stable: insertions at one place keep the order in which they were asked for, and stand
+        // before a replacement that begins there.
+        self.list.sort_by_key(|(span, _)| (span.start, span.end));
+        debug_assert!(
+            self.list.windows(2).all(|pair| pair[0].0.end <= pair[1].0.start),
+            "edits overlap"
+        );
+    }
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Id => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let body = Bytes::from_static(b"{\"id\":1,\"x\":1.10}");
+        let mut edits = Edits::default();
+        edits.insert(16, ",\"y\":2");
+        edits.replace(6..7, "\"abc\"");
+        assert_eq!(&edits.apply(&body)[..], b"{\"id\":\"abc\",\"x\":1.10,\"y\":2}");
+    }
+
+    #[test]
+    fn holes_take_the_number_of_the_hop() {
+        let body = Bytes::from_static(b"{\"id\":\"a\",\"t\":7}");
+        let mut edits = Edits::default();
+        edits.replace_with_id(6..9);
+        edits.replace_with_id(14..15);
+        let draft = edits.draft(&body);
+        assert_eq!(&draft.render(42)[..], b"{\"id\":42,\"t\":42}");
+        assert_eq!(&draft.render(7)[..], b"{\"id\":7,\"t\":7}");
+    }
+}

@@ -1,0 +1,465 @@
+//! A strict one-pass reader of JSON text that gives positions instead of values.
+//!
+//! The call path forwards bytes, so it must know where things stand, not what they mean. One
+//! pass checks the grammar of RFC 8259 and the depth, and calls back on the members that the
+//! caller cares about; all else is skipped at the speed of a string search. Property tests hold
+//! it to `serde_json`: what it accepts is exactly what `serde_json` accepts.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Why a text is refused, with the byte offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// The grammar is broken here.
+    #[error("not JSON at byte {0}")]
+    Syntax(usize),
+    /// Nested deeper than the limit.
+    #[error("nested too deep at byte {0}")]
+    TooDeep(usize),
+    /// A key that decides where a message goes stands twice.
+    #[error("duplicate key at byte {0}")]
+    Duplicate(usize),
+    /// A value of another type than the protocol asks for.
+    #[error("wrong type at byte {0}")]
+    Type(usize),
+}
+
+/// A range of bytes.
+pub type Span = Range<usize>;
+
+/// A string as it stands in the text.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    quoted: &'a str,
+    start: usize,
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// Position with the quotes.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.start..self.start + self.quoted.len()
+    }
+
+    /// True when the string means `expected`, however it is escaped.
+    #[must_use]
+    pub fn is(&self, expected: &str) -> bool {
+        if self.escaped {
+            self.decode().is_some_and(|text| text == expected)
+        } else {
+            &self.quoted[1..self.quoted.len() - 1] == expected
+        }
+    }
+
+    /// The meaning; `None` when an escape names a lone surrogate.
+    #[must_use]
+    pub fn decode(&self) -> Option<Cow<'a, str>> {
+        if self.escaped {
+            serde_json::from_str::<String>(self.quoted).ok().map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(&self.quoted[1..self.quoted.len() - 1]))
+        }
+    }
+}
+
+/// Reads one JSON text from front to back.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u32,
+    limit: u32,
+}
+
+/// Depth allowed to clients (security.md R8).
+pub const CLIENT_DEPTH: u32 = 64;
+/// Depth allowed to upstreams: what `serde_json` and most servers accept.
+pub const UPSTREAM_DEPTH: u32 = 127;
+
+impl<'a> Reader<'a> {
+    /// Starts at the front of `text`; values nested deeper than `limit` (at most 127) are refused.
+    #[must_use]
+    pub fn new(text: &'a str, limit: u32) -> Self {
+        Self { text, at: 0, depth: 0, limit: limit.min(UPSTREAM_DEPTH) }
+    }
+
+    /// Where the next byte is read.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The first byte of the next value, not consumed.
+    ///
+    /// # Errors
+    /// At the end of the text.
+    pub fn peek(&mut self) -> Result<u8, JsonError> {
+        self.skip_space();
+        self.byte().ok_or(JsonError::Syntax(self.at))
+    }
+
+    /// Checks that only white space is left.
+    ///
+    /// # Errors
+    /// When something else follows.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { Err(JsonError::Syntax(self.at)) }
+    }
+
+    /// Skips one value of any type and gives its place.
+    ///
+    /// # Errors
+    /// When it is no JSON or nested too deep.
+    pub fn value(&mut self) -> Result<Span, JsonError> {
+        self.skip_space();
+        let start = self.at;
+        // One bit for each open container: 1 is an object.
+        let mut objects: u128 = 0;
+        let mut open = 0;
+        loop {
+            // A value is due here.
+            self.skip_space();
+            match self.byte() {
+                Some(b'"') => drop(self.string()?),
+                Some(b'{' | b'[') => {
+                    let object = self.byte() == Some(b'{');
+                    self.enter()?;
+                    open += 1;
+                    objects = objects << 1 | u128::from(object);
+                    self.skip_space();
+                    match self.byte() {
+                        Some(b'}') if object => {}
+                        Some(b']') if !object => {}
+                        _ => {
+                            if object {
+                                self.key()?;
+                            }
+                            continue;
+                        }
+                    }
+                    self.leave();
+                    open -= 1;
+                    objects >>= 1;
+                }
+                _ => self.scalar()?,
+            }
+            // A value has ended: close containers or go on to the next member.
+            loop {
+                if open == 0 {
+                    return Ok(start..self.at);
+                }
+                self.skip_space();
+                let object = objects & 1 == 1;
+                match self.byte() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    Some(b'}') if object => {}
+                    Some(b']') if !object => {}
+                    _ => return Err(JsonError::Syntax(self.at)),
+                }
+                self.leave();
+                open -= 1;
+                objects >>= 1;
+            }
+        }
+    }
+
+    /// Reads an object; `member` is called with each key and must consume its value.
+    ///
+    /// # Errors
+    /// When it is no object, no JSON, too deep, or `member` says so.
+    pub fn object<E: From<JsonError>>(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Text<'a>) -> Result<(), E>,
+    ) -> Result<Span, E> {
+        if self.peek()? != b'{' {
+            return Err(JsonError::Type(self.at).into());
+        }
+        let start = self.at;
+        self.enter()?;
+        if self.peek()? == b'}' {
+            self.leave();
+            return Ok(start..self.at);
+        }
+        loop {
+            let key = self.key()?;
+            member(self, key)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b'}' => break,
+                _ => return Err(JsonError::Syntax(self.at).into()),
+            }
+        }
+        self.leave();
+        Ok(start..self.at)
+    }
+
+    /// Reads an array; `item` is called before each item and must consume it.
+    ///
+    /// # Errors
+    /// When it is no array, no JSON, too deep, or `item` says so.
+    pub fn array<E: From<JsonError>>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<Span, E> {
+        if self.peek()? != b'[' {
+            return Err(JsonError::Type(self.at).into());
+        }
+        let start = self.at;
+        self.enter()?;
+        if self.peek()? == b']' {
+            self.leave();
+            return Ok(start..self.at);
+        }
+        loop {
+            item(self)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b']' => break,
+                _ => return Err(JsonError::Syntax(self.at).into()),
+            }
+        }
+        self.leave();
+        Ok(start..self.at)
+    }
+
+    /// Reads a string.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn string(&mut self) -> Result<Text<'a>, JsonError> {
+        if self.peek()? != b'"' {
+            return Err(JsonError::Type(self.at));
+        }
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let mut from = start + 1;
+        let mut escaped = false;
+        loop {
+            let found =
+                memchr::memchr2(b'"', b'\\', &bytes[from..]).ok_or(JsonError::Syntax(start))?;
+            let end = from + found;
+            // Control characters must be escaped (RFC 8259 section 7).
+            if bytes[from..end].iter().any(|byte| *byte < 0x20) {
+                return Err(JsonError::Syntax(from));
+            }
+            if bytes[end] == b'"' {
+                self.at = end + 1;
+                return Ok(Text { quoted: &self.text[start..self.at], start, escaped });
+            }
+            escaped = true;
+            from = end
+                + match bytes.get(end + 1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                    Some(b'u')
+                        if bytes
+                            .get(end + 2..end + 6)
+                            .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) =>
+                    {
+                        6
+                    }
+                    _ => return Err(JsonError::Syntax(end)),
+                };
+        }
+    }
+
+    fn key(&mut self) -> Result<Text<'a>, JsonError> {
+        self.skip_space();
+        if self.byte() != Some(b'"') {
+            return Err(JsonError::Syntax(self.at));
+        }
+        let key = self.string()?;
+        self.skip_space();
+        if self.byte() != Some(b':') {
+            return Err(JsonError::Syntax(self.at));
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    fn scalar(&mut self) -> Result<(), JsonError> {
+        let rest = &self.text.as_bytes()[self.at..];
+        for literal in [&b"true"[..], b"false", b"null"] {
+            if rest.starts_with(literal) {
+                self.at += literal.len();
+                return Ok(());
+            }
+        }
+        let length = number(rest).ok_or(JsonError::Syntax(self.at))?;
+        self.at += length;
+        Ok(())
+    }
+
+    fn enter(&mut self) -> Result<(), JsonError> {
+        self.depth += 1;
+        if self.depth > self.limit {
+            return Err(JsonError::TooDeep(self.at));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+        self.at += 1;
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte() {
+            self.at += 1;
+        }
+    }
+}
+
+/// Length of the number that `bytes` starts with (RFC 8259 section 6).
+fn number(bytes: &[u8]) -> Option<usize> {
+    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut at = usize::from(bytes.first() == Some(&b'-'));
+    let whole = digits(at);
+    if whole == 0 || (whole > 1 && bytes[at] == b'0') {
+        return None;
+    }
+    at += whole;
+    if bytes.get(at) == Some(&b'.') {
+        let fraction = digits(at + 1);
+        if fraction == 0 {
+            return None;
+        }
+        at += 1 + fraction;
+    }
+    if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+        let exponent = digits(at + 1 + sign);
+        if exponent == 0 {
+            return None;
+        }
+        at += 1 + sign + exponent;
+    }
+    Some(at)
+}
+
+/// Writes `text` as a JSON string with its quotes.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    // A string always serializes.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn accepts(text: &str) -> bool {
+        let mut reader = Reader::new(text, UPSTREAM_DEPTH);
+        reader.value().is_ok() && reader.end().is_ok()
+    }
+
+    fn judge(text: &str) -> bool {
+        serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+    }
+
+    #[test]
+    fn agrees_with_serde_json_on_the_corners() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "}",
+            "{}",
+            "[]",
+            "[,]",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "01",
+            "-",
+            "-0",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "1E5",
+            "1.5e-3",
+            "tru",
+            "true",
+            "nul",
+            "null ",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12ab\"",
+            "\"\\ud800\"",
+            "\"\t\"",
+            "[1 2]",
+            "{\"a\":[{\"b\":[]}]}",
+            "1 2",
+            "\u{feff}{}",
+            "[true,false,null,-1.5e10,\"x\",{}]",
+            "{\"a\":1 \"b\":2}",
+            "{1:2}",
+            "[\"a\":1]",
+            "{\"a\":{}]",
+            "[{]}",
+            "1e400",
+        ] {
+            assert_eq!(accepts(text), judge(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_at_the_limit() {
+        let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        let read = |n| Reader::new(&nested(n), CLIENT_DEPTH).value().map(drop);
+        assert_eq!(read(64), Ok(()));
+        assert_eq!(read(65), Err(JsonError::TooDeep(64)));
+    }
+
+    #[test]
+    fn members_are_found_with_their_places() {
+        let text = r#" { "a" : [1, {"b":2}], "n\u0061me" : "x\n" } "#;
+        let mut seen = Vec::new();
+        let mut reader = Reader::new(text, CLIENT_DEPTH);
+        let span = reader
+            .object::<JsonError>(|reader, key| {
+                seen.push((key.decode().unwrap().into_owned(), reader.value()?));
+                Ok(())
+            })
+            .unwrap();
+        reader.end().unwrap();
+        assert_eq!(&text[span], text.trim());
+        assert_eq!(seen[0].0, "a");
+        assert_eq!(&text[seen[0].1.clone()], r#"[1, {"b":2}]"#);
+        assert_eq!(seen[1].0, "name");
+        assert_eq!(&text[seen[1].1.clone()], r#""x\n""#);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json_on_fragments(
+            parts in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "{", "}", "[", "]", ",", ":", "\"a\"", "\"\"", "1", "-2.5e3", "true", "null", " ", "\\", "\"", "x",
+                ]),
+                0..14,
+            )
+        ) {
+            let text = parts.concat();
+            prop_assert_eq!(accepts(&text), judge(&text), "{:?}", text);
+        }
+    }
+}

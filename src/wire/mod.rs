@@ -1,0 +1,19 @@
+//! MCP as data: envelopes, methods, eras, headers and event streams. No I/O and no clock.
+
+mod capability;
+mod draft;
+mod edit;
+mod era;
+mod inbound;
+pub mod json;
+mod method;
+mod request;
+pub mod sse;
+
+pub use capability::CapSet;
+pub use draft::Draft;
+pub use edit::Edits;
+pub use era::{Era, Revision};
+pub use inbound::{Inbound, InboundKind, ResultParts};
+pub use method::{Called, ListKind, Method, NameKind, Route, methods};
+pub use request::{Field, Meta, MetaKey, Params, Posted, PostedKind, WireError};
