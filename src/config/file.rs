@@ -8,26 +8,35 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::near::nearest;
-use super::report::Report;
+use super::report::{Found, Report};
 use super::text::tame;
 
-/// Reads the text. Syntax errors go to the report, their places are given back beside whatever
-/// could be read in spite of them.
-pub(super) fn parse<'a>(
-    text: &'a str,
-    report: &mut Report<'a>,
-) -> (Spanned<DeTable<'a>>, Vec<Range<usize>>) {
+/// Reads the text. Syntax errors go to the report; what could be read in spite of them is given.
+pub(super) fn parse<'a>(text: &'a str, report: &mut Report<'a>) -> Spanned<DeTable<'a>> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut broken = Vec::new();
+    let mut last_line = 0;
     for error in errors {
         let span = error.span().unwrap_or(text.len()..text.len());
+        let line = report.text().position(span.start).0;
+        // The reader stumbles over the rest of a line, too; that is no news.
+        if line == last_line {
+            continue;
+        }
+        last_line = line;
         conceal(report, span.start);
-        report
-            .key("", span.clone(), format!("this is not TOML: {}", error.message()))
-            .hint("text stands in quotes, a section's name in [ ], and a key only once");
-        broken.push(span);
+        let message = error.message().trim_end_matches(", expected nothing");
+        let is_open = message.contains("array") || message.contains("inline table");
+        let hint = match message {
+            "duplicate key" => "each key and each section stands in the file once",
+            _ if is_open => "close the [ ] or { } that begins before this place, and put commas",
+            _ => "a text stands in quotes, a list in [ ], a section's name in [ ] on its own line",
+        };
+        report.syntax(span, format!("this is not TOML: {message}"), is_open).hint(hint);
+        if is_open {
+            break;
+        }
     }
-    (root, broken)
+    root
 }
 
 /// Hides the value in a line that could not be read, unless it stands where no secret stands.
@@ -92,6 +101,11 @@ impl<'a> Item<'a> {
         self.value.is_table()
     }
 
+    /// True when this is an array.
+    pub(super) fn is_array(&self) -> bool {
+        self.value.is_array()
+    }
+
     /// The whole number, or a problem.
     pub(super) fn integer(
         &self,
@@ -154,7 +168,7 @@ impl<'a> Item<'a> {
         &self,
         report: &'r mut Report<'_>,
         message: impl Into<String>,
-    ) -> &'r mut super::report::Found {
+    ) -> &'r mut Found {
         report.value(&self.path, self.span.clone(), message)
     }
 
@@ -163,16 +177,12 @@ impl<'a> Item<'a> {
         &self,
         report: &'r mut Report<'_>,
         message: impl Into<String>,
-    ) -> &'r mut super::report::Found {
+    ) -> &'r mut Found {
         report.key(&self.path, self.key_span.clone(), message)
     }
 
     /// Says that the value has the wrong type; `wanted` comes with its article.
-    pub(super) fn mistyped<'r>(
-        &self,
-        report: &'r mut Report<'_>,
-        wanted: &str,
-    ) -> &'r mut super::report::Found {
+    pub(super) fn mistyped<'r>(&self, report: &'r mut Report<'_>, wanted: &str) -> &'r mut Found {
         let is = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a whole number",
@@ -197,16 +207,20 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Keeps every text inside this value out of what is printed.
+    /// Keeps every text and number inside this value out of what is printed.
     pub(super) fn hide(&self, report: &mut Report<'_>) {
-        match self.value {
-            DeValue::String(_) => report.hide(self.span.clone()),
-            DeValue::Array(array) => array.iter().for_each(|entry| report.hide(entry.span())),
-            DeValue::Table(table) => {
-                table.iter().for_each(|(_, entry)| report.hide(entry.span()));
-            }
-            _ => {}
+        hide(self.value, &self.span, report);
+    }
+}
+
+fn hide(value: &DeValue<'_>, span: &Range<usize>, report: &mut Report<'_>) {
+    match value {
+        DeValue::Array(list) => list.iter().for_each(|v| hide(v.get_ref(), &v.span(), report)),
+        DeValue::Table(table) => {
+            table.iter().for_each(|(_, value)| hide(value.get_ref(), &value.span(), report));
         }
+        DeValue::Boolean(_) => {}
+        _ => report.hide(span.clone()),
     }
 }
 
@@ -247,18 +261,22 @@ impl<'a> Table<'a> {
         self.rest.into_iter()
     }
 
-    /// What nobody has taken so far.
-    pub(super) fn untaken(&self) -> impl Iterator<Item = &Item<'a>> {
-        self.rest.values()
-    }
-
     /// Reports every key that nobody took. `later` are keys of later versions, `foreign` are
     /// words that other programs' files use, with what to write instead.
     pub(super) fn finish(self, report: &mut Report<'_>, later: &[&str], foreign: &[(&str, &str)]) {
         let known = self.known;
+        // A slip in a word of these is as open as the word; what else nobody knows may be a
+        // secret in the wrong place.
+        let is_open = matches!(self.path.as_str(), "server" | "namespace");
         for (name, item) in self.rest {
+            let instead = foreign.iter().find(|(word, _)| *word == name);
+            let near = nearest(name, &known);
+            if !(is_open && (instead.is_some() || near.is_some())) {
+                item.hide(report);
+            }
             if later.contains(&name) {
                 item.key_problem(report, format!("`{}` is not in this version yet", item.path))
+                    .stray()
                     .hint("take it out; a later version will know it");
                 continue;
             }
@@ -267,14 +285,12 @@ impl<'a> Table<'a> {
                 path => format!("`{path}`"),
             };
             let message = format!("{place} has no key `{}`", tame(name, 60));
-            let hint = match foreign.iter().find(|(word, _)| *word == name) {
-                Some((_, instead)) => (*instead).to_owned(),
-                None => match nearest(name, &known) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its keys are {}", known.join(", ")),
-                },
+            let hint = match (instead, near) {
+                (Some((_, instead)), _) => (*instead).to_owned(),
+                (None, Some(near)) => format!("did you mean `{near}`?"),
+                (None, None) => format!("its keys are {}", known.join(", ")),
             };
-            item.key_problem(report, message).hint(hint);
+            item.key_problem(report, message).stray().hint(hint);
         }
     }
 }

@@ -59,10 +59,10 @@ pub fn check_text(
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mcp-proxy"));
     let around = Surroundings { folder: base, program: &program };
     let mut report = Report::new(text);
-    let (root, broken) = parse(text, &mut report);
+    let root = parse(text, &mut report);
     let table = Table::new(String::new(), root.get_ref());
     let config = check(table, &around, &mut report);
-    match report.finish(file_name, &broken) {
+    match report.finish(file_name) {
         (None, warnings) => Ok((config, warnings)),
         (Some(problems), _) => Err(problems),
     }
@@ -142,7 +142,7 @@ enum ReadError {
     NotAFile,
     #[error("is too large")]
     TooLarge,
-    #[error("is open to every user of this machine")]
+    #[error("is open to other users of this machine")]
     Exposed,
 }
 

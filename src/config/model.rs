@@ -112,7 +112,9 @@ pub struct Upstream {
 pub enum Transport {
     /// A child process that speaks over its standard input and output.
     Stdio {
-        /// Program and arguments; `{tenant}` and `{key}` may stand in them, secrets may not.
+        /// Program and arguments, never empty. The program is plain text: a name for `PATH`, or
+        /// an absolute path (`mcp-proxy` has become this executable, `./x` starts at the file's
+        /// folder). `{tenant}` and `{key}` may stand in the arguments, secrets may not.
         command: Vec<Template>,
         /// Environment on top of the allow-list.
         env: Vec<(String, Template)>,

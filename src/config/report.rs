@@ -19,7 +19,18 @@ pub(super) struct Found {
     is_value: bool,
     message: String,
     hint: Option<String>,
-    absence: bool,
+    kind: Kind,
+}
+
+/// What a syntax error elsewhere may have to do with a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing.
+    Plain,
+    /// What is missing may be what could not be read.
+    Absence,
+    /// The key may belong to a section whose name could not be read.
+    Stray,
 }
 
 impl Found {
@@ -32,7 +43,14 @@ impl Found {
     /// Marks that something is not there. In a file with syntax errors that may be only because
     /// it could not be read, so it is not told then.
     pub(super) fn absence(&mut self) -> &mut Self {
-        self.absence = true;
+        self.kind = Kind::Absence;
+        self
+    }
+
+    /// Marks that a key is not known where it stands. In a file with a broken section name that
+    /// may be the wrong place, so it is not told then.
+    pub(super) fn stray(&mut self) -> &mut Self {
+        self.kind = Kind::Stray;
         self
     }
 }
@@ -43,12 +61,21 @@ pub(super) struct Report<'a> {
     text: Text<'a>,
     problems: Vec<Found>,
     warnings: Vec<Found>,
+    broken: Vec<Range<usize>>,
+    /// Where a value begins to take in what follows it.
+    lost: usize,
 }
 
 impl<'a> Report<'a> {
     /// An empty report on this text.
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text: Text::new(text), problems: Vec::new(), warnings: Vec::new() }
+        Self {
+            text: Text::new(text),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            broken: Vec::new(),
+            lost: usize::MAX,
+        }
     }
 
     /// The file's text.
@@ -61,6 +88,21 @@ impl<'a> Report<'a> {
         self.text.hide(range);
     }
 
+    /// A problem of the syntax. After one that `swallows` what follows, nothing is told: the rest
+    /// was read as part of a value that does not end.
+    pub(super) fn syntax(
+        &mut self,
+        span: Range<usize>,
+        message: String,
+        swallows: bool,
+    ) -> &mut Found {
+        self.broken.push(span.clone());
+        if swallows {
+            self.lost = self.lost.min(span.start);
+        }
+        push(&mut self.problems, "", span, false, message)
+    }
+
     /// A problem of the value in this range.
     pub(super) fn value(
         &mut self,
@@ -71,7 +113,7 @@ impl<'a> Report<'a> {
         push(&mut self.problems, key, span, true, message.into())
     }
 
-    /// A problem of a key, a table or the syntax in this range.
+    /// A problem of a key or a table in this range.
     pub(super) fn key(
         &mut self,
         key: &str,
@@ -96,24 +138,38 @@ impl<'a> Report<'a> {
         self.problems.len()
     }
 
-    /// Everything found, in the order of the lines. `broken` are the places of syntax errors:
-    /// what else was found in their lines, or only not found, follows from them and is left out.
-    pub(super) fn finish(
-        mut self,
-        file: &str,
-        broken: &[Range<usize>],
-    ) -> (Option<Problems>, Vec<Warning>) {
-        let lines: Vec<usize> =
-            broken.iter().map(|span| self.text.position(span.start).0).collect();
+    /// Everything found, in the order of the lines, without what only follows from a syntax
+    /// error.
+    pub(super) fn finish(mut self, file: &str) -> (Option<Problems>, Vec<Warning>) {
         let mut problems = std::mem::take(&mut self.problems);
-        problems.retain(|found| {
-            let line = self.text.position(found.span.start).0;
-            found.key.is_empty() || broken.is_empty() || !(found.absence || lines.contains(&line))
-        });
+        if !self.broken.is_empty() {
+            self.sift(&mut problems);
+        }
         let file: Arc<str> = tame(file, SENTENCE).into();
         let warnings = std::mem::take(&mut self.warnings);
         let warnings = self.place(warnings, &file).into_iter().map(Warning).collect();
         (Problems::new(self.place(problems, &file)), warnings)
+    }
+
+    fn sift(&self, problems: &mut Vec<Found>) {
+        let line = |span: &Range<usize>| self.text.line_range(span.start);
+        let lines: Vec<Range<usize>> = self.broken.iter().map(line).collect();
+        let lost_section =
+            lines.iter().any(|line| self.text.slice(line.clone()).trim_start().starts_with('['));
+        problems.retain(|found| {
+            let follows = match found.kind {
+                Kind::Plain => false,
+                Kind::Absence => true,
+                Kind::Stray => lost_section,
+            };
+            let is_syntax = found.key.is_empty();
+            let is_around =
+                |at: &Range<usize>| found.span.start <= at.start && at.start <= found.span.end;
+            let is_lost = found.span.end > self.lost
+                || lines.contains(&line(&found.span))
+                || self.broken.iter().any(is_around);
+            is_syntax || !(follows || is_lost)
+        });
     }
 
     fn place(&self, mut found: Vec<Found>, file: &Arc<str>) -> Vec<Problem> {
@@ -146,5 +202,5 @@ fn push<'f>(
     message: String,
 ) -> &'f mut Found {
     let key = key.to_owned();
-    list.push_mut(Found { span, key, is_value, message, hint: None, absence: false })
+    list.push_mut(Found { span, key, is_value, message, hint: None, kind: Kind::Plain })
 }

@@ -15,7 +15,6 @@ pub(super) fn check(
 ) -> BTreeMap<String, InjectedArgument> {
     let mut arguments = BTreeMap::new();
     for (name, item) in table.entries() {
-        item.hide(report);
         if name.is_empty() {
             item.key_problem(report, "an argument has a name")
                 .hint("write the property of the tool's input that gets the value");
@@ -32,13 +31,16 @@ fn argument(
     report: &mut Report<'_>,
 ) -> Option<InjectedArgument> {
     if !item.is_table() {
+        item.hide(report);
         let value = references.read(item, report)?;
         return Some(InjectedArgument { value, tools: None });
     }
     let mut table = item.table(report)?;
     let (value, tools) = (table.take("value"), table.take("tools"));
     table.finish(report, &[], &[]);
-    if value.is_none() {
+    if let Some(value) = &value {
+        value.hide(report);
+    } else {
         item.key_problem(report, format!("`{}` has no `value`", item.path))
             .absence()
             .hint("write { value = \"{secret.NAME}\", tools = [\"TOOL\"] }");

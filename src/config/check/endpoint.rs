@@ -58,16 +58,16 @@ fn url(item: &Item<'_>, references: &mut References, report: &mut Report<'_>) ->
         Some(Part::Text(text)) => text.as_str(),
         _ => "",
     };
-    let authority_ends = lead
-        .split_once("://")
-        .is_some_and(|(_, rest)| rest.contains(['/', '?']) || parts.len() == 1);
-    if !authority_ends && parts.len() > 1 {
+    let authority = lead.split_once("://").map(|(_, rest)| rest);
+    if parts.len() > 1 && !authority.is_some_and(|rest| rest.contains(['/', '?'])) {
         item.problem(report, format!("`{}` has a reference before its path", item.path))
             .hint("references may stand in the path and the query, not in scheme, host or port");
         return None;
     }
     let sample: String = parts.iter().map(part_sample).collect();
-    let parsed = url::Url::parse(&sample).ok();
+    // The parser of browsers also takes `https:host` and `https:///host`; other programs do not.
+    let is_plain = authority.is_some_and(|rest| !rest.starts_with('/'));
+    let parsed = url::Url::parse(&sample).ok().filter(|_| is_plain);
     let blank = |char: char| char.is_whitespace() || char.is_control() || char == '\\';
     let (message, hint) = match &parsed {
         Some(url) if !matches!(url.scheme(), "http" | "https") => {

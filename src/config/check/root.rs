@@ -87,9 +87,6 @@ fn seal(table: Option<Table<'_>>, around: &Surroundings<'_>, report: &mut Report
     if let Some(mut table) = table {
         let item = table.take("key_file");
         key_file = item.and_then(|item| value::path(&item, around, report)).unwrap_or(key_file);
-        for inline in table.untaken().filter(|item| item.as_string().is_some()) {
-            inline.hide(report);
-        }
         table.finish(report, &[], &[("key", "the key stands in a file: key_file = \"PATH\"")]);
     }
     Seal { key_file }

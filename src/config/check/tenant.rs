@@ -1,6 +1,6 @@
 //! `[tenants.NAME]`: keys and secrets that the operator wrote, by where they are found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::upstream::Declared;
 use super::{Surroundings, value};
@@ -62,8 +62,8 @@ fn keys(
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> Vec<KeyDeclaration> {
-    if !item.is_table() {
-        hide_texts(item, report);
+    if !item.is_array() {
+        item.hide(report);
     }
     let mut keys: Vec<KeyDeclaration> = Vec::new();
     for entry in item.array(report).unwrap_or_default() {
@@ -161,7 +161,7 @@ fn slot(
     text: &str,
     upstream: &str,
     item: &Item<'_>,
-    slots: Option<&std::collections::BTreeSet<Slot>>,
+    slots: Option<&BTreeSet<Slot>>,
     report: &mut Report<'_>,
 ) -> Option<Slot> {
     let Ok(slot) = Slot::new(text) else {
@@ -194,7 +194,7 @@ fn read_source(
     report: &mut Report<'_>,
 ) -> Option<SecretSource> {
     if !item.is_table() {
-        hide_texts(item, report);
+        item.hide(report);
         item.mistyped(report, "a table").hint(SOURCE);
         return None;
     }
@@ -212,9 +212,6 @@ fn source(
     const INLINE: [(&str, &str); 4] =
         [("value", SOURCE), ("key", SOURCE), ("secret", SOURCE), ("token", SOURCE)];
     let (env, file) = (table.take("env"), table.take("file"));
-    for unknown in table.untaken() {
-        unknown.hide(report);
-    }
     let before = report.count();
     table.finish(report, later, &INLINE);
     match (env, file) {

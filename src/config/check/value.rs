@@ -92,8 +92,9 @@ pub(super) fn word<T: Copy>(
     let found = words.iter().find(|(word, _)| *word == text);
     if found.is_none() {
         let words: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let (last, others) = words.split_last().map_or(("", &[][..]), |(l, o)| (l.as_str(), o));
         item.problem(report, format!("`{}` cannot be `{}`", item.path, tame(text, 40)))
-            .hint(format!("use {}", words.join(" or ")));
+            .hint(format!("use {} or {last}", others.join(", ")));
     }
     found.map(|(_, meaning)| *meaning)
 }

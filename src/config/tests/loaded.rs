@@ -64,7 +64,7 @@ fn a_file_that_everybody_may_change_is_refused() {
     for mode in [0o602, 0o666, 0o777] {
         permit(&path, mode);
         let told = load(&path).unwrap_err().to_string();
-        assert!(told.contains("is open to every user") && told.contains("chmod o-w"), "{told}");
+        assert!(told.contains("is open to other users") && told.contains("chmod o-w"), "{told}");
     }
     permit(&path, 0o644);
     assert!(load(&path).is_ok());

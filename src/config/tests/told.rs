@@ -59,6 +59,17 @@ fn no_secret_of_the_file_is_ever_told() {
         "[store]\nurl = \"postgres://u:hunter2@db/x\"\n",
         "[server]\npublic_url = \"https://u:hunter2@h/\"\n",
         "[seal]\nkey = \"hunter2\"\n",
+        "[upstreams.a]\ncommand = [\"x\"\n[tenants.t]\nsecrets = { a = \"hunter2\" }\n",
+        "[upstreams.a]\nenv = { A = \"x\"\n[tenants.t]\nx = [\"hunter2\"]\ntoken = \"hunter2\"\n",
+        "[server]\nlisten = \"\"\"x\n[tenants.t]\ntoken = \"hunter2\"\n",
+        "[server]\nhosts = [\n[tenants.t]\ntoken = [\"hunter2\"]\n",
+        "[server]\n[tenants.t\nlisten = \"1\"\ntoken = \"hunter2\"\n",
+        "[server]\napi_key = \"hunter2\"\n",
+        "[tenant.a]\nx = 1\ntoken = [{ a = { b = \"hunter2\" } }]\n",
+        "tenant = { a = { b = \"hunter2\" } }\n",
+        "[upstreams.a]\nurl = \"http://a/\"\noauth = { client_secret = \"hunter2\" }\n",
+        "[upstreams.a]\nurl = \"http://a/\"\nenvironment = { X = \"hunter2\" }\n",
+        "[tenants.a]\nsecrets = { gh = {\n  token = \"hunter2\n} }\n",
     ];
     for file in files {
         let problems = problems(file);
