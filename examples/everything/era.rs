@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, str::FromStr};
 
+use http::StatusCode;
 use rmcp::model::ProtocolVersion;
 use serde_json::{Value, json};
 
@@ -38,8 +39,8 @@ pub(crate) enum Verdict {
     Pass,
     /// Goes on in this form.
     Changed(Value),
-    /// Is answered with this JSON-RPC error; over HTTP with status 400.
-    Refuse(Value),
+    /// Is answered with this JSON-RPC error, over HTTP with this status.
+    Refuse(StatusCode, Value),
 }
 
 impl Era {
@@ -59,17 +60,14 @@ impl Era {
         let Some(method) = message.get("method").and_then(Value::as_str) else {
             return Verdict::Pass;
         };
-        let refuse = |code: i64, text: &str, data: Value| {
+        let refuse = |status: StatusCode, code: i64, text: &str| {
             let id = message.get("id").cloned().unwrap_or(Value::Null);
-            let mut error = json!({ "code": code, "message": text });
-            if !data.is_null() {
-                error["data"] = data;
-            }
-            Verdict::Refuse(json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+            let error = json!({ "code": code, "message": text });
+            Verdict::Refuse(status, json!({ "jsonrpc": "2.0", "id": id, "error": error }))
         };
         match (self, method) {
             (Self::Legacy, "server/discover" | "subscriptions/listen") => {
-                refuse(-32601, "Method not found", Value::Null)
+                refuse(StatusCode::BAD_REQUEST, -32601, "Method not found")
             }
             (Self::Legacy, _) => {
                 let marked = message.pointer("/params/_meta").is_some_and(|meta| {
@@ -87,17 +85,12 @@ impl Era {
                     }
                     Verdict::Changed(message)
                 } else {
-                    refuse(-32600, "Bad Request: Server not initialized", Value::Null)
+                    refuse(StatusCode::BAD_REQUEST, -32600, "Bad Request: Server not initialized")
                 }
             }
-            (Self::Modern, "initialize") => refuse(
-                -32022,
-                "Unsupported protocol version: this server has no initialize handshake",
-                json!({
-                    "supported": ["2026-07-28"],
-                    "requested": message.pointer("/params/protocolVersion"),
-                }),
-            ),
+            (Self::Modern, "initialize") => {
+                refuse(StatusCode::NOT_FOUND, -32601, "Method not found: initialize")
+            }
             _ => Verdict::Pass,
         }
     }

@@ -113,8 +113,8 @@ async fn answer(mcp: &Mcp, era: Era, request: Request<Incoming>) -> Reply {
                 onward = Bytes::from(message.to_string());
                 parts.headers.remove(header::CONTENT_LENGTH);
             }
-            Verdict::Refuse(error) => {
-                return plain(StatusCode::BAD_REQUEST, "application/json", &error.to_string());
+            Verdict::Refuse(status, error) => {
+                return plain(status, "application/json", &error.to_string());
             }
         }
     }
@@ -205,7 +205,7 @@ async fn screen_lines(
             Verdict::Changed(message) => {
                 to_server.write_all(format!("{message}\n").as_bytes()).await?;
             }
-            Verdict::Refuse(error) => {
+            Verdict::Refuse(_, error) => {
                 let mut out = out.lock().await;
                 out.write_all(format!("{error}\n").as_bytes()).await?;
                 out.flush().await?;

@@ -154,9 +154,12 @@ impl ServerHandler for Everything {
             .enable_resources_subscribe()
             .enable_resources_list_changed()
             .enable_completions()
-            .enable_logging()
-            .enable_tasks()
-            .build();
+            .enable_logging();
+        // The tasks extension came after the revisions with `initialize`.
+        let capabilities = match self.era {
+            Era::Legacy => capabilities.build(),
+            Era::Modern | Era::Both => capabilities.enable_tasks().build(),
+        };
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("everything", env!("CARGO_PKG_VERSION")))
             .with_instructions("Offers everything, for tests")
