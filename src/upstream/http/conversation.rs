@@ -1,0 +1,281 @@
+//! One request and the stream of messages that answers it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::answer::{Answer, ERROR_LIMIT, collect, judge, own};
+use super::core::Core;
+use super::events::Events;
+use crate::base::now;
+use crate::upstream::link::{Cause, Exchange, LinkError, Message, Pending, Ran};
+use crate::wire::InboundKind;
+
+/// Longest wait for the end of a stream whose answer has come.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Wait before a resumption when the upstream names none.
+const RESUME: Duration = Duration::from_secs(1);
+const RESUME_MIN: Duration = Duration::from_millis(100);
+const RESUME_MAX: Duration = Duration::from_secs(30);
+/// Resumptions that may fail one after another.
+const RESUME_FAILURES: u32 = 5;
+
+/// The two deadlines of a request: silence, which each message starts anew, and the whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    silence: Duration,
+    silent_until: Instant,
+    hard: Instant,
+}
+
+impl Patience {
+    pub(super) fn new(silence: Duration, whole: Duration) -> Self {
+        let start = now();
+        Self { silence, silent_until: start + silence, hard: start + whole }
+    }
+
+    fn heard(&mut self) {
+        self.silent_until = now() + self.silence;
+    }
+
+    pub(super) fn until(&self) -> Instant {
+        self.silent_until.min(self.hard)
+    }
+
+    pub(super) fn timeout(&self, core: &Core) -> LinkError {
+        let what = if self.hard <= self.silent_until { "the longest time" } else { "silence" };
+        core.road.error(Cause::Timeout, Ran::Maybe, &format!("deadline reached: {what}"))
+    }
+}
+
+/// Cancels a request at a legacy upstream unless it is told that the request is over.
+pub(super) struct Cancel {
+    core: Option<Arc<Core>>,
+    id: u64,
+}
+
+impl Cancel {
+    pub(super) fn new(core: &Arc<Core>, id: u64) -> Self {
+        Self { core: core.is_legacy().then(|| Arc::clone(core)), id }
+    }
+
+    pub(super) fn disarm(&mut self) {
+        self.core = None;
+    }
+
+    fn fire(&mut self) {
+        if let Some(core) = self.core.take() {
+            core.cancel(self.id);
+        }
+    }
+}
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.fire();
+    }
+}
+
+/// The messages of one request that come as events.
+pub(super) struct Conversation {
+    core: Arc<Core>,
+    id: u64,
+    events: Option<Events>,
+    patience: Patience,
+    cancel: Cancel,
+    /// From where a legacy stream is resumed, and after how long.
+    last_id: Option<String>,
+    retry: Option<u64>,
+    failures: u32,
+    over: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(
+        core: &Arc<Core>,
+        id: u64,
+        body: Incoming,
+        patience: Patience,
+        cancel: Cancel,
+    ) -> Self {
+        Self {
+            core: Arc::clone(core),
+            id,
+            events: Some(Events::new(body)),
+            patience,
+            cancel,
+            last_id: None,
+            retry: None,
+            failures: 0,
+            over: false,
+        }
+    }
+
+    /// The next notification of this request, or its response.
+    pub(super) async fn next(&mut self) -> Result<Message, LinkError> {
+        if self.over {
+            return Err(self.core.road.error(Cause::Gone, Ran::Maybe, "the exchange is over"));
+        }
+        let stop = self.core.stop.clone();
+        let until = self.patience.until();
+        let step = tokio::select! {
+            step = timeout_at(until, self.step()) => Some(step),
+            () = stop.cancelled() => None,
+        };
+        let result = match step {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(self.patience.timeout(&self.core)),
+            None => Err(self.core.road.error(Cause::Closing, Ran::Maybe, "the link was closed")),
+        };
+        match &result {
+            Ok(message) => {
+                self.patience.heard();
+                if matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
+                    self.cancel.disarm();
+                    self.finish();
+                }
+            }
+            Err(_) => {
+                self.over = true;
+                self.events = None;
+                self.cancel.fire();
+            }
+        }
+        result
+    }
+
+    async fn step(&mut self) -> Result<Message, LinkError> {
+        loop {
+            let Some(events) = &mut self.events else {
+                self.resume().await?;
+                continue;
+            };
+            let cut = match events.next().await {
+                Ok(Some(message)) => {
+                    self.failures = 0;
+                    match self.sort(message)? {
+                        Some(message) => return Ok(message),
+                        None => continue,
+                    }
+                }
+                Ok(None) => "the stream ended before the answer".to_owned(),
+                Err(broken) if broken.cause == Cause::Gone => broken.detail,
+                Err(broken) => {
+                    return Err(self.core.road.error(broken.cause, Ran::Maybe, &broken.detail));
+                }
+            };
+            if let Some(id) = events.last_id() {
+                self.last_id = Some(id.to_owned());
+            }
+            self.retry = events.retry().or(self.retry);
+            self.events = None;
+            // A modern request whose stream broke is lost (R75); a legacy stream that has given
+            // an id may be polled (2025-11-25).
+            if !self.core.is_legacy() || self.last_id.is_none() {
+                return Err(self.core.road.error(Cause::Gone, Ran::Maybe, &cut));
+            }
+        }
+    }
+
+    /// Finds out whether a message belongs to this request; others are seen to here.
+    fn sort(&self, message: Message) -> Result<Option<Message>, LinkError> {
+        match message.inbound.kind {
+            InboundKind::Request => self.core.refuse(&message),
+            InboundKind::Notification => match message.inbound.method.as_deref() {
+                Some("notifications/progress") => {
+                    let token = message.inbound.progress_token(message.text());
+                    return Ok(token.is_some_and(|(token, _)| token == self.id).then_some(message));
+                }
+                Some("notifications/cancelled") => {}
+                Some(
+                    "notifications/tools/list_changed"
+                    | "notifications/prompts/list_changed"
+                    | "notifications/resources/list_changed"
+                    | "notifications/resources/updated",
+                ) => self.core.announce(message),
+                _ => return Ok(Some(message)),
+            },
+            InboundKind::Result | InboundKind::Error => match own(message, self.id) {
+                Ok(message) => return Ok(Some(message)),
+                Err(detail) => {
+                    tracing::debug!(upstream = %self.core.road.upstream, detail, "event dropped");
+                }
+            },
+        }
+        Ok(None)
+    }
+
+    /// Asks for the rest of a stream that was cut.
+    async fn resume(&mut self) -> Result<(), LinkError> {
+        let wait = self.retry.map_or(RESUME, Duration::from_millis).clamp(RESUME_MIN, RESUME_MAX);
+        sleep(wait).await;
+        let session = self.core.session();
+        let got = self.core.road.get(session.headers(), self.last_id.as_deref()).await;
+        let detail = match got {
+            Ok(response) => match open_stream(response).await {
+                Ok(events) => {
+                    self.events = Some(events);
+                    return Ok(());
+                }
+                Err((_, detail)) => detail,
+            },
+            Err(error) => error.detail,
+        };
+        self.failures += 1;
+        if self.failures >= RESUME_FAILURES {
+            let detail = format!("the stream was cut and cannot be resumed: {detail}");
+            return Err(self.core.road.error(Cause::Gone, Ran::Maybe, &detail));
+        }
+        Ok(())
+    }
+
+    /// The answer has come: what follows does not matter, but a connection that is read to its
+    /// end can be used again.
+    fn finish(&mut self) {
+        self.over = true;
+        let Some(events) = self.events.take() else { return };
+        if !events.is_over() {
+            self.core.tasks.spawn("upstream-drain", async move {
+                let _ = timeout(DRAIN, collect(events.into_body(), ERROR_LIMIT)).await;
+            });
+        }
+    }
+}
+
+/// The stream that a GET gives; or the status (when there is one) and what is wrong.
+pub(super) async fn open_stream(response: Response<Incoming>) -> Result<Events, (u16, String)> {
+    let status = response.status().as_u16();
+    match judge(response, 0, false).await {
+        Answer::Stream(body) => Ok(Events::new(body)),
+        Answer::Refused(refusal) => Err((status, refusal.detail)),
+        _ => Err((status, format!("HTTP {status} without an event stream"))),
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A conversation whose first message was read to find out what it is.
+#[derive(Debug)]
+pub(super) struct HttpExchange {
+    pub(super) first: Option<Message>,
+    pub(super) rest: Conversation,
+}
+
+impl Exchange for HttpExchange {
+    fn next(&mut self) -> Pending<'_, Result<Message, LinkError>> {
+        Box::pin(async move {
+            match self.first.take() {
+                Some(message) => Ok(message),
+                None => self.rest.next().await,
+            }
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! Finding out the era: `server/discover`, then `initialize` (protocol.md section 2, HTTP).
+
+use http::HeaderValue;
+
+use super::answer::{Answer, ERROR_LIMIT, Refusal, collect, judge, own};
+use super::events::Events;
+use super::target::{HttpTarget, METHOD, Road, SESSION};
+use crate::config::EraSetting;
+use crate::upstream::handshake::{
+    Verdict, discover, initialize, initialized, judge_discover, judge_initialize,
+};
+use crate::upstream::link::{Cause, Facts, LinkError, Message, Ran};
+use crate::wire::{CapSet, Draft, Revision};
+
+/// The numbers of the two requests of a handshake. Not 0, which some servers take for absent.
+const DISCOVER_ID: u64 = 1;
+const INITIALIZE_ID: u64 = 2;
+/// The first number of a request after it.
+pub(super) const FIRST_ID: u64 = 3;
+
+/// What a finished handshake has found.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    pub(super) facts: Facts,
+    /// The id of the session, when the upstream keeps one.
+    pub(super) session: Option<HeaderValue>,
+}
+
+/// Climbs the ladder. The caller sets the deadline.
+pub(super) async fn climb(road: &Road, target: &HttpTarget) -> Result<Greeting, LinkError> {
+    let mut modern = None;
+    if target.era != EraSetting::Legacy {
+        match probe(road, target.capabilities).await? {
+            Ok(facts) => return Ok(Greeting { facts, session: None }),
+            Err(reason) if target.era == EraSetting::Modern => {
+                return Err(road.error(
+                    Cause::Garbage,
+                    Ran::No,
+                    &format!("`era = \"modern\"` is set, but {reason}"),
+                ));
+            }
+            Err(reason) => modern = Some(reason),
+        }
+    }
+    let greeting = greet(road, target.capabilities).await;
+    greeting.map_err(|mut error| {
+        if let Some(reason) = modern {
+            error.detail = format!("{}; before that, {reason}", error.detail);
+        }
+        error
+    })
+}
+
+/// `server/discover`. The inner error says why it is not taken for modern.
+async fn probe(road: &Road, capabilities: CapSet) -> Result<Result<Facts, String>, LinkError> {
+    let mut headers = road.headers(Revision::LATEST_MODERN, None);
+    headers.insert(METHOD, HeaderValue::from_static("server/discover"));
+    let asked = ask(road, headers, &discover(capabilities), DISCOVER_ID).await?;
+    let message = match asked.answer {
+        Ok(message) => message,
+        Err(refusal) if refusal.is_not_understood() => {
+            return Ok(Err(format!("`server/discover` got {}", refusal.detail)));
+        }
+        Err(refusal) => return Err(road.error(refusal.cause, Ran::No, &refusal.detail)),
+    };
+    match judge_discover(&message) {
+        Verdict::Modern(facts) => Ok(Ok(facts)),
+        Verdict::Refused(reason) => Err(road.error(Cause::Garbage, Ran::No, &reason)),
+        Verdict::Legacy => Ok(Err("`server/discover` was not understood".to_owned())),
+    }
+}
+
+/// `initialize` and `notifications/initialized`: a new session.
+pub(super) async fn greet(road: &Road, capabilities: CapSet) -> Result<Greeting, LinkError> {
+    let asked = ask(road, road.bare_headers(), &initialize(capabilities), INITIALIZE_ID).await?;
+    let message = asked.answer.map_err(|refusal| {
+        let hint = match refusal.status.as_u16() {
+            400 | 404 | 405 => {
+                "; if it is an HTTP+SSE server of 2024-11-05, use its streamable HTTP URL: \
+                 the older transport is not spoken yet"
+            }
+            _ => "",
+        };
+        road.error(refusal.cause, Ran::No, &format!("`initialize` got {}{hint}", refusal.detail))
+    })?;
+    let facts = judge_initialize(&message)
+        .map_err(|reason| road.error(Cause::Garbage, Ran::No, &reason))?;
+    let headers = road.headers(facts.revision, asked.session.as_ref());
+    let response =
+        road.post(headers, initialized()).await.map_err(|error| road.unanswered(&error))?;
+    let status = response.status();
+    // Read to its end, so that the connection can be used again.
+    let _ = collect(response.into_body(), ERROR_LIMIT).await;
+    if !status.is_success() {
+        let cause =
+            if matches!(status.as_u16(), 401 | 403) { Cause::Login } else { Cause::Garbage };
+        let detail = format!("`notifications/initialized` got HTTP {}", status.as_u16());
+        return Err(road.error(cause, Ran::No, &detail));
+    }
+    Ok(Greeting { facts, session: asked.session })
+}
+
+struct Asked {
+    answer: Result<Message, Refusal>,
+    session: Option<HeaderValue>,
+}
+
+async fn ask(
+    road: &Road,
+    headers: http::HeaderMap,
+    draft: &Draft,
+    id: u64,
+) -> Result<Asked, LinkError> {
+    let response = road
+        .post(headers, draft.render(id))
+        .await
+        .map_err(|error| LinkError { ran: Ran::No, ..road.unanswered(&error) })?;
+    let session = response.headers().get(SESSION).map(|session| {
+        let mut session = session.clone();
+        session.set_sensitive(true);
+        session
+    });
+    let status = response.status();
+    let garbage = |cause, detail: &str| Refusal::garbage(status, cause, detail);
+    let answer = match judge(response, id, true).await {
+        Answer::Message(message) => Ok(message),
+        Answer::Refused(refusal) => Err(refusal),
+        Answer::Accepted | Answer::Json { .. } => {
+            Err(garbage(Cause::Garbage, "a request was accepted without an answer"))
+        }
+        Answer::Stream(body) => {
+            let mut events = Events::new(body);
+            loop {
+                match events.next().await {
+                    Ok(Some(message)) if message.inbound.method.is_some() => {}
+                    Ok(Some(message)) => {
+                        break own(message, id).map_err(|text| garbage(Cause::Garbage, &text));
+                    }
+                    Ok(None) => {
+                        break Err(garbage(Cause::Garbage, "a stream ended without an answer"));
+                    }
+                    Err(broken) => break Err(garbage(broken.cause, &broken.detail)),
+                }
+            }
+        }
+    };
+    Ok(Asked { answer, session })
+}

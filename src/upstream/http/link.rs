@@ -1,0 +1,234 @@
+//! A link over streamable HTTP.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::sync::watch;
+use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::DropGuard;
+
+use super::answer::{Answer, judge};
+use super::client::{HttpClient, SendError};
+use super::conversation::{Cancel, Conversation, HttpExchange, Patience};
+use super::core::{Core, Session};
+use super::ladder::climb;
+use super::listen;
+use super::target::{HttpTarget, Road};
+use crate::base::Tasks;
+use crate::upstream::link::{
+    Cause, Facts, Interest, Link, LinkError, Message, Outgoing, Pending, Ran, Reply, Sink,
+};
+use crate::wire::InboundKind;
+
+/// Longest wait for the delivery of a notification.
+const NOTIFY: Duration = Duration::from_secs(30);
+/// Longest wait for the end of a session.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// Makes a link: finds out the era (unless the target fixes it) and shakes hands, within the
+/// target's `start`. Events of the link go to `sink`; what it does in the background runs in
+/// `tasks`. Dropping the link ends its background work; `close` also ends its session.
+///
+/// # Errors
+/// When the upstream cannot be reached, wants other credentials, or speaks neither era. Nothing
+/// has been executed then.
+pub async fn open(
+    target: HttpTarget,
+    client: HttpClient,
+    sink: Sink,
+    tasks: Tasks,
+) -> Result<Arc<dyn Link>, LinkError> {
+    let road = Road::new(&target, client);
+    let greeting = match timeout(target.start, Box::pin(climb(&road, &target))).await {
+        Ok(greeting) => greeting?,
+        Err(_) => {
+            return Err(road.error(Cause::Timeout, Ran::No, "the handshake took too long"));
+        }
+    };
+    let core = Arc::new(Core::new(&target, road, greeting, sink, tasks));
+    Ok(Arc::new(HttpLink {
+        _stop: core.stop.clone().drop_guard(),
+        wanted: watch::channel(Interest::default()).0,
+        listening: AtomicBool::new(false),
+        core,
+    }))
+}
+
+#[derive(Debug)]
+struct HttpLink {
+    core: Arc<Core>,
+    wanted: watch::Sender<Interest>,
+    listening: AtomicBool,
+    _stop: DropGuard,
+}
+
+/// How one attempt ended without an answer.
+enum Failed {
+    Unsent(SendError),
+    Broken(SendError),
+    Refused(super::answer::Refusal),
+}
+
+impl HttpLink {
+    async fn ask(&self, outgoing: Outgoing) -> Result<Reply, LinkError> {
+        let core = &self.core;
+        let patience = Patience::new(outgoing.timeout, outgoing.max_time);
+        let (mut renewed, mut repeated) = (false, false);
+        loop {
+            if !core.is_open() {
+                return Err(core.road.error(Cause::Closing, Ran::No, "the link has ended"));
+            }
+            // Each attempt is a new request with its own number.
+            let id = core.next_id();
+            let session = core.session();
+            let mut cancel = Cancel::new(core, id);
+            let attempt = self.attempt(&session, &outgoing, id);
+            let Ok(answer) = timeout_at(patience.until(), attempt).await else {
+                return Err(patience.timeout(core));
+            };
+            match answer {
+                Ok(Answer::Message(message)) => {
+                    cancel.disarm();
+                    if core.is_legacy() && is_modern_error(&message) {
+                        return Err(core.contradicted("it has become a modern server"));
+                    }
+                    return Ok(Reply::Message(message));
+                }
+                Ok(Answer::Json { length, body }) => {
+                    cancel.disarm();
+                    return Ok(Reply::Json { id, length, body });
+                }
+                Ok(Answer::Stream(body)) => {
+                    let mut rest = Conversation::new(core, id, body, patience, cancel);
+                    let first = rest.next().await?;
+                    let complete =
+                        matches!(first.inbound.kind, InboundKind::Result | InboundKind::Error);
+                    return Ok(if complete {
+                        Reply::Message(first)
+                    } else {
+                        Reply::Exchange(Box::new(HttpExchange { first: Some(first), rest }))
+                    });
+                }
+                Ok(Answer::Accepted | Answer::Refused(_)) => {
+                    return Err(core.road.error(
+                        Cause::Garbage,
+                        Ran::Maybe,
+                        "a request was accepted without an answer",
+                    ));
+                }
+                Err(Failed::Unsent(error)) => {
+                    cancel.disarm();
+                    return Err(core.road.unanswered(&error));
+                }
+                Err(Failed::Broken(_)) if outgoing.method.repeatable && !repeated => {
+                    // Most often a kept connection that the upstream was just closing.
+                    cancel.disarm();
+                    repeated = true;
+                }
+                Err(Failed::Broken(error)) => return Err(core.road.unanswered(&error)),
+                Err(Failed::Refused(refusal)) => {
+                    cancel.disarm();
+                    let code = refusal.status.as_u16();
+                    let doubtful = refusal.about_session && matches!(code, 400 | 404);
+                    if core.is_legacy() && session.has_id() && doubtful && !renewed {
+                        // It was refused for its session, so it did not run.
+                        renewed = true;
+                        let renewal = core.renew(session.number);
+                        match timeout_at(patience.until(), Box::pin(renewal)).await {
+                            Ok(done) => done?,
+                            Err(_) => return Err(patience.timeout(core)),
+                        }
+                    } else if !core.is_legacy() && matches!(code, 400 | 404 | 405) {
+                        // A modern upstream says why it refuses: this one no longer is modern.
+                        return Err(core.contradicted(&refusal.detail));
+                    } else {
+                        return Err(core.road.error(refusal.cause, refusal.ran, &refusal.detail));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        session: &Session,
+        outgoing: &Outgoing,
+        id: u64,
+    ) -> Result<Answer, Failed> {
+        let headers: HeaderMap = self.core.headers(session, outgoing);
+        let sent = self.core.road.post(headers, outgoing.draft.render(id)).await;
+        let response =
+            sent.map_err(
+                |error| {
+                    if error.unsent { Failed::Unsent(error) } else { Failed::Broken(error) }
+                },
+            )?;
+        match judge(response, id, false).await {
+            Answer::Refused(refusal) => Err(Failed::Refused(refusal)),
+            answer => Ok(answer),
+        }
+    }
+}
+
+/// An error that only a server of 2026-07-28 gives, for a request that it did not execute.
+fn is_modern_error(message: &Message) -> bool {
+    message.inbound.kind == InboundKind::Error
+        && message.inbound.payload.clone().is_some_and(|error| {
+            serde_json::from_str::<serde_json::Value>(&message.text()[error])
+                .is_ok_and(|error| matches!(error["code"].as_i64(), Some(-32022..=-32020)))
+        })
+}
+
+impl Link for HttpLink {
+    fn facts(&self) -> &Facts {
+        &self.core.facts
+    }
+
+    fn request(&self, outgoing: Outgoing) -> Pending<'_, Result<Reply, LinkError>> {
+        Box::pin(self.ask(outgoing))
+    }
+
+    fn notify(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
+        Box::pin(async move {
+            timeout(NOTIFY, self.core.deliver(message)).await.unwrap_or_else(|_| {
+                let detail = "a notification was not taken in time";
+                Err(self.core.road.error(Cause::Timeout, Ran::Maybe, detail))
+            })
+        })
+    }
+
+    fn listen(&self, interest: Interest) {
+        if !self.core.is_open() {
+            return;
+        }
+        let wanted = interest != Interest::default();
+        self.wanted.send_if_modified(|now| {
+            let changed = *now != interest;
+            *now = interest;
+            changed
+        });
+        if wanted && !self.listening.swap(true, Ordering::Relaxed) {
+            let listener = listen::run(Arc::clone(&self.core), self.wanted.subscribe());
+            self.core.tasks.spawn("upstream-listen", listener);
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.core.is_open()
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let session = self.core.session();
+            if self.core.end() && session.has_id() {
+                let ended = timeout(CLOSE, self.core.road.delete(session.headers())).await;
+                if !matches!(ended, Ok(Ok(_))) {
+                    tracing::debug!(upstream = %self.core.road.upstream, "session was not ended");
+                }
+            }
+        })
+    }
+}

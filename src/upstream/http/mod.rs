@@ -1,0 +1,20 @@
+//! Links over streamable HTTP, for both eras.
+//!
+//! `client` connects, `target` says where to and with which headers, `answer` judges what comes
+//! back, `events` reads streams, `ladder` finds out the era, `core` keeps the session,
+//! `conversation` follows one request, `listen` keeps the link's own stream, `link` is the whole.
+
+mod answer;
+mod client;
+mod conversation;
+mod core;
+mod events;
+mod ladder;
+mod link;
+mod listen;
+mod target;
+
+pub use answer::MESSAGE_LIMIT;
+pub use client::HttpClient;
+pub use link::open;
+pub use target::HttpTarget;

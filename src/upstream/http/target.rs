@@ -1,0 +1,218 @@
+//! Where a link goes, with which headers, and how it says what went wrong.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method as Verb, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::client::{HttpClient, SendError};
+use crate::base::Name;
+use crate::config::EraSetting;
+use crate::upstream::link::{Cause, LinkError, Ran};
+use crate::wire::{CapSet, Revision};
+
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+pub(super) const NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub(super) const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+
+/// One HTTP upstream as one tenant reaches it, every reference resolved.
+#[derive(Clone)]
+pub struct HttpTarget {
+    /// Its name in the file.
+    pub upstream: Name,
+    /// The endpoint; a secret may stand in its path or query.
+    pub uri: Uri,
+    /// The tenant's own headers. Those that the transport itself sets are left out.
+    pub headers: HeaderMap,
+    /// Fixed or to be found.
+    pub era: EraSetting,
+    /// Longest time from here to a finished handshake.
+    pub start: Duration,
+    /// What is declared to the upstream.
+    pub capabilities: CapSet,
+    /// Takes this tenant's secrets out of a text before it is kept.
+    pub redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
+}
+
+impl fmt::Debug for HttpTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URI and the headers hold secrets.
+        f.debug_struct("HttpTarget").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
+}
+
+/// The way to one upstream: everything that all requests of a link have in common.
+pub(super) struct Road {
+    pub(super) upstream: Name,
+    client: HttpClient,
+    uri: Uri,
+    base: HeaderMap,
+    redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
+}
+
+impl Road {
+    pub(super) fn new(target: &HttpTarget, client: HttpClient) -> Self {
+        let mut base = HeaderMap::new();
+        base.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("mcp-proxy/", env!("CARGO_PKG_VERSION"))),
+        );
+        for (name, value) in &target.headers {
+            if is_ours(name) {
+                continue;
+            }
+            let mut value = value.clone();
+            value.set_sensitive(true);
+            base.insert(name.clone(), value);
+        }
+        base.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        base.insert(
+            header::ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
+        Self {
+            upstream: target.upstream.clone(),
+            client,
+            uri: target.uri.clone(),
+            base,
+            redact: Arc::clone(&target.redact),
+        }
+    }
+
+    /// The headers of a POST in this revision; a session's id comes on top.
+    pub(super) fn headers(&self, revision: Revision, session: Option<&HeaderValue>) -> HeaderMap {
+        let mut headers = self.base.clone();
+        if revision >= Revision::V2025_06_18 {
+            headers.insert(VERSION, HeaderValue::from_static(revision.as_str()));
+        }
+        if let Some(session) = session {
+            headers.insert(SESSION, session.clone());
+        }
+        headers
+    }
+
+    /// The headers of `initialize`: no version and no session is agreed on yet.
+    pub(super) fn bare_headers(&self) -> HeaderMap {
+        self.base.clone()
+    }
+
+    pub(super) async fn post(
+        &self,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, SendError> {
+        self.send(Verb::POST, headers, body).await
+    }
+
+    pub(super) async fn get(
+        &self,
+        mut headers: HeaderMap,
+        last_event: Option<&str>,
+    ) -> Result<Response<Incoming>, SendError> {
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if let Some(value) = last_event.and_then(|id| HeaderValue::from_str(id).ok()) {
+            headers.insert(LAST_EVENT, value);
+        }
+        self.send(Verb::GET, headers, Bytes::new()).await
+    }
+
+    pub(super) async fn delete(
+        &self,
+        mut headers: HeaderMap,
+    ) -> Result<Response<Incoming>, SendError> {
+        headers.remove(header::CONTENT_TYPE);
+        self.send(Verb::DELETE, headers, Bytes::new()).await
+    }
+
+    async fn send(
+        &self,
+        verb: Verb,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, SendError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = verb;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        self.client.send(request).await
+    }
+
+    /// A failure in words for the log, without this tenant's secrets.
+    pub(super) fn error(&self, cause: Cause, ran: Ran, detail: &str) -> LinkError {
+        LinkError { upstream: self.upstream.clone(), cause, ran, detail: (self.redact)(detail) }
+    }
+
+    /// A request that got no response.
+    pub(super) fn unanswered(&self, error: &SendError) -> LinkError {
+        if error.unsent {
+            self.error(Cause::Down, Ran::No, &error.detail)
+        } else {
+            self.error(Cause::Gone, Ran::Maybe, &error.detail)
+        }
+    }
+}
+
+impl fmt::Debug for Road {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Road").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
+}
+
+/// Headers that no configuration decides: those of the protocol and those of the connection.
+fn is_ours(name: &HeaderName) -> bool {
+    const HOP: [HeaderName; 9] = [
+        header::ACCEPT,
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::TE,
+        header::TRAILER,
+        header::UPGRADE,
+        header::EXPECT,
+    ];
+    HOP.contains(name)
+        || *name == LAST_EVENT
+        || name.as_str() == "keep-alive"
+        || name.as_str() == "accept-encoding"
+        || name.as_str().starts_with("mcp-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transport_decides_its_own_headers_and_the_rest_is_secret() {
+        let mut headers = HeaderMap::new();
+        for name in ["authorization", "accept", "mcp-session-id", "connection", "x-key"] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("canary"));
+        }
+        let target = HttpTarget {
+            upstream: Name::new("u").unwrap(),
+            uri: Uri::from_static("http://127.0.0.1/canary"),
+            headers,
+            era: EraSetting::Auto,
+            start: Duration::from_secs(1),
+            capabilities: CapSet::NONE,
+            redact: Arc::new(|text| text.replace("canary", "[redacted]")),
+        };
+        let road = Road::new(&target, HttpClient::new());
+        let built = road.headers(Revision::V2026_07_28, None);
+        assert_eq!(built["x-key"], "canary");
+        assert_eq!(built[VERSION], "2026-07-28");
+        assert_eq!(built[header::ACCEPT], "application/json, text/event-stream");
+        assert!(!built.contains_key(SESSION) && !built.contains_key("connection"));
+        let error = road.error(Cause::Down, Ran::No, "canary fell");
+        assert!(!format!("{target:?}{road:?}{built:?}{error:?}").contains("canary"));
+        assert!(!road.headers(Revision::V2025_03_26, None).contains_key(VERSION));
+    }
+}

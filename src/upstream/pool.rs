@@ -1,0 +1,553 @@
+//! All links, found by key: made once, shared, counted, ended when nobody needs them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::breaker::Breaker;
+use super::link::{Cause, Link, LinkError, LinkKey};
+use crate::base::{Clock, Name, Tasks, TenantId, now};
+
+/// How often idle links are looked for; also how exact the times of use are.
+const SWEEP: Duration = Duration::from_secs(2);
+/// Most links of one tenant to one upstream that belong to single principals; the one unused for
+/// longest goes first.
+const PRINCIPALS: usize = 64;
+
+/// Requests that fail one after another before a place whose links live gets a pause.
+const FAILURES: u32 = 5;
+/// What those are told who come while one request tries whether it is well again.
+const PROBE: Duration = Duration::from_secs(1);
+/// Pauses up to this long are waited out by those who want a link.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// The state of one link, for status pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// Being made.
+    Starting,
+    /// Ready.
+    Open {
+        /// Leases that are held now.
+        busy: u32,
+        /// Time since the last lease was taken or given back, within a few seconds.
+        idle: Duration,
+    },
+    /// It has ended; the next request makes a new one.
+    Ended,
+}
+
+/// A link in use. While it is held the link is not ended for being idle; hold it until the whole
+/// answer is read.
+pub struct Lease {
+    entry: Arc<Entry>,
+    link: Arc<dyn Link>,
+    probe: bool,
+}
+
+impl Lease {
+    fn new(entry: &Arc<Entry>, link: &Arc<dyn Link>, probe: bool) -> Self {
+        entry.busy.fetch_add(1, Ordering::AcqRel);
+        entry.touch();
+        Self { entry: Arc::clone(entry), link: Arc::clone(link), probe }
+    }
+
+    /// The key of the link.
+    #[must_use]
+    pub fn key(&self) -> &LinkKey {
+        &self.entry.key
+    }
+
+    /// Says how a request went, so that an upstream that keeps failing gets a pause. Give an
+    /// error of the link, not an error that the upstream answered with.
+    pub fn report(&self, outcome: Result<(), &LinkError>) {
+        self.entry.health.served(outcome.map_err(|error| &error.cause));
+    }
+}
+
+impl Deref for Lease {
+    type Target = dyn Link;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.link
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.probe {
+            self.entry.health.state().probing = false;
+        }
+        self.entry.touch();
+        self.entry.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("key", &self.entry.key).finish_non_exhaustive()
+    }
+}
+
+/// One tenant's way to one upstream has one breaker, whatever else is in the keys.
+type Place = (Option<TenantId>, Name);
+
+fn place(key: &LinkKey) -> Place {
+    (key.tenant, key.upstream.clone())
+}
+
+/// Whether a place may be tried. Costs one atomic load while nothing is wrong.
+#[derive(Debug)]
+struct Health {
+    troubled: AtomicBool,
+    state: Mutex<Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    breaker: Breaker,
+    /// Requests in a row that a live link did not answer.
+    failures: u32,
+    /// One request tries whether it is well again.
+    probing: bool,
+}
+
+impl Health {
+    fn new() -> Self {
+        let seed = getrandom::u64().unwrap_or_default();
+        let record = Record { breaker: Breaker::new(seed), failures: 0, probing: false };
+        Self { troubled: AtomicBool::new(false), state: Mutex::new(record) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Record> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Acquire)
+    }
+
+    /// Whether a link may be made.
+    fn permit(&self) -> Result<(), Duration> {
+        if self.is_troubled() { self.state().breaker.permit(now()) } else { Ok(()) }
+    }
+
+    /// Whether a request may go over a link that is there; true when it is the one that tries.
+    fn admit(&self) -> Result<bool, Duration> {
+        if !self.is_troubled() {
+            return Ok(false);
+        }
+        let mut state = self.state();
+        state.breaker.permit(now())?;
+        if state.failures < FAILURES {
+            return Ok(false);
+        }
+        if std::mem::replace(&mut state.probing, true) { Err(PROBE) } else { Ok(true) }
+    }
+
+    /// A link was made, or was not, or has ended by itself.
+    fn made(&self, result: Result<(), &Cause>) {
+        let mut state = self.state();
+        match result {
+            Ok(()) => state.breaker.succeeded(now()),
+            Err(Cause::Resting(_) | Cause::Closing) => {}
+            Err(_) => {
+                state.breaker.failed(now());
+                self.troubled.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// A request went well, or did not.
+    fn served(&self, result: Result<(), &Cause>) {
+        match result {
+            Ok(()) if !self.is_troubled() => {}
+            // Refusals and long answers come from a living upstream, too.
+            Ok(()) | Err(Cause::Login | Cause::TooLarge) => {
+                let mut state = self.state();
+                state.failures = 0;
+                state.breaker.succeeded(now());
+                self.troubled.store(false, Ordering::Release);
+            }
+            Err(Cause::Down | Cause::Timeout | Cause::Garbage) => {
+                let mut state = self.state();
+                state.failures = state.failures.saturating_add(1);
+                self.troubled.store(true, Ordering::Release);
+                // Requests that fail together are one failure.
+                if state.failures >= FAILURES && state.breaker.permit(now()).is_ok() {
+                    state.breaker.failed(now());
+                }
+            }
+            // The end of a link counts once, when it is found (see `made`).
+            Err(Cause::Gone | Cause::Resting(_) | Cause::Closing) => {}
+        }
+    }
+}
+
+type Outcome = Option<Result<(), LinkError>>;
+
+struct Entry {
+    key: LinkKey,
+    idle_stop: u32,
+    clock: Arc<Clock>,
+    health: Arc<Health>,
+    link: OnceLock<Arc<dyn Link>>,
+    outcome: watch::Receiver<Outcome>,
+    /// Taken out of the pool: a link that is still being made is closed when it is ready.
+    ended: AtomicBool,
+    busy: AtomicU32,
+    used: AtomicU32,
+}
+
+impl Entry {
+    fn touch(&self) {
+        self.used.store(self.clock.seconds(), Ordering::Relaxed);
+    }
+
+    fn idle(&self) -> u32 {
+        self.clock.seconds().saturating_sub(self.used.load(Ordering::Relaxed))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.link.get().is_none() || self.busy.load(Ordering::Acquire) > 0
+    }
+
+    /// True when the link was ready and is no more.
+    fn is_over(&self) -> bool {
+        self.link.get().is_some_and(|link| !link.is_open())
+    }
+
+    fn state(&self) -> LinkState {
+        match self.link.get() {
+            None => LinkState::Starting,
+            Some(link) if link.is_open() => LinkState::Open {
+                busy: self.busy.load(Ordering::Relaxed),
+                idle: Duration::from_secs(self.idle().into()),
+            },
+            Some(_) => LinkState::Ended,
+        }
+    }
+}
+
+type Entries = HashMap<LinkKey, Arc<Entry>>;
+
+struct Shared {
+    tasks: Tasks,
+    clock: Arc<Clock>,
+    entries: RwLock<Entries>,
+    health: Mutex<HashMap<Place, Arc<Health>>>,
+    closing: AtomicBool,
+}
+
+impl Shared {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Entries> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Entries> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn health(&self, place: Place) -> Arc<Health> {
+        let mut all = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(place).or_insert_with(|| Arc::new(Health::new())))
+    }
+
+    /// Takes an entry out, unless another has its place by now.
+    fn forget(&self, entry: &Arc<Entry>) {
+        let mut entries = self.write();
+        if entries.get(&entry.key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
+            entries.remove(&entry.key);
+        }
+    }
+
+    /// Takes out what `doomed` names.
+    fn take(&self, mut doomed: impl FnMut(&Arc<Entry>) -> bool) -> Vec<Arc<Entry>> {
+        self.write().extract_if(|_, entry| doomed(entry)).map(|(_, entry)| entry).collect()
+    }
+
+    /// Ends a link that was taken out.
+    fn end(&self, entry: &Arc<Entry>) -> Option<tokio::task::JoinHandle<()>> {
+        entry.ended.store(true, Ordering::SeqCst);
+        let link = Arc::clone(entry.link.get()?);
+        Some(self.tasks.spawn("link-close", async move { link.close().await }))
+    }
+
+    fn sweep(&self) {
+        self.clock.tick();
+        let spent = |entry: &Arc<Entry>| {
+            !entry.is_busy() && (entry.idle() >= entry.idle_stop || entry.is_over())
+        };
+        if self.read().values().any(spent) {
+            for entry in self.take(spent) {
+                if entry.is_over() {
+                    entry.health.made(Err(&Cause::Gone));
+                }
+                self.end(&entry);
+            }
+        }
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.retain(|_, health| {
+            Arc::strong_count(health) > 1 || health.troubled.load(Ordering::Relaxed)
+        });
+    }
+}
+
+/// The links of the process.
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("links", &self.shared.read().len()).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// An empty pool. Its sweep, the starts and the ends of its links run in `tasks`; call it
+    /// inside a runtime.
+    #[must_use]
+    pub fn new(tasks: &Tasks) -> Self {
+        let shared = Arc::new(Shared {
+            tasks: tasks.clone(),
+            clock: Arc::new(Clock::default()),
+            entries: RwLock::default(),
+            health: Mutex::default(),
+            closing: AtomicBool::new(false),
+        });
+        tasks.spawn("link-sweep", sweep(Arc::downgrade(&shared), tasks.stop().clone()));
+        Self { shared }
+    }
+
+    /// The link of this key when it is ready and its upstream is not resting. No wait.
+    #[must_use]
+    pub fn ready(&self, key: &LinkKey) -> Option<Lease> {
+        let entries = self.shared.read();
+        let entry = entries.get(key)?;
+        let link = entry.link.get().filter(|link| link.is_open())?;
+        let probe = entry.health.admit().ok()?;
+        Some(Lease::new(entry, link, probe))
+    }
+
+    /// The link of this key; `open` makes it when there is none. All callers of one key wait for
+    /// one start, which goes on when a caller leaves. The caller sets its own deadline, `open`
+    /// that of the start. A link without a lease for `idle_stop` is ended.
+    ///
+    /// # Errors
+    /// What `open` failed with; `Resting` while the upstream has a pause or all its links are in
+    /// use; `Closing` when the pool is being closed.
+    pub async fn link<F, S>(
+        &self,
+        key: &LinkKey,
+        idle_stop: Duration,
+        open: F,
+    ) -> Result<Lease, LinkError>
+    where
+        F: FnOnce() -> S + Send,
+        S: Future<Output = Result<Arc<dyn Link>, LinkError>> + Send + 'static,
+    {
+        let mut open = Some(open);
+        let mut waits = 3;
+        loop {
+            let entry = match self.find_or_start(key, idle_stop, &mut open) {
+                Ok(Found::Ready(lease)) => return Ok(lease),
+                Ok(Found::Starting(entry)) => entry,
+                Err(LinkError { cause: Cause::Resting(pause), .. })
+                    if pause <= SHORT && waits > 0 =>
+                {
+                    waits -= 1;
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let mut outcome = entry.outcome.clone();
+            let outcome = match outcome.wait_for(Option::is_some).await {
+                Ok(outcome) => outcome.clone(),
+                Err(_) => None,
+            };
+            match (outcome, entry.link.get()) {
+                (Some(Err(error)), _) => return Err(error),
+                (Some(Ok(())), Some(link)) if link.is_open() => {
+                    return Ok(Lease::new(&entry, link, false));
+                }
+                // It ended at once. Whoever has not used up the opener may try again.
+                (Some(Ok(())), _) if open.is_some() => {}
+                _ => {
+                    self.shared.forget(&entry);
+                    let detail = "its link ended as soon as it was made";
+                    return Err(LinkError::before(&key.upstream, Cause::Down, detail));
+                }
+            }
+        }
+    }
+
+    fn find_or_start<F, S>(
+        &self,
+        key: &LinkKey,
+        idle_stop: Duration,
+        open: &mut Option<F>,
+    ) -> Result<Found, LinkError>
+    where
+        F: FnOnce() -> S + Send,
+        S: Future<Output = Result<Arc<dyn Link>, LinkError>> + Send + 'static,
+    {
+        let shared = &self.shared;
+        let refuse = |cause, detail: &str| LinkError::before(&key.upstream, cause, detail);
+        let rest = |pause| refuse(Cause::Resting(pause), "it has failed repeatedly");
+        let mut entries = shared.write();
+        if shared.closing.load(Ordering::SeqCst) {
+            return Err(refuse(Cause::Closing, "the proxy is stopping"));
+        }
+        if let Some(entry) = entries.get(key) {
+            match entry.link.get() {
+                None => return Ok(Found::Starting(Arc::clone(entry))),
+                Some(link) if link.is_open() => {
+                    let probe = entry.health.admit().map_err(rest)?;
+                    return Ok(Found::Ready(Lease::new(entry, link, probe)));
+                }
+                Some(_) => {
+                    entry.health.made(Err(&Cause::Gone));
+                    entries.remove(key);
+                }
+            }
+        }
+        let health = shared.health(place(key));
+        health.permit().map_err(rest)?;
+        let evicted = make_room(&mut entries, key)
+            .map_err(|()| refuse(Cause::Resting(SWEEP), "all its links are in use"))?;
+        let Some(open) = open.take() else {
+            return Err(refuse(Cause::Down, "its link ended as soon as it was made"));
+        };
+        let (sender, outcome) = watch::channel(None);
+        let entry = Arc::new(Entry {
+            key: key.clone(),
+            idle_stop: u32::try_from(idle_stop.as_secs()).unwrap_or(u32::MAX).max(1),
+            clock: Arc::clone(&shared.clock),
+            health,
+            link: OnceLock::new(),
+            outcome,
+            ended: AtomicBool::new(false),
+            busy: AtomicU32::new(0),
+            used: AtomicU32::new(shared.clock.seconds()),
+        });
+        entries.insert(key.clone(), Arc::clone(&entry));
+        drop(entries);
+        if let Some(evicted) = evicted {
+            shared.end(&evicted);
+        }
+        let start = start(Arc::clone(shared), Arc::clone(&entry), sender, open());
+        shared.tasks.spawn("link-open", start);
+        Ok(Found::Starting(entry))
+    }
+
+    /// Ends every link whose key fits, also those that are being made. Returns at once; requests
+    /// in flight on them fail or finish as their transport has it.
+    pub fn end_where(&self, fits: impl Fn(&LinkKey) -> bool) {
+        for entry in self.shared.take(|entry| fits(&entry.key)) {
+            self.shared.end(&entry);
+        }
+    }
+
+    /// Every link and its state, ordered by upstream.
+    #[must_use]
+    pub fn status(&self) -> Vec<(LinkKey, LinkState)> {
+        let mut all: Vec<_> =
+            self.shared.read().values().map(|entry| (entry.key.clone(), entry.state())).collect();
+        all.sort_by(|(a, _), (b, _)| (&a.upstream, a.tenant).cmp(&(&b.upstream, b.tenant)));
+        all
+    }
+
+    /// Ends all links, makes no new ones, and waits at most `deadline`. True when all have ended
+    /// in good order.
+    pub async fn close_all(&self, deadline: Duration) -> bool {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        let all = self.shared.take(|_| true);
+        let ends: Vec<_> = all.iter().filter_map(|entry| self.shared.end(entry)).collect();
+        let starting: Vec<_> = all.iter().map(|entry| entry.outcome.clone()).collect();
+        let done = async {
+            for end in ends {
+                let _ = end.await;
+            }
+            for mut outcome in starting {
+                let _ = outcome.wait_for(Option::is_some).await;
+            }
+        };
+        tokio::time::timeout(deadline, done).await.is_ok()
+    }
+}
+
+enum Found {
+    Ready(Lease),
+    Starting(Arc<Entry>),
+}
+
+/// Before a link of one principal is added: takes out the one unused for longest when there are
+/// too many. Fails when all of them are in use.
+fn make_room(entries: &mut Entries, key: &LinkKey) -> Result<Option<Arc<Entry>>, ()> {
+    let rival = |other: &LinkKey| {
+        other.principal.is_some() && other.tenant == key.tenant && other.upstream == key.upstream
+    };
+    if key.principal.is_none() || entries.keys().filter(|other| rival(other)).count() < PRINCIPALS {
+        return Ok(None);
+    }
+    let oldest = entries
+        .values()
+        .filter(|entry| rival(&entry.key) && !entry.is_busy())
+        .max_by_key(|entry| entry.idle())
+        .map(|entry| entry.key.clone());
+    oldest.map(|oldest| entries.remove(&oldest)).ok_or(())
+}
+
+/// Makes one link and tells those who wait.
+async fn start(
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    outcome: watch::Sender<Outcome>,
+    open: impl Future<Output = Result<Arc<dyn Link>, LinkError>>,
+) {
+    let result = match open.await {
+        Ok(link) => {
+            entry.health.made(Ok(()));
+            entry.touch();
+            let link = entry.link.get_or_init(|| link);
+            if entry.ended.load(Ordering::SeqCst) {
+                link.close().await;
+                let detail = "its link was ended while it was made";
+                Err(LinkError::before(&entry.key.upstream, Cause::Closing, detail))
+            } else {
+                Ok(())
+            }
+        }
+        Err(error) => {
+            entry.health.made(Err(&error.cause));
+            shared.forget(&entry);
+            Err(error)
+        }
+    };
+    outcome.send_replace(Some(result));
+}
+
+/// Keeps the clock and ends idle links until the pool is dropped.
+async fn sweep(shared: Weak<Shared>, stop: tokio_util::sync::CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            () = stop.cancelled() => return,
+        }
+        match shared.upgrade() {
+            Some(shared) => shared.sweep(),
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
