@@ -1,9 +1,12 @@
 //! Out: links to upstream servers, over pipes and over HTTP.
 
+mod breaker;
 mod handshake;
 mod link;
 mod question;
+pub mod stdio;
 
+pub use breaker::Breaker;
 pub use handshake::{
     Verdict, discover, initialize, initialized, judge_discover, judge_initialize, own_request,
 };
