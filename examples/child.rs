@@ -147,7 +147,10 @@ impl Server {
 
     fn call(&mut self, id: &Value, params: &Value) {
         self.calls += 1;
-        let token = &params["_meta"]["progressToken"];
+        let token = match &params["_meta"]["progressToken"] {
+            Value::Null => id,
+            token => token,
+        };
         let arguments = &params["arguments"];
         match params["name"].as_str().unwrap_or_default() {
             "die" => {

@@ -163,22 +163,30 @@ impl Ladder<'_> {
     /// Both questions are open. `initialize` was the later word, so a server that takes it is
     /// spoken to as it then expects; one that only answers the probe is modern.
     async fn either(&self, running: &Running, mut late: Ticket) -> Result<Facts, LinkError> {
-        let mut legacy = std::pin::pin!(self.legacy(running));
-        let facts = tokio::select! {
-            biased;
-            facts = &mut legacy => facts,
-            Ok(message) = answer(&mut late) => match judge_discover(&message) {
-                Verdict::Modern(modern) => {
-                    match tokio::time::timeout(SECOND_WORD, legacy).await {
-                        Ok(Ok(facts)) => Ok(facts),
-                        _ => Ok(modern),
-                    }
-                }
-                Verdict::Refused(_) | Verdict::Legacy => legacy.await,
-            },
-        };
+        let facts = self.first_of(running, &mut late).await;
         late.forget();
         facts
+    }
+
+    async fn first_of(&self, running: &Running, late: &mut Ticket) -> Result<Facts, LinkError> {
+        let modern = async {
+            match answer(late).await.map(|message| judge_discover(&message)) {
+                Ok(Verdict::Modern(facts)) => facts,
+                _ => std::future::pending().await,
+            }
+        };
+        let (mut legacy, mut modern) = (Box::pin(self.legacy(running)), Box::pin(modern));
+        tokio::select! {
+            biased;
+            facts = &mut legacy => match facts {
+                Ok(facts) => Ok(facts),
+                Err(error) => tokio::time::timeout(SECOND_WORD, modern).await.map_err(|_| error),
+            },
+            modern = &mut modern => match tokio::time::timeout(SECOND_WORD, legacy).await {
+                Ok(Ok(facts)) => Ok(facts),
+                _ => Ok(modern),
+            },
+        }
     }
 }
 

@@ -142,19 +142,19 @@ impl Owner {
             status = self.end(&mut child).await;
         }
         self.shared.stop.cancel();
+        let status = status.and_then(Result::ok);
+        match status.and_then(|status| status.code()) {
+            Some(code) => drop(self.exit.set(code)),
+            // The guardian itself was killed. What it guarded may still hold the pipes.
+            None => self.sweep().await,
+        }
         if !read_out && tokio::time::timeout(DRAIN, &mut reader).await.is_err() {
             reader.abort();
         }
         if tokio::time::timeout(DRAIN, &mut log).await.is_err() {
             log.abort();
         }
-        let status = status.and_then(Result::ok);
         self.shared.finish(self.reason(status));
-        match status.and_then(|status| status.code()) {
-            Some(code) => drop(self.exit.set(code)),
-            // The guardian itself was killed.
-            None => self.sweep().await,
-        }
         self.gone.cancel();
     }
 
