@@ -6,6 +6,7 @@ mod http;
 mod link;
 mod pool;
 mod question;
+pub mod stdio;
 
 pub use breaker::Breaker;
 pub use handshake::{

@@ -1,0 +1,230 @@
+//! One request in flight: what has come for it, and what happens when nobody waits any more.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::shared::{End, Shared};
+use crate::base::now;
+use crate::upstream::link::{Cause, Exchange, LinkError, Message, Pending, Ran};
+
+/// Most notifications kept for a caller that does not fetch them; the oldest goes first.
+const NOTES: usize = 64;
+
+const QUEUED: u8 = 0;
+const WRITTEN: u8 = 1;
+const ABANDONED: u8 = 2;
+
+/// The reader's and the writer's side of a request.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) id: u64,
+    state: AtomicU8,
+    inbox: Mutex<Inbox>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    notes: VecDeque<Message>,
+    end: Option<Result<Message, End>>,
+}
+
+impl Call {
+    pub(super) fn new(id: u64) -> Self {
+        Self { id, state: AtomicU8::new(QUEUED), inbox: Mutex::default(), arrived: Notify::new() }
+    }
+
+    /// Called by the writer before the first byte goes out. Gives false when nobody waits any
+    /// more, so that it is not sent at all.
+    pub(super) fn take(&self) -> bool {
+        let change = (Ordering::AcqRel, Ordering::Acquire);
+        self.state.compare_exchange(QUEUED, WRITTEN, change.0, change.1).is_ok()
+    }
+
+    /// Gives true when it was not sent and never will be.
+    fn abandon(&self) -> bool {
+        let change = (Ordering::AcqRel, Ordering::Acquire);
+        self.state.compare_exchange(QUEUED, ABANDONED, change.0, change.1) != Err(WRITTEN)
+    }
+
+    /// A notification that belongs to it.
+    pub(super) fn note(&self, message: Message) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if inbox.notes.len() >= NOTES {
+            inbox.notes.pop_front();
+        }
+        inbox.notes.push_back(message);
+        drop(inbox);
+        self.arrived.notify_one();
+    }
+
+    /// Its response, or the reason why there will be none. Only the first one counts.
+    pub(super) fn end(&self, end: Result<Message, End>) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).end.get_or_insert(end);
+        self.arrived.notify_one();
+    }
+
+    fn pop(&self) -> Option<Result<Arrival, End>> {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(note) = inbox.notes.pop_front() {
+            return Some(Ok(Arrival::Note(note)));
+        }
+        inbox.end.take().map(|end| end.map(Arrival::End))
+    }
+}
+
+/// What came for a call.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// A notification; more follows.
+    Note(Message),
+    /// The response.
+    End(Message),
+}
+
+/// The caller's side of a request. Dropping it before the response has come cancels the request
+/// at the upstream.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    shared: Arc<Shared>,
+    pub(super) call: Arc<Call>,
+    /// Longest silence.
+    timeout: Duration,
+    silence: Instant,
+    hard: Instant,
+    done: bool,
+    /// Sent upstream when it is dropped early.
+    reason: &'static str,
+}
+
+impl Ticket {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        call: Arc<Call>,
+        timeout: Duration,
+        max_time: Duration,
+    ) -> Self {
+        let start = now();
+        Self {
+            shared,
+            call,
+            timeout,
+            silence: start + timeout,
+            hard: start + max_time,
+            done: false,
+            reason: "the client no longer waits for it",
+        }
+    }
+
+    /// When it is given up if nothing comes.
+    pub(super) fn deadline(&self) -> Instant {
+        self.silence.min(self.hard)
+    }
+
+    /// The next message for this call.
+    pub(super) async fn next(&mut self) -> Result<Arrival, LinkError> {
+        loop {
+            match self.call.pop() {
+                Some(Ok(Arrival::Note(note))) => {
+                    if note.inbound.method.as_deref() == Some("notifications/progress") {
+                        self.silence = now() + self.timeout;
+                    }
+                    return Ok(Arrival::Note(note));
+                }
+                Some(Ok(end)) => {
+                    self.done = true;
+                    return Ok(end);
+                }
+                Some(Err(end)) => return Err(self.failed(end)),
+                None if self.done => {
+                    let detail = "the response was already given".to_owned();
+                    return Err(self.failed(End { cause: Cause::Gone, detail }));
+                }
+                None => {}
+            }
+            let deadline = self.deadline();
+            if tokio::time::timeout_at(deadline, self.call.arrived.notified()).await.is_err() {
+                return Err(self.timed_out());
+            }
+        }
+    }
+
+    /// Gives up because of a deadline.
+    pub(super) fn timed_out(&mut self) -> LinkError {
+        self.reason = "it took too long";
+        let detail = if self.hard <= self.silence {
+            "it took longer than `max_time`"
+        } else {
+            "it was silent for longer than `timeout`"
+        };
+        let written = !self.call.abandon();
+        self.withdraw(written);
+        self.error(Cause::Timeout, written, detail.to_owned())
+    }
+
+    /// Gives up because the link has ended.
+    pub(super) fn failed(&mut self, end: End) -> LinkError {
+        self.done = true;
+        let written = !self.call.abandon();
+        self.error(end.cause, written, end.detail)
+    }
+
+    /// Stops waiting without a word to the upstream: for the handshake only.
+    pub(super) fn forget(mut self) {
+        self.done = true;
+        self.call.abandon();
+        self.shared.remove(self.call.id);
+    }
+
+    fn error(&self, cause: Cause, written: bool, detail: String) -> LinkError {
+        let ran = if written { Ran::Maybe } else { Ran::No };
+        LinkError { upstream: self.shared.upstream.clone(), cause, ran, detail }
+    }
+
+    fn withdraw(&mut self, written: bool) {
+        self.done = true;
+        if self.shared.remove(self.call.id) && written {
+            self.shared.cancel(self.call.id, self.reason);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.done {
+            let written = !self.call.abandon();
+            self.withdraw(written);
+        }
+    }
+}
+
+/// A call whose first message was not its response.
+#[derive(Debug)]
+pub(super) struct PipeExchange {
+    first: Option<Message>,
+    ticket: Ticket,
+}
+
+impl PipeExchange {
+    pub(super) fn new(first: Message, ticket: Ticket) -> Self {
+        Self { first: Some(first), ticket }
+    }
+}
+
+impl Exchange for PipeExchange {
+    fn next(&mut self) -> Pending<'_, Result<Message, LinkError>> {
+        Box::pin(async {
+            if let Some(first) = self.first.take() {
+                return Ok(first);
+            }
+            match self.ticket.next().await? {
+                Arrival::Note(message) | Arrival::End(message) => Ok(message),
+            }
+        })
+    }
+}

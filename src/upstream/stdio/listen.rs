@@ -1,0 +1,135 @@
+//! The open `subscriptions/listen` request of a modern child (R74).
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::shared::Shared;
+use crate::upstream::handshake::own_request;
+use crate::upstream::link::{Event, Interest, Message};
+use crate::wire::{Era, InboundKind};
+
+/// Longest pause before a listen request that the server ended is sent again.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What is listened for, and with which request.
+#[derive(Debug, Default)]
+pub(super) struct Listening {
+    interest: Interest,
+    id: Option<u64>,
+    /// Ends in a row without an acknowledgement; decides the pause.
+    ends: u32,
+    /// It was cut, so that events may have been missed until it is back.
+    cut: bool,
+    /// The server knows no such request.
+    refused: bool,
+}
+
+impl Shared {
+    fn listening(&self) -> std::sync::MutexGuard<'_, Listening> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Listens for `interest` from now on. A legacy server needs no request for that.
+    pub(super) fn listen(&self, interest: Interest) {
+        if self.era.get() != Some(&Era::Modern) {
+            return;
+        }
+        let mut listening = self.listening();
+        if listening.interest != interest {
+            listening.interest = interest;
+            self.relisten(&mut listening);
+        }
+    }
+
+    /// Sends the request for what is wanted now, then withdraws the one before, so that nothing
+    /// falls between them.
+    fn relisten(&self, listening: &mut Listening) {
+        let old = listening.id.take();
+        let wanted = listening.interest.lists || !listening.interest.resources.is_empty();
+        if wanted && !listening.refused {
+            let id = self.mint();
+            listening.id = Some(id);
+            let members = filter(&listening.interest);
+            let draft =
+                own_request(Era::Modern, self.capabilities, "subscriptions/listen", &members);
+            self.control(draft.render(id));
+        }
+        if let Some(old) = old {
+            self.cancel(old, "the filter has changed");
+        }
+    }
+
+    /// The server has confirmed the request.
+    pub(super) fn listen_acknowledged(&self) {
+        let mut listening = self.listening();
+        listening.ends = 0;
+        if std::mem::take(&mut listening.cut) {
+            drop(listening);
+            self.tell(Event::Missed);
+        }
+    }
+
+    /// The server has ended request `id` with `message`. Gives false when `id` is no listen
+    /// request that is open.
+    pub(super) fn listen_ended(self: &Arc<Self>, id: u64, message: &Message) -> bool {
+        let mut listening = self.listening();
+        if listening.id != Some(id) {
+            return false;
+        }
+        listening.id = None;
+        if message.inbound.kind == InboundKind::Error {
+            listening.refused = true;
+            tracing::debug!(upstream = %self.upstream, "it does not do `subscriptions/listen`");
+            return true;
+        }
+        listening.cut = true;
+        let pause = Duration::from_secs(1 << listening.ends.min(6)).min(LONGEST);
+        listening.ends = listening.ends.saturating_add(1);
+        drop(listening);
+        let shared = Arc::clone(self);
+        self.tasks.spawn("stdio listen again", async move {
+            tokio::select! {
+                () = shared.stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {
+                    let mut listening = shared.listening();
+                    if listening.id.is_none() {
+                        shared.relisten(&mut listening);
+                    }
+                }
+            }
+        });
+        true
+    }
+}
+
+fn filter(interest: &Interest) -> String {
+    let mut members = Vec::new();
+    if interest.lists {
+        for list in ["tools", "prompts", "resources"] {
+            members.push(format!("\"{list}ListChanged\":true"));
+        }
+    }
+    if !interest.resources.is_empty() {
+        let uris: Vec<String> = interest
+            .resources
+            .iter()
+            .map(|uri| serde_json::Value::from(uri.as_str()).to_string())
+            .collect();
+        members.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
+    }
+    format!("\"notifications\":{{{}}}", members.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_is_json_whatever_the_uris() {
+        let interest = Interest { lists: true, resources: ["a\"b".to_owned()].into() };
+        let value: serde_json::Value =
+            serde_json::from_str(&format!("{{{}}}", filter(&interest))).unwrap();
+        assert_eq!(value["notifications"]["toolsListChanged"], true);
+        assert_eq!(value["notifications"]["resourceSubscriptions"][0], "a\"b");
+    }
+}

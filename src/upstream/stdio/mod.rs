@@ -1,0 +1,35 @@
+//! Upstreams that are child processes: started, spoken to over pipes, and ended with their whole
+//! tree.
+//!
+//! A child is never started directly. Between the proxy and the program stands a *guardian*: the
+//! proxy's own binary with the hidden subcommand `child` ([`child`]), one per link. It is the
+//! sub-reaper of everything that the program starts, so also what hides behind `setsid` or a
+//! double fork comes back to it, and it ends only when nothing of the tree is left. It needs no
+//! extra descriptor to learn that the proxy is gone: it keeps the read end of the program's
+//! standard input without ever reading it, and when the last write end closes, because the proxy
+//! closed it or died by any signal, the kernel says so (`EPOLLHUP`). A parent-death signal would
+//! not do here, since it fires when the spawning *thread* ends.
+//!
+//! The other way round, a guardian that is killed takes the program with it (parent-death signal
+//! set between fork and exec), and the proxy then ends what carries the tree's mark in its
+//! environment ([`MARK`]).
+
+mod call;
+mod dispatch;
+mod frame;
+mod guardian;
+mod launch;
+mod link;
+mod listen;
+mod open;
+mod owner;
+mod shared;
+mod spec;
+mod stderr;
+mod table;
+mod writer;
+
+pub use guardian::child;
+pub use link::StdioLink;
+pub use open::open;
+pub use spec::{ChildSpec, EraMemory, Launcher, MARK, Redact, passes};

@@ -1,0 +1,227 @@
+//! What the tasks of one child share: the calls in flight, the way to its standard input, and
+//! whether it has ended.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::call::{Call, Ticket};
+use super::listen::Listening;
+use super::spec::Redact;
+use super::writer::{Item, line};
+use crate::base::{Name, Tasks};
+use crate::upstream::link::{Cause, Event, LinkError, Sink};
+use crate::wire::{CapSet, Draft, Era};
+
+/// Why no response will come.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) cause: Cause,
+    pub(super) detail: String,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    open: HashMap<u64, Arc<Call>>,
+    ended: Option<End>,
+}
+
+/// The common state of one child's tasks.
+pub(super) struct Shared {
+    pub(super) upstream: Name,
+    pub(super) redact: Redact,
+    pub(super) capabilities: CapSet,
+    pub(super) tasks: Tasks,
+    /// Set by the handshake; until then questions are answered as a legacy server's.
+    pub(super) era: OnceLock<Era>,
+    pub(super) listening: Mutex<Listening>,
+    /// Ends the child; so does dropping the link.
+    pub(super) stop: CancellationToken,
+    /// The proxy wants the end, so that it is no failure of the child.
+    pub(super) closing: AtomicBool,
+    next_id: AtomicU64,
+    calls: Mutex<Calls>,
+    queue: mpsc::Sender<Item>,
+    control: mpsc::Sender<Bytes>,
+    sink: Sink,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
+}
+
+/// The two ways to the writer.
+pub(super) struct Ways {
+    pub(super) queue: mpsc::Sender<Item>,
+    pub(super) control: mpsc::Sender<Bytes>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        upstream: Name,
+        redact: Redact,
+        capabilities: CapSet,
+        ways: Ways,
+        sink: Sink,
+        tasks: Tasks,
+    ) -> Self {
+        let stop = tasks.stop().child_token();
+        Self {
+            upstream,
+            redact,
+            capabilities,
+            era: OnceLock::new(),
+            listening: Mutex::default(),
+            stop,
+            closing: AtomicBool::new(false),
+            next_id: AtomicU64::new(1),
+            calls: Mutex::default(),
+            queue: ways.queue,
+            control: ways.control,
+            sink,
+            tasks,
+        }
+    }
+
+    fn calls(&self) -> std::sync::MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a request of ours on this pipe.
+    pub(super) fn mint(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a request. Waits for a place in the queue no longer than the call may take.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        draft: &Draft,
+        timeout: Duration,
+        max_time: Duration,
+    ) -> Result<Ticket, LinkError> {
+        let call = Arc::new(Call::new(self.mint()));
+        {
+            let mut calls = self.calls();
+            if let Some(end) = &calls.ended {
+                return Err(LinkError::before(
+                    &self.upstream,
+                    end.cause.clone(),
+                    end.detail.clone(),
+                ));
+            }
+            calls.open.insert(call.id, Arc::clone(&call));
+        }
+        let mut ticket = Ticket::new(Arc::clone(self), Arc::clone(&call), timeout, max_time);
+        let mut text = Vec::new();
+        draft.render_into(call.id, &mut text);
+        let item = Item::Call(call, line(text));
+        let item = match self.queue.try_send(item) {
+            Ok(()) => return Ok(ticket),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Err(ticket.failed(self.ended()));
+            }
+            Err(mpsc::error::TrySendError::Full(item)) => item,
+        };
+        match tokio::time::timeout_at(ticket.deadline(), self.queue.send(item)).await {
+            Ok(Ok(())) => Ok(ticket),
+            Ok(Err(_)) => Err(ticket.failed(self.ended())),
+            Err(_) => Err(ticket.timed_out()),
+        }
+    }
+
+    /// Sends a notification as it is; waits for a place in the queue at most `limit`.
+    pub(super) async fn send(&self, message: Bytes, limit: Duration) -> Result<(), LinkError> {
+        let item = Item::Note(line(message.into()));
+        match tokio::time::timeout(limit, self.queue.send(item)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => {
+                let end = self.ended();
+                Err(LinkError::before(&self.upstream, end.cause, end.detail))
+            }
+            Err(_) => Err(LinkError::before(
+                &self.upstream,
+                Cause::Timeout,
+                "it does not read its standard input",
+            )),
+        }
+    }
+
+    /// Sends a short message of the proxy's own past the queue. A child that does not read even
+    /// these loses them.
+    pub(super) fn control(&self, message: Bytes) {
+        if self.control.try_send(line(message.into())).is_err() {
+            tracing::debug!(upstream = %self.upstream, "a control message was not sent");
+        }
+    }
+
+    /// Tells the upstream that nobody waits for request `id` any more.
+    pub(super) fn cancel(&self, id: u64, reason: &str) {
+        self.control(Bytes::from(format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
+             \"params\":{{\"requestId\":{id},\"reason\":\"{reason}\"}}}}"
+        )));
+    }
+
+    /// Takes a call out; false when it is not there (any more).
+    pub(super) fn remove(&self, id: u64) -> bool {
+        self.calls().open.remove(&id).is_some()
+    }
+
+    /// Takes a call out whose response has come.
+    pub(super) fn take(&self, id: u64) -> Option<Arc<Call>> {
+        self.calls().open.remove(&id)
+    }
+
+    /// The call with this number.
+    pub(super) fn find(&self, id: u64) -> Option<Arc<Call>> {
+        self.calls().open.get(&id).cloned()
+    }
+
+    /// The call in flight when there is exactly one.
+    pub(super) fn only(&self) -> Option<Arc<Call>> {
+        let calls = self.calls();
+        if calls.open.len() == 1 { calls.open.values().next().cloned() } else { None }
+    }
+
+    /// Hands an event to the owner of the link.
+    pub(super) fn tell(&self, event: Event) {
+        (self.sink)(event);
+    }
+
+    /// True until `finish`.
+    pub(super) fn is_open(&self) -> bool {
+        self.calls().ended.is_none() && !self.stop.is_cancelled()
+    }
+
+    /// Fails every call in flight and every later one, and says once that the link has ended.
+    pub(super) fn finish(&self, end: End) {
+        let open = {
+            let mut calls = self.calls();
+            if calls.ended.is_some() {
+                return;
+            }
+            calls.ended = Some(end.clone());
+            std::mem::take(&mut calls.open)
+        };
+        for call in open.into_values() {
+            call.end(Err(end.clone()));
+        }
+        self.tell(Event::Gone);
+    }
+
+    /// Why it has ended, or is about to.
+    fn ended(&self) -> End {
+        self.calls().ended.clone().unwrap_or_else(|| End {
+            cause: if self.closing.load(Ordering::Relaxed) { Cause::Closing } else { Cause::Gone },
+            detail: "its standard input is closed".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! What a child writes to standard error: kept in a bounded ring, logged line by line.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::io::AsyncReadExt;
+use tokio::process::ChildStderr;
+
+use super::frame::{Frame, Framer};
+use super::spec::Redact;
+use crate::base::Name;
+
+/// How much is kept.
+const RING: usize = 64 * 1024;
+/// Longest line kept whole.
+const LINE: usize = 4 * 1024;
+
+/// The last lines that a child wrote, without its secrets and without control characters.
+#[derive(Debug, Default)]
+pub(super) struct Tail(Mutex<Lines>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Tail {
+    fn push(&self, line: String) {
+        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.bytes += line.len() + 1;
+        tail.lines.push_back(line);
+        while tail.bytes > RING {
+            let Some(oldest) = tail.lines.pop_front() else { break };
+            tail.bytes -= oldest.len() + 1;
+        }
+    }
+
+    /// Everything that is kept.
+    pub(super) fn text(&self) -> String {
+        let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.lines.iter().fold(String::with_capacity(tail.bytes), |mut text, line| {
+            text.push_str(line);
+            text.push('\n');
+            text
+        })
+    }
+
+    /// The last line that says anything, at most 300 characters of it.
+    pub(super) fn last(&self) -> Option<String> {
+        let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = tail.lines.iter().rev().find(|line| !line.trim().is_empty())?;
+        Some(line.trim().chars().take(300).collect())
+    }
+}
+
+/// A text from a child, fit for a log: no secrets, no terminal escapes.
+pub(super) fn clean(text: &str, redact: &Redact) -> String {
+    let mut text = redact(text);
+    if text.contains(char::is_control) {
+        text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    }
+    text
+}
+
+/// Reads until the end of the stream.
+pub(super) async fn read(
+    mut stream: ChildStderr,
+    tail: std::sync::Arc<Tail>,
+    upstream: Name,
+    redact: Redact,
+) {
+    let mut framer = Framer::new(LINE);
+    while stream.read_buf(framer.space()).await.is_ok_and(|count| count > 0) {
+        while let Some(frame) = framer.next() {
+            let (Frame::Line(line) | Frame::TooLong(line)) = frame;
+            let line = clean(&String::from_utf8_lossy(&line), &redact);
+            tracing::debug!(%upstream, "stderr: {line}");
+            tail.push(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_ring_keeps_the_end() {
+        let tail = Tail::default();
+        for number in 0..10_000 {
+            tail.push(format!("line {number}"));
+        }
+        tail.push("  ".into());
+        assert!(tail.text().len() <= RING);
+        assert!(tail.text().contains("line 9999\n") && !tail.text().contains("line 0\n"));
+        assert_eq!(tail.last().as_deref(), Some("line 9999"));
+    }
+
+    #[test]
+    fn neither_secrets_nor_escapes_stay() {
+        let redact: Redact = Arc::new(|text: &str| text.replace("s3cret", "[redacted]"));
+        assert_eq!(clean("\u{1b}[31mkey s3cret", &redact), " [31mkey [redacted]");
+    }
+}
