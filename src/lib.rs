@@ -8,6 +8,7 @@ pub mod credential;
 pub mod namespace;
 pub mod pipeline;
 pub mod seal;
+pub mod server;
 pub mod session;
 pub mod store;
 pub mod upstream;

@@ -40,6 +40,8 @@ pub enum Kind {
     NotJson,
     /// JSON, but no request, notification or response.
     NotMessage,
+    /// Headers over the limit.
+    HeadTooLarge,
     /// A body over the limit.
     TooLarge,
     /// A body that did not arrive in time.

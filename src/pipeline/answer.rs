@@ -31,8 +31,8 @@ pub enum Body {
 /// Events for a client as they come, already in their wire form.
 #[derive(Debug)]
 pub struct Feed {
-    /// The events; the stream ends when the sender is gone.
-    pub events: mpsc::Receiver<Bytes>,
+    /// The events, or a fault that ends the request; the stream ends when the sender is gone.
+    pub events: mpsc::Receiver<Result<Bytes, Fault>>,
     /// End the stream at once when they fire (key revoked, session ended).
     pub ends: [tokio_util::sync::CancellationToken; 2],
 }
@@ -58,7 +58,9 @@ impl Answer {
     /// A JSON-RPC result: `result` is the text of the result object.
     #[must_use]
     pub fn result(id: &str, result: &str) -> Self {
-        Self::ok(Body::Json(Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}"))))
+        Self::ok(Body::Json(Bytes::from(format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}"
+        ))))
     }
 
     /// 202 without a body.

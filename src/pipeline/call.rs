@@ -89,7 +89,10 @@ impl Line {
                 merged: plan.merged(),
                 ends: [
                     caller.principal.ended().clone(),
-                    caller.session.as_ref().map_or_else(|| caller.principal.ended().clone(), |s| s.ended().clone()),
+                    caller
+                        .session
+                        .as_ref()
+                        .map_or_else(|| caller.principal.ended().clone(), |s| s.ended().clone()),
                 ],
             };
             match relay(self, asked, lease, reply?, cancelled.clone()).await {
@@ -97,7 +100,9 @@ impl Line {
                 // new list. It refused before executing anything (SEP-2243).
                 Err(fault) if again && matches!(fault.kind, Kind::HeaderMismatch) => {
                     again = false;
-                    self.tenant(&caller.principal).reload(self, &caller.principal, plan.upstream()).await;
+                    self.tenant(&caller.principal)
+                        .reload(self, &caller.principal, plan.upstream())
+                        .await;
                     plan = self.plan(&caller, &posted, method).await?;
                 }
                 Err(fault) if matches!(fault.kind, Kind::HeaderMismatch) => {
@@ -110,7 +115,12 @@ impl Line {
 
     /// Finds who owns what the request names. A name that is not known may be new: the list of
     /// the upstream that its prefix points at is read once more before it is refused.
-    async fn plan(self: &Arc<Self>, caller: &Caller, posted: &Posted, method: &Method) -> Result<Plan, Fault> {
+    async fn plan(
+        self: &Arc<Self>,
+        caller: &Caller,
+        posted: &Posted,
+        method: &Method,
+    ) -> Result<Plan, Fault> {
         let tenant = self.tenant(&caller.principal);
         let view = tenant.known_view(&caller.door);
         let (kind, name) = match method.route {
@@ -118,7 +128,9 @@ impl Line {
             Route::Uri => (None, required(posted, Field::Uri, "uri")?),
             _ => reference(posted)?,
         };
-        if method.route == Route::Name(NameKind::Tool) && posted.raw(Field::Arguments).is_some_and(|a| !a.starts_with('{')) {
+        if method.route == Route::Name(NameKind::Tool)
+            && posted.raw(Field::Arguments).is_some_and(|a| !a.starts_with('{'))
+        {
             return Err(Fault::client(Kind::InvalidParams, "`params.arguments` is not an object"));
         }
         let look = |view: &View| match kind {
@@ -162,9 +174,16 @@ impl Line {
 /// The same text for what is not there and what may not be seen.
 fn absent(method: &Method, name: &str) -> Fault {
     match method.route {
-        Route::Name(NameKind::Tool) => Fault::client(Kind::InvalidParams, format!("Unknown tool: {name:.200}")),
-        Route::Name(NameKind::Prompt) => Fault::client(Kind::InvalidParams, format!("Unknown prompt: {name:.200}")),
-        _ => Fault::client(Kind::UnknownResource(name.to_owned()), format!("Resource not found: {name:.200}")),
+        Route::Name(NameKind::Tool) => {
+            Fault::client(Kind::InvalidParams, format!("Unknown tool: {name:.200}"))
+        }
+        Route::Name(NameKind::Prompt) => {
+            Fault::client(Kind::InvalidParams, format!("Unknown prompt: {name:.200}"))
+        }
+        _ => Fault::client(
+            Kind::UnknownResource(name.to_owned()),
+            format!("Resource not found: {name:.200}"),
+        ),
     }
 }
 
@@ -177,7 +196,8 @@ fn required(posted: &Posted, field: Field, name: &str) -> Result<String, Fault> 
 
 /// What `params.ref` of a completion names.
 fn reference(posted: &Posted) -> Result<(Option<NameKind>, String), Fault> {
-    let wrong = || Fault::client(Kind::InvalidParams, "`params.ref` names neither a prompt nor a resource");
+    let wrong =
+        || Fault::client(Kind::InvalidParams, "`params.ref` names neither a prompt nor a resource");
     let raw = posted.raw(Field::Ref).ok_or_else(wrong)?;
     let (mut name, mut uri) = (None, None);
     let mut reader = Reader::new(raw, CLIENT_DEPTH);

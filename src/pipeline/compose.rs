@@ -10,7 +10,7 @@ use crate::credential::Armed;
 use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_headers};
 use crate::upstream::Outgoing;
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, quote};
-use crate::wire::{CapSet, Edits, Era, Field, MetaKey, Meta, Method, Posted, Revision, Route};
+use crate::wire::{CapSet, Edits, Era, Field, Meta, MetaKey, Method, Posted, Revision, Route};
 
 /// Makes the message for an upstream of this era.
 pub(super) fn compose(
@@ -81,14 +81,22 @@ fn rename(posted: &Posted, method: &Method, plan: &Plan, edits: &mut Edits) {
     }
 }
 
-fn rename_reference(posted: &Posted, reference: &std::ops::Range<usize>, plan: &Plan, edits: &mut Edits) {
+fn rename_reference(
+    posted: &Posted,
+    reference: &std::ops::Range<usize>,
+    plan: &Plan,
+    edits: &mut Edits,
+) {
     let mut reader = Reader::new(posted.text(reference.clone()), CLIENT_DEPTH);
     // It was read when the plan was made.
     let _ = reader.object::<JsonError>(|reader, key| {
         let named = key.is("name") || key.is("uri");
         let value = reader.value()?;
         if named {
-            edits.replace(value.start + reference.start..value.end + reference.start, quote(plan.original()));
+            edits.replace(
+                value.start + reference.start..value.end + reference.start,
+                quote(plan.original()),
+            );
         }
         Ok(())
     });
@@ -114,7 +122,13 @@ fn add_members(posted: &Posted, added: &[String], edits: &mut Edits) {
 }
 
 /// `_meta` for the upstream's era: reserved keys belong to one hop, all others pass (R96).
-fn write_meta(caller: &Caller, posted: &Posted, era: Era, edits: &mut Edits, added: &mut Vec<String>) {
+fn write_meta(
+    caller: &Caller,
+    posted: &Posted,
+    era: Era,
+    edits: &mut Edits,
+    added: &mut Vec<String>,
+) {
     let meta = posted.params().and_then(|params| params.meta());
     match (caller.era, era) {
         (Era::Legacy, Era::Legacy) => {
@@ -147,11 +161,19 @@ fn write_meta(caller: &Caller, posted: &Posted, era: Era, edits: &mut Edits, add
 
 /// The reserved members that every request to a modern upstream carries, made from a session.
 fn modern_members(caller: &Caller) -> Vec<String> {
-    let client_info = caller.session.as_ref().map_or("{}", |session| &session.opening().client_info);
-    let declared = caller.session.as_ref().map_or(CapSet::NONE, |session| session.opening().capabilities);
+    let client_info =
+        caller.session.as_ref().map_or("{}", |session| &session.opening().client_info);
+    let declared =
+        caller.session.as_ref().map_or(CapSet::NONE, |session| session.opening().capabilities);
     let mut members = vec![
-        format!("\"io.modelcontextprotocol/protocolVersion\":\"{}\"", Revision::LATEST_MODERN.as_str()),
-        format!("\"io.modelcontextprotocol/clientCapabilities\":{}", declared.and(RELAYED).to_json()),
+        format!(
+            "\"io.modelcontextprotocol/protocolVersion\":\"{}\"",
+            Revision::LATEST_MODERN.as_str()
+        ),
+        format!(
+            "\"io.modelcontextprotocol/clientCapabilities\":{}",
+            declared.and(RELAYED).to_json()
+        ),
     ];
     if client_info.len() > 2 {
         members.push(format!("\"io.modelcontextprotocol/clientInfo\":{client_info}"));
@@ -198,7 +220,9 @@ fn reduce_capabilities(text: &str, base: usize, edits: &mut Edits) {
     let mut reader = Reader::new(text, CLIENT_DEPTH);
     // It was read when the request was judged.
     let _ = reader.object::<JsonError>(|reader, key| {
-        let hidden = ["elicitation", "sampling", "roots", "extensions", "tasks"].iter().any(|name| key.is(name));
+        let hidden = ["elicitation", "sampling", "roots", "extensions", "tasks"]
+            .iter()
+            .any(|name| key.is(name));
         let value = reader.value()?;
         members.push((key.span().start..value.end, hidden));
         Ok(())
@@ -228,7 +252,8 @@ fn write_arguments(
         .map(|(name, value)| (name.as_str(), value.expose()))
         .collect();
     let text = std::str::from_utf8(posted.body()).unwrap_or_default();
-    let object = inject(text, posted.field(Field::Arguments), &values, edits).map_err(|error| argument_fault(&error))?;
+    let object = inject(text, posted.field(Field::Arguments), &values, edits)
+        .map_err(|error| argument_fault(&error))?;
     if let Some(object) = object {
         added.push(format!("\"arguments\":{object}"));
     }

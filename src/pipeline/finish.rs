@@ -1,5 +1,4 @@
-//! The end of every request: one line in the log, whatever became of it, and the wording of a
-//! fault that comes when the answer has already begun.
+//! The end of every request: one line in the log, whatever became of it.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -8,7 +7,6 @@ use super::answer::{Answer, Body};
 use crate::auth::Principal;
 use crate::base::{Fault, KeyId, Kind, Name, now};
 use crate::namespace::Plan;
-use crate::wire::json::quote;
 use crate::wire::{Method, Posted};
 
 /// What is known of a request for its line in the log. No arguments.
@@ -54,7 +52,8 @@ impl Record {
             },
             Err(fault) => (outcome(&fault.kind), 0),
         };
-        let reason = answer.as_ref().err().map(|fault| fault.private.as_deref().unwrap_or(&fault.public));
+        let reason =
+            answer.as_ref().err().map(|fault| fault.private.as_deref().unwrap_or(&fault.public));
         self.log(outcome, bytes, reason);
     }
 
@@ -93,16 +92,4 @@ fn outcome(kind: &Kind) -> &'static str {
         Kind::Busy => "busy",
         _ => "refused",
     }
-}
-
-/// A fault as a JSON-RPC message when a stream has begun: the status can say nothing any more.
-pub(super) fn fault_message(id: &str, tool: bool, fault: &Fault) -> Bytes {
-    let text = quote(&fault.public);
-    let payload = match (tool, &fault.kind) {
-        (true, Kind::Upstream | Kind::NeedsSetup) => {
-            format!("\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"isError\":true}}")
-        }
-        _ => format!("\"error\":{{\"code\":-32603,\"message\":{text}}}"),
-    };
-    Bytes::from(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},{payload}}}"))
 }

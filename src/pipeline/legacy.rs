@@ -11,23 +11,33 @@ use super::serve::{Posting, accepted, header};
 use crate::base::{Fault, Kind};
 use crate::session::{Level, Opening, Session};
 use crate::wire::json::quote;
-use crate::wire::{CapSet, Called, Era, Field, Method, NameKind, Posted, PostedKind, Revision, Route};
+use crate::wire::{
+    Called, CapSet, Era, Field, Method, NameKind, Posted, PostedKind, Revision, Route,
+};
 
 /// Longest `clientInfo` that a session keeps.
 const CLIENT_INFO: usize = 512;
 
 impl Line {
     /// `initialize`: answered here and at once; upstreams start warming up meanwhile.
-    pub(super) async fn initialize(self: &Arc<Self>, posting: &Posting, posted: &Posted) -> Result<Answer, Fault> {
-        let missing = |what: &str| Fault::client(Kind::InvalidParams, format!("`params.{what}` is missing or wrong"));
-        let version = posted.string(Field::ProtocolVersion).ok_or_else(|| missing("protocolVersion"))?;
+    pub(super) async fn initialize(
+        self: &Arc<Self>,
+        posting: &Posting,
+        posted: &Posted,
+    ) -> Result<Answer, Fault> {
+        let missing = |what: &str| {
+            Fault::client(Kind::InvalidParams, format!("`params.{what}` is missing or wrong"))
+        };
+        let version =
+            posted.string(Field::ProtocolVersion).ok_or_else(|| missing("protocolVersion"))?;
         // An unknown revision, also 2026-07-28 which has no handshake, gets the latest legacy one.
         let revision = Revision::parse(&version)
             .filter(|revision| revision.era() == Era::Legacy)
             .unwrap_or(Revision::LATEST_LEGACY);
         let capabilities_text = posted.raw(Field::Capabilities).unwrap_or("{}");
         let client = CapSet::read(capabilities_text).map_err(|_| missing("capabilities"))?;
-        let client_info = posted.raw(Field::ClientInfo).filter(|text| text.len() <= CLIENT_INFO).unwrap_or("{}");
+        let client_info =
+            posted.raw(Field::ClientInfo).filter(|text| text.len() <= CLIENT_INFO).unwrap_or("{}");
         let session = self
             .sessions
             .open(Opening {
@@ -38,7 +48,9 @@ impl Line {
                 capabilities: client,
                 client_info: client_info.into(),
             })
-            .ok_or_else(|| Fault::client(Kind::Busy, "There are too many sessions; try again later"))?;
+            .ok_or_else(|| {
+                Fault::client(Kind::Busy, "There are too many sessions; try again later")
+            })?;
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
         let instructions = tenant
@@ -62,7 +74,9 @@ impl Line {
         let session = self
             .sessions
             .find(id, &principal.tenant().id(), &principal.key(), &posting.path)
-            .ok_or_else(|| Fault::client(Kind::UnknownSession, "Session not found; send `initialize` again"))?;
+            .ok_or_else(|| {
+                Fault::client(Kind::UnknownSession, "Session not found; send `initialize` again")
+            })?;
         if posting.headers.contains_key("mcp-protocol-version") {
             let known = header(&posting.headers, "mcp-protocol-version")
                 .and_then(Revision::parse)
@@ -128,11 +142,13 @@ impl Line {
                     headers: None,
                 };
                 let line = self.clone();
-                KeepGoing::new(&self.tasks, async move { line.call(caller, posted, method).await }).await
+                KeepGoing::new(&self.tasks, async move { line.call(caller, posted, method).await })
+                    .await
             }
-            Route::Listen | Route::Notification => {
-                Err(Fault::client(Kind::UnknownMethod, format!("Method not found: {}", method.name)))
-            }
+            Route::Listen | Route::Notification => Err(Fault::client(
+                Kind::UnknownMethod,
+                format!("Method not found: {}", method.name),
+            )),
         }
     }
 

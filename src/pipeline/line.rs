@@ -5,13 +5,14 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::tenant::Tenant;
-use crate::auth::{Principal, TenantInfo};
+use crate::auth::Principal;
 use crate::base::{Clock, Name, Tasks, TenantId};
 use crate::config::Config;
 use crate::credential::Credentials;
 use crate::namespace::{Door, Namer};
 use crate::session::{Session, Sessions};
-use crate::upstream::{HttpClient, Launcher, Pool};
+use crate::upstream::stdio::{EraMemory, Launcher};
+use crate::upstream::{HttpClient, Pool};
 
 /// How long a client may keep a list without asking again, in milliseconds: as long as ours is
 /// served without asking the upstream. Changes are announced besides.
@@ -19,7 +20,11 @@ pub(super) const LIST_TTL_MS: u64 = 5_000;
 
 /// `serverInfo` of the proxy as JSON text.
 pub(super) fn server_info() -> &'static str {
-    concat!("{\"name\":\"mcp-proxy\",\"title\":\"mcp-proxy\",\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}")
+    concat!(
+        "{\"name\":\"mcp-proxy\",\"title\":\"mcp-proxy\",\"version\":\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"}"
+    )
 }
 
 /// What a line is made of.
@@ -51,6 +56,7 @@ pub struct Line {
     pub(super) launcher: Launcher,
     pub(super) tasks: Tasks,
     tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
+    memories: HashMap<Name, Arc<EraMemory>>,
 }
 
 impl std::fmt::Debug for Line {
@@ -67,6 +73,12 @@ impl Line {
         Arc::new(Self {
             namer: Namer::new(&namespace.separator, namespace.max_name),
             sessions: Sessions::new(parts.clock),
+            memories: parts
+                .config
+                .upstreams
+                .keys()
+                .map(|name| (name.clone(), Arc::default()))
+                .collect(),
             config: parts.config,
             credentials: parts.credentials,
             pool: parts.pool,
@@ -95,6 +107,11 @@ impl Line {
         self.sessions.count()
     }
 
+    /// What earlier starts of an upstream found out about how it speaks.
+    pub(super) fn memory(&self, upstream: &Name) -> Arc<EraMemory> {
+        self.memories.get(upstream).cloned().unwrap_or_default()
+    }
+
     /// The state of a tenant; a tenant that never called has none.
     pub(super) fn tenant(&self, principal: &Principal) -> Arc<Tenant> {
         let id = principal.tenant().id();
@@ -112,7 +129,12 @@ impl Line {
 
     /// Every tenant that has called.
     pub(super) fn all_tenants(&self) -> Vec<Arc<Tenant>> {
-        self.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner).values().cloned().collect()
+        self.tenants
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Takes back what an ended session had asked for.
@@ -127,7 +149,8 @@ impl Line {
     }
 
     pub(super) fn door_of(&self, session: &Session) -> Door {
-        let name = session.opening().door.strip_prefix("/mcp/").and_then(|name| self.upstream_name(name));
+        let name =
+            session.opening().door.strip_prefix("/mcp/").and_then(|name| self.upstream_name(name));
         name.map_or(Door::Merged, Door::Single)
     }
 
@@ -156,10 +179,5 @@ impl Line {
                 }
             }
         });
-    }
-
-    /// What an upstream said on its own account.
-    pub(super) fn tenant_info(tenant: &Tenant) -> &Arc<TenantInfo> {
-        tenant.info()
     }
 }

@@ -9,7 +9,8 @@ use crate::auth::{Principal, TenantInfo};
 use crate::base::{Fault, Kind, Name, Retry, Side, TenantId};
 use crate::config::{Share, Transport, Upstream};
 use crate::credential::{Armed, CredentialError};
-use crate::upstream::{ChildSpec, HttpTarget, Lease, Link, LinkError, LinkKey, Sink, open_child, open_http};
+use crate::upstream::stdio::{self, ChildSpec};
+use crate::upstream::{HttpTarget, Lease, Link, LinkError, LinkKey, Sink, open_http};
 use crate::wire::CapSet;
 
 /// What of a client's capabilities is passed on to upstreams. Questions are not, yet; so no
@@ -31,8 +32,12 @@ impl Line {
     }
 
     /// The tenant's own link if it is open.
-    pub(super) fn open_house_link(&self, tenant: &TenantInfo, upstream: &Upstream) -> Option<Lease> {
-        let armed = self.credentials.armed_cached(tenant.id(), &upstream.name)?;
+    pub(super) fn open_house_link(
+        &self,
+        tenant: &TenantInfo,
+        upstream: &Arc<Upstream>,
+    ) -> Option<Lease> {
+        let armed = self.credentials.armed_cached(tenant.id(), upstream)?;
         self.pool.ready(&self.key(tenant.id(), upstream, &armed, None))
     }
 
@@ -51,24 +56,40 @@ impl Line {
                     Some(session) => Arc::from(session.id().text()),
                     None => Arc::from(principal.key().as_str()),
                 };
-                self.lease(self.key(tenant, upstream, armed, Some(holder)), principal, upstream, armed).await
+                self.lease(
+                    self.key(tenant, upstream, armed, Some(holder)),
+                    principal,
+                    upstream,
+                    armed,
+                )
+                .await
             }
-            Transport::Stdio { .. } => self.lease(self.key(tenant, upstream, armed, None), principal, upstream, armed).await,
+            Transport::Stdio { .. } => {
+                self.lease(self.key(tenant, upstream, armed, None), principal, upstream, armed)
+                    .await
+            }
             Transport::Http { .. } => {
                 // A modern upstream has no sessions: the house link is everybody's.
-                let house = self.lease(self.key(tenant, upstream, armed, None), principal, upstream, armed).await?;
+                let house = self
+                    .lease(self.key(tenant, upstream, armed, None), principal, upstream, armed)
+                    .await?;
                 if !per_principal(house.facts().era) {
                     return Ok(house);
                 }
                 let holder = Some(Arc::from(principal.key().as_str()));
-                self.lease(self.key(tenant, upstream, armed, holder), principal, upstream, armed).await
+                self.lease(self.key(tenant, upstream, armed, holder), principal, upstream, armed)
+                    .await
             }
         }
     }
 
     /// Opens the tenant's credentials for an upstream.
-    pub(super) async fn arm(&self, principal: &Principal, upstream: &Arc<Upstream>) -> Result<Arc<Armed>, Fault> {
-        if let Some(armed) = self.credentials.armed_cached(principal.tenant().id(), &upstream.name) {
+    pub(super) async fn arm(
+        &self,
+        principal: &Principal,
+        upstream: &Arc<Upstream>,
+    ) -> Result<Arc<Armed>, Fault> {
+        if let Some(armed) = self.credentials.armed_cached(principal.tenant().id(), upstream) {
             return Ok(armed);
         }
         self.credentials.arm(principal, upstream).await.map_err(credential_fault)
@@ -78,7 +99,13 @@ impl Line {
         matches!(upstream.transport, Transport::Stdio { share: Share::Session, .. })
     }
 
-    fn key(&self, tenant: TenantId, upstream: &Upstream, armed: &Armed, principal: Option<Arc<str>>) -> LinkKey {
+    fn key(
+        &self,
+        tenant: TenantId,
+        upstream: &Upstream,
+        armed: &Armed,
+        principal: Option<Arc<str>>,
+    ) -> LinkKey {
         let everybody = matches!(upstream.transport, Transport::Stdio { share: Share::All, .. });
         LinkKey {
             tenant: (!everybody).then_some(tenant),
@@ -101,14 +128,19 @@ impl Line {
         }
         // Links with credentials that were replaced have no callers any more.
         self.pool.end_where(|other| {
-            other.tenant == key.tenant && other.upstream == key.upstream && other.credential != key.credential
+            other.tenant == key.tenant
+                && other.upstream == key.upstream
+                && other.credential != key.credential
         });
         let line = self.clone();
-        let (opened, principal, upstream, armed) = (key.clone(), principal.clone(), upstream.clone(), armed.clone());
+        let (opened, principal, upstream, armed) =
+            (key.clone(), principal.clone(), upstream.clone(), armed.clone());
         let idle_stop = upstream.timing.idle_stop;
         let lease = self
             .pool
-            .link(&key, idle_stop, move || async move { line.open_link(opened, &principal, &upstream, &armed).await })
+            .link(&key, idle_stop, move || async move {
+                line.open_link(opened, &principal, &upstream, &armed).await
+            })
             .await?;
         Ok(lease)
     }
@@ -128,7 +160,11 @@ impl Line {
         match &upstream.transport {
             Transport::Http { .. } => {
                 let uri = armed.url().cloned().ok_or_else(|| {
-                    LinkError::before(name, crate::upstream::Cause::Down, "its url could not be made")
+                    LinkError::before(
+                        name,
+                        crate::upstream::Cause::Down,
+                        "its url could not be made",
+                    )
                 })?;
                 let target = HttpTarget {
                     upstream: name.clone(),
@@ -139,22 +175,23 @@ impl Line {
                     capabilities: key.capabilities,
                     redact,
                 };
-                open_http(target, self.client.clone(), sink, &self.tasks).await
+                open_http(target, self.client.clone(), sink, self.tasks.clone()).await
             }
             Transport::Stdio { cwd, limits, .. } => {
                 let spec = ChildSpec {
                     launcher: self.launcher.clone(),
                     upstream: name.clone(),
                     command: armed.command(Some(principal.key())),
-                    env: armed.env().to_vec(),
+                    env: armed.env(Some(principal.key())).into_owned(),
                     cwd: cwd.clone(),
                     limits: *limits,
                     era: upstream.era,
+                    memory: self.memory(name),
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
                     redact,
                 };
-                open_child(spec, sink, &self.tasks).await
+                Ok(stdio::open(spec, sink, &self.tasks).await?)
             }
         }
     }
@@ -171,5 +208,11 @@ impl Line {
 
 fn credential_fault(error: CredentialError) -> Fault {
     let public = error.to_string();
-    Fault { kind: Kind::NeedsSetup, side: Side::Proxy, retry: Retry::Safe, public: public.into(), private: None }
+    Fault {
+        kind: Kind::NeedsSetup,
+        side: Side::Proxy,
+        retry: Retry::Safe,
+        public: public.into(),
+        private: None,
+    }
 }

@@ -23,12 +23,19 @@ impl Line {
         kind: ListKind,
     ) -> Result<Answer, Fault> {
         if posted.field(Field::Cursor).is_some() {
-            return Err(Fault::client(Kind::InvalidParams, "This cursor is not known; list again without one"));
+            return Err(Fault::client(
+                Kind::InvalidParams,
+                "This cursor is not known; list again without one",
+            ));
         }
         let tenant = self.tenant(&posting.principal);
         let view = tenant.view(self, &posting.principal, &posting.door).await;
         let items = view.list(kind);
-        let head = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{\"{}\":[", posted.id_text(), kind.member());
+        let head = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{\"{}\":[",
+            posted.id_text(),
+            kind.member()
+        );
         let tail = match era {
             Era::Legacy => "]}}".to_owned(),
             Era::Modern => format!(

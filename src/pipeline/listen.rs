@@ -23,9 +23,17 @@ const MOST_WATCHED: usize = 1_000;
 
 impl Line {
     /// `subscriptions/listen` (protocol.md 1.6).
-    pub(super) async fn listen(self: &Arc<Self>, posting: &Posting, posted: &Posted) -> Result<Answer, Fault> {
-        let wrong = || Fault::client(Kind::InvalidParams, "`params.notifications` is missing or wrong");
-        let asked: Value = posted.raw(Field::Notifications).and_then(|text| serde_json::from_str(text).ok()).ok_or_else(wrong)?;
+    pub(super) async fn listen(
+        self: &Arc<Self>,
+        posting: &Posting,
+        posted: &Posted,
+    ) -> Result<Answer, Fault> {
+        let wrong =
+            || Fault::client(Kind::InvalidParams, "`params.notifications` is missing or wrong");
+        let asked: Value = posted
+            .raw(Field::Notifications)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .ok_or_else(wrong)?;
         if !asked.is_object() {
             return Err(wrong());
         }
@@ -42,7 +50,11 @@ impl Line {
             // What is not honoured is left out of the acknowledgement (R25).
             let Some(plan) = view.uri(uri) else { continue };
             if self.watch_resource(posting, &tenant, &plan).await.is_ok() {
-                filter.watched.push((uri.to_owned(), plan.upstream().name.clone(), plan.original().to_owned()));
+                filter.watched.push((
+                    uri.to_owned(),
+                    plan.upstream().name.clone(),
+                    plan.original().to_owned(),
+                ));
             }
         }
         tenant.warm_up(self, &posting.principal, &posting.door);
@@ -61,8 +73,13 @@ impl Line {
             members.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
         }
         let acknowledged = format!("{{{}}}", members.join(","));
-        let feed =
-            tenant.outlets().open_listen(&posting.principal, &posting.door, posted.id_text(), filter, &acknowledged);
+        let feed = tenant.outlets().open_listen(
+            &posting.principal,
+            &posting.door,
+            posted.id_text(),
+            filter,
+            &acknowledged,
+        );
         Ok(Answer::ok(Body::Events(feed)))
     }
 
@@ -74,14 +91,16 @@ impl Line {
         session: &Session,
         on: bool,
     ) -> Result<Answer, Fault> {
-        let uri = posted
-            .string(Field::Uri)
-            .ok_or_else(|| Fault::client(Kind::InvalidParams, "`params.uri` is missing or no text"))?;
+        let uri = posted.string(Field::Uri).ok_or_else(|| {
+            Fault::client(Kind::InvalidParams, "`params.uri` is missing or no text")
+        })?;
         let tenant = self.tenant(&posting.principal);
-        let plan = tenant
-            .known_view(&posting.door)
-            .uri(&uri)
-            .ok_or_else(|| Fault::client(Kind::UnknownResource(uri.to_string()), format!("Resource not found: {uri:.200}")))?;
+        let plan = tenant.known_view(&posting.door).uri(&uri).ok_or_else(|| {
+            Fault::client(
+                Kind::UnknownResource(uri.to_string()),
+                format!("Resource not found: {uri:.200}"),
+            )
+        })?;
         if on {
             if session.subscribe(&uri)
                 && let Err(fault) = self.watch_resource(posting, &tenant, &plan).await
@@ -95,14 +114,20 @@ impl Line {
         Ok(Answer::result(posted.id_text(), "{}"))
     }
 
-    async fn watch_resource(self: &Arc<Self>, posting: &Posting, tenant: &Arc<Tenant>, plan: &Plan) -> Result<(), Fault> {
+    async fn watch_resource(
+        self: &Arc<Self>,
+        posting: &Posting,
+        tenant: &Arc<Tenant>,
+        plan: &Plan,
+    ) -> Result<(), Fault> {
         let (lease, _) = self.house_link(&posting.principal, plan.upstream()).await?;
         if !lease.facts().can_subscribe() {
             let sentence = format!("Upstream `{}` has no subscriptions", plan.upstream().name);
             return Err(Fault::client(Kind::UnknownMethod, sentence));
         }
         if tenant.count_up(&plan.upstream().name, plan.original())
-            && let Err(fault) = self.follow(tenant, &lease, plan.upstream(), Some((true, plan.original()))).await
+            && let Err(fault) =
+                self.follow(tenant, &lease, plan.upstream(), Some((true, plan.original()))).await
         {
             tenant.count_down(&plan.upstream().name, plan.original());
             return Err(fault);
@@ -129,8 +154,11 @@ impl Line {
         };
         let message = self.ask(lease, upstream, method, &format!("\"uri\":{}", quote(uri))).await?;
         if message.inbound.kind == crate::wire::InboundKind::Error {
-            return Err(Fault::client(Kind::InvalidParams, format!("Upstream `{}` refused to subscribe", upstream.name))
-                .because(message.text().chars().take(300).collect::<String>()));
+            return Err(Fault::client(
+                Kind::InvalidParams,
+                format!("Upstream `{}` refused to subscribe", upstream.name),
+            )
+            .because(message.text().chars().take(300).collect::<String>()));
         }
         Ok(())
     }
@@ -145,8 +173,10 @@ impl Line {
         for tenant in tenants {
             match event {
                 Event::ListChanged(name) => {
-                    let kinds: Vec<ListKind> =
-                        ListKind::ALL.into_iter().filter(|kind| kind.capability() == *name).collect();
+                    let kinds: Vec<ListKind> = ListKind::ALL
+                        .into_iter()
+                        .filter(|kind| kind.capability() == *name)
+                        .collect();
                     tenant.changed(self, key.upstream.as_str(), &kinds);
                 }
                 Event::Updated { uri, .. } => tenant.outlets().updated(&key.upstream, uri),

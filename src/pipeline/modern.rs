@@ -12,11 +12,18 @@ use crate::base::{Fault, Kind};
 use crate::namespace::decode_header;
 use crate::session::Level;
 use crate::wire::json::quote;
-use crate::wire::{CapSet, Called, Era, Field, Method, MetaKey, NameKind, Posted, PostedKind, Revision, Route};
+use crate::wire::{
+    Called, CapSet, Era, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision, Route,
+};
 
 impl Line {
     /// One message of the modern era.
-    pub(super) async fn modern(self: &Arc<Self>, posting: Posting, posted: Posted, id: String) -> Outcome {
+    pub(super) async fn modern(
+        self: &Arc<Self>,
+        posting: Posting,
+        posted: Posted,
+        id: String,
+    ) -> Outcome {
         if posted.kind == PostedKind::Notification {
             // There is no session that it could concern; closing the stream is the cancellation.
             return accepted(id, Era::Modern);
@@ -31,7 +38,8 @@ impl Line {
             Route::List(kind) => self.list(&posting, &posted, Era::Modern, kind).await,
             Route::Listen => self.listen(&posting, &posted).await,
             Route::Name(_) | Route::Uri | Route::Reference => {
-                let level = posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
+                let level =
+                    posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
                 let caller = Caller {
                     principal: posting.principal.clone(),
                     door: posting.door.clone(),
@@ -50,9 +58,9 @@ impl Line {
     /// `server/discover`: answered here, whatever the upstreams do.
     async fn discover(self: &Arc<Self>, posting: &Posting, id: &str) -> Answer {
         let view = self.tenant(&posting.principal).known_view(&posting.door);
-        let instructions = view.instructions().map_or_else(String::new, |text| {
-            format!("\"instructions\":{},", quote(&text))
-        });
+        let instructions = view
+            .instructions()
+            .map_or_else(String::new, |text| format!("\"instructions\":{},", quote(&text)));
         Answer::result(
             id,
             &format!(

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::answer::Feed;
 use crate::auth::Principal;
-use crate::base::Name;
+use crate::base::{Fault, Name};
 use crate::namespace::{Door, join_uri};
 use crate::session::{Level, Session};
 use crate::upstream::Message;
@@ -40,7 +40,7 @@ enum Listener {
 struct Outlet {
     listener: Listener,
     door: Door,
-    events: mpsc::Sender<Bytes>,
+    events: mpsc::Sender<Result<Bytes, Fault>>,
 }
 
 /// The open streams of one tenant.
@@ -51,14 +51,23 @@ pub(super) struct Outlets {
 
 impl Outlets {
     /// The GET stream of a session; an older one of the same session ends.
-    pub(super) fn open_session(&self, principal: &Principal, door: &Door, session: &Arc<Session>) -> Feed {
+    pub(super) fn open_session(
+        &self,
+        principal: &Principal,
+        door: &Door,
+        session: &Arc<Session>,
+    ) -> Feed {
         let (events, feed) = channel(principal, session.ended().clone());
         let mut list = self.list();
         list.retain(|outlet| match &outlet.listener {
             Listener::Session(other) => !Arc::ptr_eq(other, session),
             Listener::Listen { .. } => true,
         });
-        list.push(Outlet { listener: Listener::Session(session.clone()), door: door.clone(), events });
+        list.push(Outlet {
+            listener: Listener::Session(session.clone()),
+            door: door.clone(),
+            events,
+        });
         feed
     }
 
@@ -79,7 +88,7 @@ impl Outlets {
             subscription_meta(id)
         );
         // The queue is new and empty.
-        let _ = events.try_send(event(first.as_bytes()));
+        let _ = events.try_send(Ok(event(first.as_bytes())));
         let listener = Listener::Listen { id: id.to_owned(), filter };
         self.list().push(Outlet { listener, door: door.clone(), events });
         feed
@@ -126,7 +135,10 @@ impl Outlets {
                     let meta = match listener {
                         Listener::Session(session) if session.follows(shown) => String::new(),
                         Listener::Listen { id, filter }
-                            if filter.watched.iter().any(|(public, ..)| shown.starts_with(public)) =>
+                            if filter
+                                .watched
+                                .iter()
+                                .any(|(public, ..)| shown.starts_with(public)) =>
                         {
                             format!(",{}", subscription_meta(id))
                         }
@@ -146,7 +158,9 @@ impl Outlets {
     pub(super) fn log(&self, upstream: &Name, message: &Message) {
         let level = message_level(message.text());
         self.send(upstream, |listener| match listener {
-            Listener::Session(session) if passes(session.level(), level) => Some(message.text().to_owned()),
+            Listener::Session(session) if passes(session.level(), level) => {
+                Some(message.text().to_owned())
+            }
             _ => None,
         });
     }
@@ -158,7 +172,9 @@ impl Outlets {
         self.list().retain(|outlet| {
             let open = !outlet.events.is_closed();
             if !open && let Listener::Listen { filter, .. } = &outlet.listener {
-                freed.extend(filter.watched.iter().map(|(_, upstream, uri)| (upstream.clone(), uri.clone())));
+                freed.extend(
+                    filter.watched.iter().map(|(_, upstream, uri)| (upstream.clone(), uri.clone())),
+                );
             }
             open
         });
@@ -167,14 +183,20 @@ impl Outlets {
 
     /// True when some stream is open at which this upstream's news arrive.
     pub(super) fn any_for(&self, upstream: &Name) -> bool {
-        self.list().iter().any(|outlet| !outlet.events.is_closed() && concerns(&outlet.door, upstream))
+        self.list()
+            .iter()
+            .any(|outlet| !outlet.events.is_closed() && concerns(&outlet.door, upstream))
     }
 
     fn send(&self, upstream: &Name, message: impl Fn(&Listener) -> Option<String>) {
         self.send_where(|door| concerns(door, upstream), message);
     }
 
-    fn send_where(&self, door: impl Fn(&Door) -> bool, message: impl Fn(&Listener) -> Option<String>) {
+    fn send_where(
+        &self,
+        door: impl Fn(&Door) -> bool,
+        message: impl Fn(&Listener) -> Option<String>,
+    ) {
         self.list().retain(|outlet| {
             if !door(&outlet.door) {
                 return true;
@@ -183,7 +205,7 @@ impl Outlets {
             // A client that does not read loses its stream, not single events: it opens a new
             // one and lists anew.
             !matches!(
-                outlet.events.try_send(event(text.as_bytes())),
+                outlet.events.try_send(Ok(event(text.as_bytes()))),
                 Err(mpsc::error::TrySendError::Full(_))
             )
         });
@@ -194,7 +216,10 @@ impl Outlets {
     }
 }
 
-fn channel(principal: &Principal, other: tokio_util::sync::CancellationToken) -> (mpsc::Sender<Bytes>, Feed) {
+fn channel(
+    principal: &Principal,
+    other: tokio_util::sync::CancellationToken,
+) -> (mpsc::Sender<Result<Bytes, Fault>>, Feed) {
     let (sender, events) = mpsc::channel(QUEUE);
     (sender, Feed { events, ends: [principal.ended().clone(), other] })
 }

@@ -12,7 +12,7 @@ use crate::config::Upstream;
 use crate::namespace::{Catalogue, read_page};
 use crate::upstream::{Interest, Lease, Message, Outgoing, Reply, own_request};
 use crate::wire::json::quote;
-use crate::wire::{CapSet, Called, Era, InboundKind, ListKind, Method};
+use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method};
 
 /// Pages of one list, and items of one upstream: beyond them an upstream is not believed.
 const MOST_PAGES: usize = 1_000;
@@ -61,7 +61,9 @@ impl Line {
         let era = lease.facts().era;
         let (mut cursor, mut ttl): (Option<String>, Option<u64>) = (None, None);
         for _ in 0..MOST_PAGES {
-            let members = cursor.as_ref().map_or_else(String::new, |cursor| format!("\"cursor\":{}", quote(cursor)));
+            let members = cursor
+                .as_ref()
+                .map_or_else(String::new, |cursor| format!("\"cursor\":{}", quote(cursor)));
             let message = self.ask(lease, upstream, method, &members).await?;
             let Some(payload) = message.inbound.payload.clone() else { break };
             if message.inbound.kind != InboundKind::Result {
@@ -69,8 +71,11 @@ impl Line {
                 if kind == ListKind::Templates {
                     break;
                 }
-                return Err(Fault::upstream(Retry::Safe, format!("Upstream `{}` refused {}", upstream.name, kind.method()))
-                    .because(message.text().chars().take(300).collect::<String>()));
+                return Err(Fault::upstream(
+                    Retry::Safe,
+                    format!("Upstream `{}` refused {}", upstream.name, kind.method()),
+                )
+                .because(message.text().chars().take(300).collect::<String>()));
             }
             let page = read_page(kind, &message.text()[payload.clone()]).map_err(|error| {
                 Fault::upstream(Retry::Safe, format!("Upstream `{}` sent no list", upstream.name))
@@ -84,7 +89,9 @@ impl Line {
                 ttl = Some(ttl.map_or(page_ttl, |ttl| ttl.min(page_ttl)));
             }
             match page.next {
-                Some(next) if catalogue.listing(kind).items.len() < MOST_ITEMS => cursor = Some(next),
+                Some(next) if catalogue.listing(kind).items.len() < MOST_ITEMS => {
+                    cursor = Some(next)
+                }
                 _ => break,
             }
         }

@@ -73,7 +73,12 @@ fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {
 
 /// A response that is still arriving. It goes through as it comes when only its id changes and
 /// the id stands before the result; else it is read to its end.
-async fn arriving(asked: &Asked, id: u64, length: Option<u64>, mut body: Incoming) -> Result<Answer, Fault> {
+async fn arriving(
+    asked: &Asked,
+    id: u64,
+    length: Option<u64>,
+    mut body: Incoming,
+) -> Result<Answer, Fault> {
     let untouched = asked.era == asked.upstream_era
         && !(asked.merged && uri_way(asked.method.route).is_some())
         && asked.era == Era::Legacy;
@@ -120,7 +125,11 @@ fn leading_id(first: &[u8], id: u64) -> Option<std::ops::Range<usize>> {
 }
 
 /// Reads a response to its end; `first` was read already.
-pub(super) async fn collect(upstream: &Upstream, mut body: Incoming, first: Bytes) -> Result<Message, Fault> {
+pub(super) async fn collect(
+    upstream: &Upstream,
+    mut body: Incoming,
+    first: Bytes,
+) -> Result<Message, Fault> {
     let mut whole = BytesMut::from(&first[..]);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(upstream, &error.to_string()))?;
@@ -168,8 +177,7 @@ fn stream(
     let (sender, events) = mpsc::channel(QUEUE);
     let feed = Feed { events, ends: asked.ends.clone() };
     // The queue is new and empty.
-    let _ = sender.try_send(event(first));
-    let tool = uri_way(asked.method.route) == Some(crate::namespace::UriWay::Content);
+    let _ = sender.try_send(Ok(event(first)));
     line.tasks.spawn("stream", async move {
         let never = CancellationToken::new();
         let cancelled = cancelled.unwrap_or_else(|| never.clone());
@@ -181,17 +189,14 @@ fn stream(
             };
             let message = next.map_err(Fault::from);
             let last = !matches!(&message, Ok(message) if message.inbound.kind == InboundKind::Notification);
-            let bytes = match message {
-                Ok(message) if !last => notify(&asked, &message),
-                Ok(message) => Some(
-                    respond(&asked, &message)
-                        .map_or_else(|fault| super::finish::fault_message(&asked.id, tool, &fault), |ready| ready.bytes),
-                ),
-                Err(fault) => Some(super::finish::fault_message(&asked.id, tool, &fault)),
+            let item = match message {
+                Ok(message) if !last => notify(&asked, &message).map(Ok),
+                Ok(message) => Some(respond(&asked, &message).map(|ready| ready.bytes)),
+                Err(fault) => Some(Err(fault)),
             };
-            if let Some(bytes) = bytes {
+            if let Some(item) = item {
                 // A client that has gone hears nothing; the legacy era goes on all the same.
-                let _ = sender.send(event(&bytes)).await;
+                let _ = sender.send(item.map(|bytes| event(&bytes))).await;
             }
             if last {
                 break;

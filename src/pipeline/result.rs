@@ -80,7 +80,9 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
             match &parts.scope {
                 None => added.push("\"cacheScope\":\"private\""),
                 // What a tenant reads with its own credentials is nobody else's (R91).
-                Some(place) if &text[place.clone()] != "\"private\"" => edits.replace(place.clone(), "\"private\""),
+                Some(place) if &text[place.clone()] != "\"private\"" => {
+                    edits.replace(place.clone(), "\"private\"")
+                }
                 Some(_) => {}
             }
         }
@@ -127,8 +129,12 @@ fn shape_error(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<u1
     match (code, asked.era) {
         // Between the proxy and the upstream; never the client's matter.
         (-32020 | -32022, _) if asked.upstream_era == Era::Modern => {
-            let sentence = format!("Upstream `{}` refused the form of the request ({code})", asked.upstream.name);
-            let mut fault = Fault::upstream(Retry::Safe, sentence).because(text.chars().take(300).collect::<String>());
+            let sentence = format!(
+                "Upstream `{}` refused the form of the request ({code})",
+                asked.upstream.name
+            );
+            let mut fault = Fault::upstream(Retry::Safe, sentence)
+                .because(text.chars().take(300).collect::<String>());
             if code == -32020 {
                 fault.kind = Kind::HeaderMismatch;
             }
@@ -182,7 +188,8 @@ pub(super) fn notify(asked: &Asked, message: &Message) -> Option<Bytes> {
         }
         "notifications/resources/updated" if asked.merged => {
             let uri = super::outlet::updated_uri(text)?;
-            let public = crate::namespace::join_uri(asked.upstream.name.as_str(), &uri).into_owned();
+            let public =
+                crate::namespace::join_uri(asked.upstream.name.as_str(), &uri).into_owned();
             Some(Bytes::from(text.replacen(&quote(&uri), &quote(&public), 1)))
         }
         // Lists and resources are announced on their own streams, once, after they were read.

@@ -94,12 +94,12 @@ impl Shelf {
     pub(super) fn loaded(&self) -> bool {
         self.state().loaded
     }
-
 }
 
 impl Tenant {
     pub(super) fn new(info: &Arc<TenantInfo>, config: &Config, namer: Namer) -> Self {
-        let shelves = config.upstreams.iter().map(|(name, upstream)| (name.clone(), Shelf::new(upstream)));
+        let shelves =
+            config.upstreams.iter().map(|(name, upstream)| (name.clone(), Shelf::new(upstream)));
         Self {
             info: info.clone(),
             shelves: shelves.collect(),
@@ -142,7 +142,12 @@ impl Tenant {
 
     /// The view of a door, after giving upstreams that were never listed, or whose list has just
     /// changed, a moment to answer. A slow or dead one costs only its own entries.
-    pub(super) async fn view(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, door: &Door) -> Arc<View> {
+    pub(super) async fn view(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        asker: &Principal,
+        door: &Door,
+    ) -> Arc<View> {
         let started = now();
         let mut waits = Vec::new();
         for shelf in self.door_shelves(door) {
@@ -168,7 +173,12 @@ impl Tenant {
     }
 
     /// Waits until one upstream was listed anew; used when a name is not known.
-    pub(super) async fn reload(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, upstream: &Upstream) {
+    pub(super) async fn reload(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        asker: &Principal,
+        upstream: &Upstream,
+    ) {
         let Some(shelf) = self.shelves.get(&upstream.name) else { return };
         let mut done = shelf.done.subscribe();
         if !self.start(line, asker, shelf, true) {
@@ -223,10 +233,15 @@ impl Tenant {
     }
 
     fn prepare(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Shelf) -> Wait {
-        let revision = line.credentials.armed_cached(self.info.id(), &shelf.upstream.name).map(|armed| armed.revision());
+        let revision = line
+            .credentials
+            .armed_cached(self.info.id(), &shelf.upstream)
+            .map(|armed| armed.revision());
         let (wait, begin) = {
             let mut state = shelf.state();
-            if state.loaded && revision.is_some_and(|revision| revision != state.catalogue.credential) {
+            if state.loaded
+                && revision.is_some_and(|revision| revision != state.catalogue.credential)
+            {
                 state.dirty = true;
             }
             if !state.loaded {
@@ -245,7 +260,13 @@ impl Tenant {
     }
 
     /// Starts reading a shelf unless it is being read. Gives false when it rests.
-    fn start(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Shelf, force: bool) -> bool {
+    fn start(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        asker: &Principal,
+        shelf: &Shelf,
+        force: bool,
+    ) -> bool {
         {
             let mut state = shelf.state();
             state.asker = Some(asker.clone());
@@ -275,9 +296,14 @@ impl Tenant {
                 match outcome {
                     Ok((catalogue, ttl)) => {
                         announce.extend(ListKind::ALL.into_iter().filter(|kind| {
-                            let (old, new) = (state.catalogue.listing(*kind), catalogue.listing(*kind));
+                            let (old, new) =
+                                (state.catalogue.listing(*kind), catalogue.listing(*kind));
                             old.items.len() != new.items.len()
-                                || old.items.iter().zip(&new.items).any(|(old, new)| old.text != new.text)
+                                || old
+                                    .items
+                                    .iter()
+                                    .zip(&new.items)
+                                    .any(|(old, new)| old.text != new.text)
                         }));
                         state.catalogue = Arc::new(catalogue);
                         state.loaded = true;

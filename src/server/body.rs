@@ -1,0 +1,171 @@
+//! The bodies of our replies.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::connection::Active;
+use super::reply;
+use crate::base::now;
+use crate::pipeline::Feed;
+use crate::wire::{Era, sse};
+
+/// A comment goes out after this much silence, so that nothing between us and the client takes
+/// the stream for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// The upstream's answer broke off while it went through.
+    #[error("the upstream broke off its answer")]
+    Passing(#[from] hyper::Error),
+    /// A cold route failed.
+    #[error(transparent)]
+    Cold(#[from] axum::Error),
+}
+
+/// One reply's body; as long as it lives its connection counts as busy.
+pub(super) struct ReplyBody {
+    kind: Kind,
+    _active: Option<Arc<Active>>,
+}
+
+enum Kind {
+    Whole(Option<Bytes>),
+    Pieces(VecDeque<Bytes>),
+    Passing { head: Option<Bytes>, rest: Incoming, left: Option<u64> },
+    Events(Box<Events>),
+    Cold(axum::body::Body),
+}
+
+struct Events {
+    feed: Feed,
+    id: String,
+    era: Era,
+    tool: bool,
+    ends: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
+    silence: Pin<Box<Sleep>>,
+}
+
+impl ReplyBody {
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self { kind: Kind::Whole(Some(bytes)), _active: None }
+    }
+
+    pub(super) fn pieces(pieces: Vec<Bytes>) -> Self {
+        Self { kind: Kind::Pieces(pieces.into()), _active: None }
+    }
+
+    pub(super) fn passing(head: Bytes, rest: Incoming, length: Option<u64>) -> Self {
+        Self { kind: Kind::Passing { head: Some(head), rest, left: length }, _active: None }
+    }
+
+    /// A stream of events; `id`, `era` and `tool` word a fault that comes in its course.
+    pub(super) fn events(feed: Feed, id: String, era: Era, tool: bool) -> Self {
+        let ends = feed.ends.clone().map(|end| Box::pin(end.cancelled_owned()));
+        let silence = Box::pin(tokio::time::sleep(KEEP_ALIVE));
+        Self { kind: Kind::Events(Box::new(Events { feed, id, era, tool, ends, silence })), _active: None }
+    }
+
+    pub(super) fn cold(body: axum::body::Body) -> Self {
+        Self { kind: Kind::Cold(body), _active: None }
+    }
+
+    /// Keeps the connection busy until the body is gone.
+    pub(super) fn holding(mut self, active: Arc<Active>) -> Self {
+        self._active = Some(active);
+        self
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let data = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
+        match &mut self.get_mut().kind {
+            Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Passing { head, rest, left } => {
+                let frame = match head.take() {
+                    Some(head) => Some(Ok(Frame::data(head))),
+                    None => ready!(Pin::new(rest).poll_frame(context)).map(|frame| frame.map_err(Into::into)),
+                };
+                if let (Some(left), Some(Ok(frame))) = (left, &frame) {
+                    *left = left.saturating_sub(frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64));
+                }
+                Poll::Ready(frame)
+            }
+            Kind::Events(events) => match ready!(events.poll(context)) {
+                Some(bytes) => data(bytes),
+                None => Poll::Ready(None),
+            },
+            Kind::Cold(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Whole(bytes) => bytes.is_none(),
+            Kind::Pieces(pieces) => pieces.is_empty(),
+            Kind::Passing { head, rest, .. } => head.is_none() && rest.is_end_stream(),
+            Kind::Events(_) => false,
+            Kind::Cold(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let exact = |length: usize| SizeHint::with_exact(length as u64);
+        match &self.kind {
+            Kind::Whole(bytes) => exact(bytes.as_ref().map_or(0, Bytes::len)),
+            Kind::Pieces(pieces) => exact(pieces.iter().map(Bytes::len).sum()),
+            Kind::Passing { left: Some(left), .. } => SizeHint::with_exact(*left),
+            Kind::Passing { .. } | Kind::Events(_) => SizeHint::default(),
+            Kind::Cold(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Events {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        for end in &mut self.ends {
+            if end.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+        }
+        let next = match self.feed.events.poll_recv(context) {
+            Poll::Ready(Some(Ok(event))) => Some(event),
+            Poll::Ready(Some(Err(fault))) => {
+                let message = reply::fault_message(&self.id, self.era, self.tool, &fault);
+                let mut out = Vec::with_capacity(message.len() + 32);
+                sse::encode(&mut out, None, message.as_bytes());
+                Some(Bytes::from(out))
+            }
+            Poll::Ready(None) => None,
+            Poll::Pending => {
+                ready!(self.silence.as_mut().poll(context));
+                Some(Bytes::from_static(sse::COMMENT))
+            }
+        };
+        self.silence.as_mut().reset(now() + KEEP_ALIVE);
+        if next.as_ref().is_some_and(|event| event == sse::COMMENT) {
+            // The new timer must be polled once, or nobody wakes this stream.
+            let _ = self.silence.as_mut().poll(context);
+        }
+        Poll::Ready(next)
+    }
+}

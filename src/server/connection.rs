@@ -1,0 +1,185 @@
+//! What a connection is doing, so that one that only dawdles can be cut: a header that does not
+//! get finished, or silence for too long. One lazily armed timer for each connection, none for
+//! each request (hyper's own header timeout also cuts idle keep-alive connections, which makes
+//! clients lose requests).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::time::Sleep;
+
+use crate::base::now;
+
+/// A request's header must be complete this long after its first byte, and the first request
+/// this long after the connection.
+pub(super) const HEADER_TIME: Duration = Duration::from_secs(10);
+/// A connection without a request for this long is closed.
+pub(super) const IDLE_TIME: Duration = Duration::from_secs(300);
+
+/// What a connection is doing.
+#[derive(Debug)]
+pub(super) struct Activity {
+    /// Bytes have come that are no whole request yet.
+    partial: AtomicBool,
+    /// Requests and replies under way.
+    active: AtomicU32,
+    /// Counts requests.
+    served: AtomicU32,
+    /// Frames of HTTP/2 come at any time and mean nothing.
+    multiplexed: AtomicBool,
+}
+
+impl Activity {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            partial: AtomicBool::new(true),
+            active: AtomicU32::new(0),
+            served: AtomicU32::new(0),
+            multiplexed: AtomicBool::new(false),
+        })
+    }
+
+    /// A whole header has come; the guard counts as long as the request or its reply lives.
+    pub(super) fn begin(self: &Arc<Self>, multiplexed: bool) -> Arc<Active> {
+        self.partial.store(false, Ordering::Relaxed);
+        self.multiplexed.store(multiplexed, Ordering::Relaxed);
+        self.served.fetch_add(1, Ordering::Relaxed);
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Active(self.clone()))
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Active(Arc<Activity>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that notes when bytes come outside a request.
+pub(super) struct Noted<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Noted<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+}
+
+impl<S: Read + Unpin> Read for Noted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let activity = &self.activity;
+        if matches!(read, Poll::Ready(Ok(())))
+            && activity.active.load(Ordering::Relaxed) == 0
+            && !activity.multiplexed.load(Ordering::Relaxed)
+        {
+            activity.partial.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl<S: Write + Unpin> Write for Noted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+}
+
+/// Why a connection was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// A header was not finished in time.
+    Header,
+    /// Nothing happened for too long.
+    Idle,
+}
+
+/// Runs a connection, and cuts it when it dawdles.
+pub(super) struct Bounded<C> {
+    connection: Pin<Box<C>>,
+    activity: Arc<Activity>,
+    timer: Pin<Box<Sleep>>,
+    /// The timer stands for an unfinished header.
+    header: bool,
+    served: u32,
+}
+
+impl<C> Bounded<C> {
+    pub(super) fn new(connection: C, activity: Arc<Activity>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(HEADER_TIME));
+        Self { connection: Box::pin(connection), activity, timer, header: true, served: 0 }
+    }
+
+    /// The connection inside, to shut it down gracefully.
+    pub(super) fn connection(&mut self) -> Pin<&mut C> {
+        self.connection.as_mut()
+    }
+}
+
+impl<C: Future> Future for Bounded<C> {
+    type Output = Result<C::Output, Cut>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let Poll::Ready(output) = this.connection.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        let partial = this.activity.partial.load(Ordering::Relaxed);
+        if partial != this.header {
+            this.header = partial;
+            this.timer.as_mut().reset(now() + if partial { HEADER_TIME } else { IDLE_TIME });
+        }
+        while this.timer.as_mut().poll(context).is_ready() {
+            if this.header {
+                return Poll::Ready(Err(Cut::Header));
+            }
+            // Not armed anew for each request: it only looks whether there was one meanwhile.
+            let served = this.activity.served.load(Ordering::Relaxed);
+            if this.activity.active.load(Ordering::Relaxed) == 0 && served == this.served {
+                return Poll::Ready(Err(Cut::Idle));
+            }
+            this.served = served;
+            this.timer.as_mut().reset(now() + IDLE_TIME);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,198 @@
+//! One request at a door, in the order that keeps strangers away from the parser: Host and
+//! Origin, size, key, and only then the body.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tower_service::Service;
+
+use super::body::ReplyBody;
+use super::connection::Activity;
+use super::guard::Guard;
+use super::listen::MOST_HEAD;
+use super::probe::{self, Readiness};
+use super::reply::{refusal, reply};
+use crate::auth::Auth;
+use crate::base::{Fault, Kind};
+use crate::namespace::Door;
+use crate::pipeline::{Answer, Body as AnswerBody, Line, Outcome, Posting};
+use crate::wire::Era;
+
+/// Longest silence while a body arrives.
+const BODY_SILENCE: Duration = Duration::from_secs(10);
+/// Longest time that a body may take.
+const BODY_TIME: Duration = Duration::from_secs(60);
+
+/// All doors of the process.
+pub struct Doors {
+    guard: Guard,
+    auth: Auth,
+    line: Arc<Line>,
+    max_body: usize,
+    cold: axum::Router,
+    merged: Arc<str>,
+}
+
+impl std::fmt::Debug for Doors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Doors").finish_non_exhaustive()
+    }
+}
+
+impl Doors {
+    /// Doors onto this line. `max_body` is in bytes.
+    #[must_use]
+    pub fn new(guard: Guard, auth: Auth, line: Arc<Line>, max_body: usize, readiness: Readiness) -> Self {
+        Self { guard, auth, line, max_body, cold: probe::routes(readiness), merged: Arc::from("/mcp") }
+    }
+
+    /// Serves one request. It never fails: whatever happens has a reply.
+    pub(super) async fn serve(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        activity: &Arc<Activity>,
+    ) -> Result<Response<ReplyBody>, Infallible> {
+        let active = activity.begin(request.version() == http::Version::HTTP_2);
+        let response = if matches!(request.uri().path(), "/livez" | "/readyz") {
+            self.probe(request).await
+        } else {
+            match self.open(request, peer).await {
+                Ok(outcome) => reply(outcome),
+                Err(fault) => refusal(&fault),
+            }
+        };
+        Ok(response.map(|body| body.holding(active)))
+    }
+
+    async fn probe(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let request = request.map(|_| axum::body::Body::empty());
+        let response = self.cold.clone().call(request).await.unwrap_or_else(|never| match never {});
+        response.map(ReplyBody::cold)
+    }
+
+    async fn open(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Outcome, Fault> {
+        self.guard.check(&request)?;
+        let (parts, body) = request.into_parts();
+        check_head(&parts)?;
+        let path = parts.uri.path();
+        let name = match path.strip_prefix("/mcp") {
+            Some("") => None,
+            Some(rest) if rest.len() > 1 && rest.starts_with('/') => Some(&rest[1..]),
+            _ => return Err(no_door()),
+        };
+        if body.size_hint().lower() > self.max_body as u64 {
+            return Err(self.too_large());
+        }
+        let principal = match self.auth.check_cached(&parts.headers) {
+            Some(verdict) => verdict,
+            None => self.auth.check(&parts.headers).await,
+        }
+        .map_err(|denied| {
+            tracing::debug!(%peer, reason = ?denied, "key refused");
+            Fault::from(denied)
+        })?;
+        let (door, path) = match name {
+            None => (Door::Merged, self.merged.clone()),
+            Some(name) => {
+                let name = self.line.upstream_name(name).ok_or_else(no_door)?;
+                (Door::Single(name), Arc::from(path))
+            }
+        };
+        let mut posting = Posting { principal, door, path, headers: parts.headers, body: Bytes::new() };
+        match parts.method {
+            Method::POST => {
+                check_media_type(&posting.headers)?;
+                posting.body = self.read(body).await?;
+                Ok(self.line.serve(posting).await)
+            }
+            Method::GET => {
+                let answer = self.line.stream(&posting).map(|feed| Answer::ok(AnswerBody::Events(feed)));
+                Ok(legacy(answer))
+            }
+            Method::DELETE => Ok(legacy(self.line.terminate(&posting).await)),
+            _ => Err(Fault::client(Kind::HttpMethod, "Use POST, or GET and DELETE with a session")),
+        }
+    }
+
+    /// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
+    async fn read(&self, mut body: Incoming) -> Result<Bytes, Fault> {
+        let broken = |error: hyper::Error| {
+            Fault::client(Kind::NotMessage, "The body broke off").because(error.to_string())
+        };
+        let slow = |_| Fault::client(Kind::BodyTimeout, "The body did not arrive in time");
+        let all = async {
+            let mut first = Bytes::new();
+            let mut whole = BytesMut::new();
+            while let Some(frame) = tokio::time::timeout(BODY_SILENCE, body.frame()).await.map_err(slow)? {
+                let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+                if first.len() + whole.len() + data.len() > self.max_body {
+                    return Err(self.too_large());
+                }
+                if first.is_empty() && whole.is_empty() {
+                    // Most bodies come in one piece and are not copied.
+                    first = data;
+                } else {
+                    if whole.is_empty() {
+                        whole.reserve(body.size_hint().lower() as usize + first.len() + data.len());
+                        whole.extend_from_slice(&first);
+                        first = Bytes::new();
+                    }
+                    whole.extend_from_slice(&data);
+                }
+            }
+            Ok(if whole.is_empty() { first } else { whole.freeze() })
+        };
+        tokio::time::timeout(BODY_TIME, all).await.map_err(slow)?
+    }
+
+    fn too_large(&self) -> Fault {
+        let sentence = format!("The body is larger than {} bytes (`max_body` in [server])", self.max_body);
+        Fault::client(Kind::TooLarge, sentence)
+    }
+
+    /// The line behind the doors.
+    #[must_use]
+    pub fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+}
+
+fn no_door() -> Fault {
+    Fault::client(Kind::NoSuchDoor, "Nothing is here; the endpoints are /mcp and /mcp/{upstream}")
+}
+
+fn legacy(answer: Result<Answer, Fault>) -> Outcome {
+    Outcome { id: "null".to_owned(), era: Era::Legacy, tool: false, answer }
+}
+
+/// Headers together must stay below the limit of a head.
+fn check_head(parts: &Parts) -> Result<(), Fault> {
+    let length: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if length + parts.uri.path().len() > MOST_HEAD {
+        return Err(Fault::client(Kind::HeadTooLarge, format!("The headers are larger than {MOST_HEAD} bytes")));
+    }
+    Ok(())
+}
+
+/// JSON and nothing else, not compressed.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
+    let wrong = |what| Err(Fault::client(Kind::MediaType, what));
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let content_type = types.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") || types.next().is_some() {
+        return wrong("`Content-Type` must be application/json");
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return wrong("Compressed bodies are not taken");
+    }
+    Ok(())
+}

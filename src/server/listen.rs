@@ -1,0 +1,150 @@
+//! The accept loop: one task for each connection, and limits on all of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Activity, Bounded, HEADER_TIME, Noted};
+use super::door::Doors;
+use crate::base::Tasks;
+
+/// Bytes of a request's head, and headers in it (security.md R8).
+const HEAD: usize = 16 * 1024;
+const HEADERS: usize = 100;
+/// Requests at a time on one HTTP/2 connection.
+const STREAMS: u32 = 100;
+/// After a failed accept (no file descriptors left) it is tried again this much later.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// How the listener ends.
+#[derive(Debug, Clone)]
+pub struct Grace {
+    /// No new connections; those that are open finish what they do.
+    pub drain: CancellationToken,
+}
+
+/// Takes connections until the drain begins.
+pub async fn listen(
+    listener: TcpListener,
+    doors: Arc<Doors>,
+    tls: Option<TlsAcceptor>,
+    most: usize,
+    tasks: Tasks,
+    grace: Grace,
+) {
+    let places = Arc::new(Semaphore::new(most));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = grace.drain.cancelled() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted; raise the limit of open files if this persists");
+                tokio::time::sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            tracing::warn!(most, %peer, "too many connections; one was refused (`max_connections` in [server])");
+            continue;
+        };
+        // Without it a second small write waits for the first one's acknowledgement: 40 ms.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let (doors, tls, grace, executor) = (doors.clone(), tls.clone(), grace.clone(), tasks.clone());
+        tasks.spawn("connection", async move {
+            serve(stream, peer, doors, tls, executor, grace).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    doors: Arc<Doors>,
+    tls: Option<TlsAcceptor>,
+    tasks: Tasks,
+    grace: Grace,
+) {
+    match tls {
+        None => talk(TokioIo::new(stream), peer, doors, tasks, grace).await,
+        Some(tls) => match tokio::time::timeout(HEADER_TIME, tls.accept(stream)).await {
+            Ok(Ok(stream)) => talk(TokioIo::new(stream), peer, doors, tasks, grace).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        },
+    }
+}
+
+async fn talk<S>(stream: S, peer: SocketAddr, doors: Arc<Doors>, tasks: Tasks, grace: Grace)
+where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let activity = Activity::new();
+    let service = {
+        let activity = activity.clone();
+        hyper::service::service_fn(move |request| {
+            let (doors, activity) = (doors.clone(), activity.clone());
+            async move { doors.serve(request, peer, &activity).await }
+        })
+    };
+    let mut builder = auto::Builder::new(Spawner(tasks));
+    builder
+        .http1()
+        .header_read_timeout(None)
+        .max_headers(HEADERS)
+        .max_buf_size(64 * 1024)
+        .half_close(false)
+        .timer(TokioTimer::new());
+    builder
+        .http2()
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(20)
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .timer(TokioTimer::new());
+    let connection = builder.serve_connection(Noted::new(stream, activity.clone()), service).into_owned();
+    let mut bounded = Bounded::new(connection, activity);
+    let ended = tokio::select! {
+        ended = &mut bounded => ended,
+        () = grace.drain.cancelled() => {
+            bounded.connection().graceful_shutdown();
+            bounded.await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%peer, error = %error, "connection ended"),
+        Err(cut) => tracing::debug!(%peer, ?cut, "connection was cut"),
+    }
+}
+
+/// Tasks that HTTP/2 needs have the same owner as all others.
+#[derive(Clone)]
+struct Spawner(Tasks);
+
+impl<F> Executor<F> for Spawner
+where
+    F: std::future::Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn("http2", future);
+    }
+}
+
+/// Longest head that a request may have, in bytes.
+pub(super) const MOST_HEAD: usize = HEAD;
