@@ -316,3 +316,47 @@ async fn without_news_from_the_store_keys_are_refused_after_five_seconds() {
     assert!(blind > Duration::from_secs(4) && blind < Duration::from_secs(8), "{blind:?}");
     assert!(auth.check_cached(&headers).is_none(), "memory no longer knows the key");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_that_races_with_the_first_check_is_never_lost() {
+    let house = house().await;
+    house.auth.watch(&house.tasks);
+    let other = house.other_process();
+    let mut racing = Vec::new();
+    for _ in 0..60 {
+        let (record, headers) = house.key(None).await;
+        let (auth, keys, tenant) = (house.auth.clone(), other.keys.clone(), house.acme.id);
+        racing.push(house.tasks.spawn("racing check", async move {
+            let (checked, revoked) =
+                tokio::join!(auth.check(&headers), keys.revoke(tenant, record.id, 1));
+            assert!(revoked.unwrap());
+            if let Ok(principal) = checked {
+                principal.ended().cancelled().await;
+            }
+            assert_eq!(auth.check(&headers).await.unwrap_err(), Denied::Revoked);
+        }));
+    }
+    for race in racing {
+        tokio::time::timeout(Duration::from_secs(20), race).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_well_formed_junk_leaves_known_keys_alone() {
+    let house = house().await;
+    let (_, known) = house.key(None).await;
+    house.auth.check(&known).await.unwrap();
+    let junk: Vec<_> = (0..2_000)
+        .map(|_| {
+            let headers = bearer(key::generate().unwrap().1.expose());
+            let auth = house.auth.clone();
+            house.tasks.spawn("junk", async move { auth.check(&headers).await })
+        })
+        .collect();
+    assert!(house.auth.check_cached(&known).unwrap().is_ok());
+    for task in junk {
+        let denied = task.await.unwrap().unwrap_err();
+        assert!(matches!(denied, Denied::Unknown | Denied::Unavailable(_)), "{denied}");
+    }
+    assert!(house.auth.check_cached(&known).unwrap().is_ok());
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,13 +13,16 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::auth::{Principal, fresh_tenant};
-use crate::base::{Fault, Kind, Name, Secret, Slot, Tasks};
+use crate::base::{Fault, Kind, Name, Secret, Slot, Tasks, TenantId};
 use crate::config::{
     EraSetting, InjectedArgument, Interactive, ProcessLimits, SecretSource, Share, Template,
     TenantDeclaration, Timing, Transport, Upstream,
 };
-use crate::seal::{Ring, RootKey};
-use crate::store::{Origin, SecretPlace, Sqlite, Stores, TenantRecord, by_hand};
+use crate::seal::{KeyTag, Ring, RootKey, Sealed};
+use crate::store::{
+    Origin, Pending, SealValue, SealedSecret, SecretInfo, SecretPlace, Secrets, Sqlite, StoreError,
+    Stores, TenantRecord, by_hand,
+};
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -332,6 +336,65 @@ async fn the_file_precedes_the_store_and_its_gaps_stay_its_own() {
     assert!(!fault.public.contains("GONE"), "{}", fault.public);
     assert!(fault.private.unwrap().contains("GONE"));
     assert!(house.arm(&house.globex, &crm).await.is_ok());
+}
+
+/// A store whose secrets cannot be read for a while.
+struct Faulty(Arc<dyn Secrets>, AtomicBool);
+
+impl Secrets for Faulty {
+    fn put(&self, t: TenantId, p: SecretPlace, at: u64, s: SealValue) -> Pending<'_, u64> {
+        self.0.put(t, p, at, s)
+    }
+    fn of_upstream(&self, t: TenantId, upstream: &Name) -> Pending<'_, Vec<SealedSecret>> {
+        if self.1.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Busy) });
+        }
+        self.0.of_upstream(t, upstream)
+    }
+    fn list(&self, t: TenantId) -> Pending<'_, Vec<SecretInfo>> {
+        self.0.list(t)
+    }
+    fn remove(&self, t: TenantId, p: SecretPlace) -> Pending<'_, bool> {
+        self.0.remove(t, p)
+    }
+    fn data_key(&self, t: TenantId) -> Pending<'_, Option<Sealed>> {
+        self.0.data_key(t)
+    }
+    fn add_data_key(&self, t: TenantId, fresh: Sealed) -> Pending<'_, Sealed> {
+        self.0.add_data_key(t, fresh)
+    }
+    fn bind_root(&self, root: KeyTag) -> Pending<'_, KeyTag> {
+        self.0.bind_root(root)
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_fails_known_credentials_serve_on() {
+    let house = house().await;
+    house.set(&house.acme, place("gh", "token"), "known").await;
+    house.set(&house.globex, place("gh", "token"), "not read yet").await;
+    let faulty = Arc::new(Faulty(house.stores.secrets.clone(), AtomicBool::new(false)));
+    let credentials = Credentials::new(
+        faulty.clone(),
+        house.ring.clone(),
+        DeclaredSecrets::default(),
+        house.changed.subscribe(),
+    );
+    let gh = http("gh", &["token"]);
+    credentials.arm(&house.acme.1, &gh).await.unwrap();
+    faulty.1.store(true, Ordering::Relaxed);
+    house.set(&house.acme, place("gh", "token"), "new").await;
+    assert_eq!(header(&credentials.arm(&house.acme.1, &gh).await.unwrap()), "Bearer known");
+    let waiting = credentials.arm(&house.globex.1, &gh).await.unwrap_err();
+    assert_eq!(Fault::from(waiting).kind, Kind::Busy);
+    faulty.1.store(false, Ordering::Relaxed);
+    let recovered = async {
+        while header(&credentials.arm(&house.acme.1, &gh).await.unwrap()) != "Bearer new" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap();
+    assert!(credentials.arm(&house.globex.1, &gh).await.is_ok());
 }
 
 #[tokio::test]

@@ -1,4 +1,9 @@
 //! Sealing into the store and opening what comes out of it.
+//!
+//! Noticed: a value that was changed, swapped with another tenant's, upstream's or slot's, put
+//! back from an older copy, or brought back after its removal. Not noticed: a value put back
+//! together with its counter (or the whole file) while no proxy runs that has seen a later one.
+//! Only something kept outside the file could tell, and there is nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
