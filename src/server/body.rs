@@ -74,7 +74,10 @@ impl ReplyBody {
     pub(super) fn events(feed: Feed, id: String, era: Era, tool: bool) -> Self {
         let ends = feed.ends.clone().map(|end| Box::pin(end.cancelled_owned()));
         let silence = Box::pin(tokio::time::sleep(KEEP_ALIVE));
-        Self { kind: Kind::Events(Box::new(Events { feed, id, era, tool, ends, silence })), _active: None }
+        Self {
+            kind: Kind::Events(Box::new(Events { feed, id, era, tool, ends, silence })),
+            _active: None,
+        }
     }
 
     pub(super) fn cold(body: axum::body::Body) -> Self {
@@ -99,14 +102,19 @@ impl Body for ReplyBody {
         let data = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
         match &mut self.get_mut().kind {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Pieces(pieces) => {
+                Poll::Ready(pieces.pop_front().map(|bytes| Ok(Frame::data(bytes))))
+            }
             Kind::Passing { head, rest, left } => {
                 let frame = match head.take() {
                     Some(head) => Some(Ok(Frame::data(head))),
-                    None => ready!(Pin::new(rest).poll_frame(context)).map(|frame| frame.map_err(Into::into)),
+                    None => ready!(Pin::new(rest).poll_frame(context))
+                        .map(|frame| frame.map_err(Into::into)),
                 };
                 if let (Some(left), Some(Ok(frame))) = (left, &frame) {
-                    *left = left.saturating_sub(frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64));
+                    *left = left.saturating_sub(
+                        frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64),
+                    );
                 }
                 Poll::Ready(frame)
             }

@@ -49,8 +49,21 @@ impl std::fmt::Debug for Doors {
 impl Doors {
     /// Doors onto this line. `max_body` is in bytes.
     #[must_use]
-    pub fn new(guard: Guard, auth: Auth, line: Arc<Line>, max_body: usize, readiness: Readiness) -> Self {
-        Self { guard, auth, line, max_body, cold: probe::routes(readiness), merged: Arc::from("/mcp") }
+    pub fn new(
+        guard: Guard,
+        auth: Auth,
+        line: Arc<Line>,
+        max_body: usize,
+        readiness: Readiness,
+    ) -> Self {
+        Self {
+            guard,
+            auth,
+            line,
+            max_body,
+            cold: probe::routes(readiness),
+            merged: Arc::from("/mcp"),
+        }
     }
 
     /// Serves one request. It never fails: whatever happens has a reply.
@@ -106,7 +119,8 @@ impl Doors {
                 (Door::Single(name), Arc::from(path))
             }
         };
-        let mut posting = Posting { principal, door, path, headers: parts.headers, body: Bytes::new() };
+        let mut posting =
+            Posting { principal, door, path, headers: parts.headers, body: Bytes::new() };
         match parts.method {
             Method::POST => {
                 check_media_type(&posting.headers)?;
@@ -114,7 +128,8 @@ impl Doors {
                 Ok(self.line.serve(posting).await)
             }
             Method::GET => {
-                let answer = self.line.stream(&posting).map(|feed| Answer::ok(AnswerBody::Events(feed)));
+                let answer =
+                    self.line.stream(&posting).map(|feed| Answer::ok(AnswerBody::Events(feed)));
                 Ok(legacy(answer))
             }
             Method::DELETE => Ok(legacy(self.line.terminate(&posting).await)),
@@ -131,7 +146,9 @@ impl Doors {
         let all = async {
             let mut first = Bytes::new();
             let mut whole = BytesMut::new();
-            while let Some(frame) = tokio::time::timeout(BODY_SILENCE, body.frame()).await.map_err(slow)? {
+            while let Some(frame) =
+                tokio::time::timeout(BODY_SILENCE, body.frame()).await.map_err(slow)?
+            {
                 let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
                 if first.len() + whole.len() + data.len() > self.max_body {
                     return Err(self.too_large());
@@ -154,7 +171,8 @@ impl Doors {
     }
 
     fn too_large(&self) -> Fault {
-        let sentence = format!("The body is larger than {} bytes (`max_body` in [server])", self.max_body);
+        let sentence =
+            format!("The body is larger than {} bytes (`max_body` in [server])", self.max_body);
         Fault::client(Kind::TooLarge, sentence)
     }
 
@@ -175,9 +193,13 @@ fn legacy(answer: Result<Answer, Fault>) -> Outcome {
 
 /// Headers together must stay below the limit of a head.
 fn check_head(parts: &Parts) -> Result<(), Fault> {
-    let length: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let length: usize =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if length + parts.uri.path().len() > MOST_HEAD {
-        return Err(Fault::client(Kind::HeadTooLarge, format!("The headers are larger than {MOST_HEAD} bytes")));
+        return Err(Fault::client(
+            Kind::HeadTooLarge,
+            format!("The headers are larger than {MOST_HEAD} bytes"),
+        ));
     }
     Ok(())
 }

@@ -31,7 +31,9 @@ impl Guard {
     /// When it names a host that is not ours, names it twice, or comes from a foreign origin.
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), Fault> {
         let refuse = |what: &str, value: &str, key: &str| {
-            let sentence = format!("{what} `{value:.100}` is not accepted here; add it to `{key}` in [server]");
+            let sentence = format!(
+                "{what} `{value:.100}` is not accepted here; add it to `{key}` in [server]"
+            );
             Err(Fault::client(Kind::ForeignOrigin, sentence))
         };
         let host = match single(request.headers(), &header::HOST) {
@@ -45,7 +47,9 @@ impl Guard {
             (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
                 return refuse("Host", host, "hosts");
             }
-            (Some(host), _) | (None, Some(host)) if !self.is_ours(host) => return refuse("Host", host, "hosts"),
+            (Some(host), _) | (None, Some(host)) if !self.is_ours(host) => {
+                return refuse("Host", host, "hosts");
+            }
             _ => {}
         }
         match single(request.headers(), &header::ORIGIN) {
@@ -87,7 +91,8 @@ fn without_port(host: &str) -> Option<&str> {
     };
     let (name, port) = host.split_at(end);
     let digits = port.strip_prefix(':').unwrap_or(port);
-    let valid = port.is_empty() || (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let valid =
+        port.is_empty() || (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
     (valid && !name.is_empty()).then_some(name)
 }
 
@@ -102,7 +107,10 @@ mod tests {
     use super::*;
 
     fn guard() -> Guard {
-        Guard { hosts: vec!["mcp.example.com".into()], origins: vec!["https://app.example.com".into()] }
+        Guard {
+            hosts: vec!["mcp.example.com".into()],
+            origins: vec!["https://app.example.com".into()],
+        }
     }
 
     fn judge(host: &str, origin: Option<&str>) -> bool {
@@ -115,18 +123,42 @@ mod tests {
 
     #[test]
     fn only_our_hosts_pass() {
-        for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8808", "[::1]:8808", "[::1]", "mcp.example.com", "MCP.example.com:443"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:1",
+            "127.0.0.1:8808",
+            "[::1]:8808",
+            "[::1]",
+            "mcp.example.com",
+            "MCP.example.com:443",
+        ] {
             assert!(judge(host, None), "{host}");
         }
         for host in [
-            "", "evil.com", "localhost.evil.com", "evil.com:127.0.0.1", "127.1", "2130706433", "0x7f000001",
-            "[::ffff:7f00:1]", "[::]", "0.0.0.0", "127.0.0.1.", "localhost.", "localhost:", "localhost:x", "mcp.example.com.evil.com",
-            "a@localhost", "localhost/", "127.0.0.2",
+            "",
+            "evil.com",
+            "localhost.evil.com",
+            "evil.com:127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "[::ffff:7f00:1]",
+            "[::]",
+            "0.0.0.0",
+            "127.0.0.1.",
+            "localhost.",
+            "localhost:",
+            "localhost:x",
+            "mcp.example.com.evil.com",
+            "a@localhost",
+            "localhost/",
+            "127.0.0.2",
         ] {
             assert!(!judge(host, None), "{host}");
         }
         assert!(guard().check(&Request::builder().uri("/mcp").body(()).unwrap()).is_err());
-        let twice = Request::builder().uri("/").header("host", "localhost").header("host", "localhost");
+        let twice =
+            Request::builder().uri("/").header("host", "localhost").header("host", "localhost");
         assert!(guard().check(&twice.body(()).unwrap()).is_err());
         let absolute = Request::builder().uri("http://evil.com/mcp").header("host", "localhost");
         assert!(guard().check(&absolute.body(()).unwrap()).is_err());
@@ -134,12 +166,26 @@ mod tests {
 
     #[test]
     fn only_our_origins_pass() {
-        for origin in ["http://localhost", "http://localhost:6274", "https://127.0.0.1:1", "http://[::1]:1", "https://app.example.com"] {
+        for origin in [
+            "http://localhost",
+            "http://localhost:6274",
+            "https://127.0.0.1:1",
+            "http://[::1]:1",
+            "https://app.example.com",
+        ] {
             assert!(judge("localhost", Some(origin)), "{origin}");
         }
         for origin in [
-            "null", "", "http://evil.com", "http://localhost.evil.com", "https://app.example.com.evil.com",
-            "http://app.example.com", "file://", "http://127.1", "chrome-extension://x", "localhost",
+            "null",
+            "",
+            "http://evil.com",
+            "http://localhost.evil.com",
+            "https://app.example.com.evil.com",
+            "http://app.example.com",
+            "file://",
+            "http://127.1",
+            "chrome-extension://x",
+            "localhost",
         ] {
             assert!(!judge("localhost", Some(origin)), "{origin}");
         }

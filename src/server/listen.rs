@@ -62,7 +62,8 @@ pub async fn listen(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        let (doors, tls, grace, executor) = (doors.clone(), tls.clone(), grace.clone(), tasks.clone());
+        let (doors, tls, grace, executor) =
+            (doors.clone(), tls.clone(), grace.clone(), tasks.clone());
         tasks.spawn("connection", async move {
             serve(stream, peer, doors, tls, executor, grace).await;
             drop(place);
@@ -116,7 +117,8 @@ where
         .keep_alive_interval(Duration::from_secs(60))
         .keep_alive_timeout(Duration::from_secs(20))
         .timer(TokioTimer::new());
-    let connection = builder.serve_connection(Noted::new(stream, activity.clone()), service).into_owned();
+    let connection =
+        builder.serve_connection(Noted::new(stream, activity.clone()), service).into_owned();
     let mut bounded = Bounded::new(connection, activity);
     let ended = tokio::select! {
         ended = &mut bounded => ended,

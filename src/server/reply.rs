@@ -45,11 +45,14 @@ fn good(answer: Answer, id: String, era: Era, tool: bool) -> Response<ReplyBody>
         Body::Empty => Response::new(ReplyBody::whole(Bytes::new())),
         Body::Json(bytes) => json(StatusCode::OK, bytes),
         Body::Pieces(pieces) => typed(ReplyBody::pieces(pieces), "application/json"),
-        Body::Passing { head, rest, length } => typed(ReplyBody::passing(head, rest, length), "application/json"),
+        Body::Passing { head, rest, length } => {
+            typed(ReplyBody::passing(head, rest, length), "application/json")
+        }
         Body::Events(feed) => {
             let mut response = typed(ReplyBody::events(feed, id, era, tool), "text/event-stream");
             let headers = response.headers_mut();
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+            headers
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
             // Proxies that buffer must not (protocol.md 1.1).
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
             response
@@ -158,7 +161,9 @@ pub(super) fn fault_message(id: &str, era: Era, tool: bool, fault: &Fault) -> St
         Kind::UnknownResource(uri) => format!(",\"data\":{{\"uri\":{}}}", quote(uri)),
         _ => String::new(),
     };
-    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{code},\"message\":{text}{data}}}}}")
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{code},\"message\":{text}{data}}}}}"
+    )
 }
 
 #[cfg(test)]

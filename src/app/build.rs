@@ -1,0 +1,76 @@
+//! From configuration to a proxy that listens.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use super::error::StartError;
+use super::foundation::Foundation;
+use crate::auth::Auth;
+use crate::base::{Clock, Secret, Tasks};
+use crate::config::{Config, SecretSource};
+use crate::credential::{Credentials, DeclaredSecrets};
+use crate::pipeline::{Line, Parts};
+use crate::server::{Doors, Guard, Readiness, acceptor};
+use crate::upstream::stdio::Launcher;
+use crate::upstream::{HttpClient, Pool};
+
+/// Finds the value of a source that the file names.
+pub type Resolve = dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync;
+
+/// A proxy that is ready to run.
+#[derive(Debug)]
+pub struct Built {
+    pub(super) listener: TcpListener,
+    pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
+    pub(super) doors: Arc<Doors>,
+    pub(super) pool: Pool,
+    pub(super) readiness: Readiness,
+    pub(super) tasks: Tasks,
+    pub(super) most_connections: usize,
+    /// Where it listens, with the port that the system chose.
+    pub address: SocketAddr,
+}
+
+/// Builds the proxy and binds its address. Nothing is served before `run`.
+///
+/// # Errors
+/// When a key of the file is wrong, a certificate cannot be used, or the address is taken.
+pub async fn build(
+    config: Arc<Config>,
+    foundation: &Foundation,
+    resolve: &Resolve,
+    launcher: Launcher,
+    tasks: &Tasks,
+) -> Result<Built, StartError> {
+    let resolve_sync = |source: &SecretSource| resolve(source);
+    let auth = Auth::new(&foundation.stores, foundation.ring.clone(), &config.tenants, &resolve_sync).await?;
+    auth.watch(tasks);
+    let declared = DeclaredSecrets::read(&config.tenants, &resolve_sync);
+    let credentials =
+        Credentials::new(foundation.stores.secrets.clone(), foundation.ring.clone(), declared, auth.changed());
+    credentials.tend(tasks);
+    let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
+    let requested = config.server.listen;
+    let listen_error = |reason| StartError::Listen { address: requested, reason };
+    let listener = TcpListener::bind(requested).await.map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
+    let pool = Pool::new(tasks);
+    let clock = Arc::new(Clock::default());
+    let guard = Guard::new(&config.server);
+    let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
+    let line = Line::new(Parts {
+        config,
+        credentials,
+        pool: pool.clone(),
+        client: HttpClient::new(),
+        launcher,
+        tasks: tasks.clone(),
+        clock: clock.clone(),
+    });
+    line.watch(clock);
+    let readiness = Readiness::default();
+    let doors = Arc::new(Doors::new(guard, auth, line, max_body, readiness.clone()));
+    Ok(Built { listener, tls, doors, pool, readiness, tasks: tasks.clone(), most_connections, address })
+}

@@ -1,0 +1,45 @@
+//! Why the proxy cannot start.
+
+use std::net::SocketAddr;
+
+use crate::auth::AuthError;
+use crate::credential::VaultError;
+use crate::seal::KeyFileError;
+use crate::server::TlsError;
+use crate::store::StoreError;
+
+/// Why the proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The key file.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sealed secrets do not belong to this key file.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The file's keys.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address.
+    #[error("cannot listen on {address}: {reason}; choose another `listen` in [server], or `--listen`")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// Something of the system.
+    #[error("{what}: {reason}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        reason: std::io::Error,
+    },
+}

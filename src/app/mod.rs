@@ -1,0 +1,15 @@
+//! The composition root: the only place that knows everybody. Builds the proxy, runs it through
+//! its phases, and ends it.
+
+mod build;
+mod error;
+mod first;
+mod foundation;
+mod phase;
+mod signal;
+
+pub use build::{Built, Resolve, build};
+pub use error::StartError;
+pub use first::{FirstKey, first_key};
+pub use foundation::Foundation;
+pub use phase::{Phase, run};

@@ -1,0 +1,82 @@
+//! The life of the process as a list of phases, each with a time limit.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::build::Built;
+use super::error::StartError;
+use super::signal::Stops;
+use crate::base::Tasks;
+use crate::server::{Grace, listen};
+
+/// What the process is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Serving.
+    Ready,
+    /// Not ready; no new connections; requests under way finish.
+    Draining,
+    /// Upstream sessions and child processes are ended.
+    ClosingUpstreams,
+    /// Everything else in the background is ended.
+    Finishing,
+    /// Nothing runs any more.
+    Done,
+}
+
+impl Phase {
+    /// Longest time that the phase may take.
+    #[must_use]
+    pub const fn limit(self) -> Duration {
+        match self {
+            Self::Ready => Duration::MAX,
+            Self::Draining => Duration::from_secs(20),
+            Self::ClosingUpstreams => Duration::from_secs(10),
+            Self::Finishing => Duration::from_secs(5),
+            Self::Done => Duration::ZERO,
+        }
+    }
+}
+
+/// Serves until a signal comes, then ends in good order; a second signal ends the draining.
+///
+/// # Errors
+/// When signals cannot be waited for.
+pub async fn run(built: Built) -> Result<(), StartError> {
+    let mut stops = Stops::new()?;
+    let Built { listener, tls, doors, pool, readiness, tasks, most_connections, address } = built;
+    let connections = Tasks::default();
+    let drain = CancellationToken::new();
+    let grace = Grace { drain: drain.clone() };
+    connections.spawn("listener", listen(listener, doors.clone(), tls, most_connections, connections.clone(), grace));
+    readiness.set(true);
+    tracing::info!(phase = ?Phase::Ready, %address, "listening on http://{address}");
+    stops.next().await;
+    enter(Phase::Draining);
+    readiness.set(false);
+    drain.cancel();
+    doors.line().drain();
+    tokio::select! {
+        finished = connections.finish(Phase::Draining.limit()) => {
+            if !finished {
+                tracing::warn!("some requests did not finish in time");
+            }
+        }
+        () = stops.next() => tracing::warn!("a second signal: requests under way are cut"),
+    }
+    enter(Phase::ClosingUpstreams);
+    if !pool.close_all(Phase::ClosingUpstreams.limit()).await {
+        tracing::warn!("some upstreams did not end in time");
+    }
+    enter(Phase::Finishing);
+    if !tasks.finish(Phase::Finishing.limit()).await {
+        tracing::warn!("some background work did not end in time");
+    }
+    enter(Phase::Done);
+    Ok(())
+}
+
+fn enter(phase: Phase) {
+    tracing::info!(?phase, "stopping");
+}
