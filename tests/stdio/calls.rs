@@ -301,3 +301,24 @@ async fn notifications_arrive_in_order_with_calls() {
     assert!(link.notify(Bytes::from_static(b"{}")).await.is_err());
     until("it is closed", || !link.is_open()).await;
 }
+
+#[tokio::test]
+async fn what_was_not_written_when_the_child_died_did_not_run() {
+    let bed = Bed::new();
+    let link = bed.open(&[]).await;
+    let mut outgoing = tool("deaf", "{}");
+    outgoing.timeout = Duration::from_millis(100);
+    link.request(outgoing).await.unwrap_err();
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(100_000));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (link, outgoing) = (Arc::clone(&link), tool("echo", &text));
+        callers.spawn(async move { link.request(outgoing).await.unwrap_err() });
+    }
+    // All of them wait, in the queue or for a place in it.
+    tokio::task::yield_now().await;
+    super::bed::kill(link.guardian());
+    let errors = callers.join_all().await;
+    assert!(errors.iter().all(|error| error.cause == Cause::Gone));
+    assert!(errors.iter().filter(|error| error.ran == Ran::No).count() >= 90);
+}
