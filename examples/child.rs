@@ -1,6 +1,8 @@
 //! A hostile stdio MCP server for tests: `child [MODE…]`. Legacy unless `modern` is among the
 //! modes. Tools: any name; `tools/call` answers with what its arguments ask for.
 
+#![expect(clippy::print_stdout, reason = "a server that prints is what is wanted")]
+
 use std::io::{BufRead, Write};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -98,7 +100,7 @@ impl Server {
             "server/discover" if self.has("silent-probe") => {}
             "server/discover" if self.has("modern") => {
                 if self.has("slow-start") {
-                    sleep(Duration::from_millis(1_500));
+                    sleep(Duration::from_millis(3_500));
                 }
                 respond(
                     id,
@@ -231,6 +233,12 @@ impl Server {
                 {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"},
                 {"jsonrpc": "2.0", "id": id, "result": {"batch": true}},
             ])),
+            "end-listen" => {
+                if let Some(listen) = self.listen.take() {
+                    respond(&listen, &json!({"resultType": "complete"}));
+                }
+                respond(id, &json!({}));
+            }
             "deaf" => sleep(Duration::from_secs(1_000)),
             "report" => {
                 let mut environment: Vec<String> = std::env::vars().map(|(name, _)| name).collect();

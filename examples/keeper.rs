@@ -1,6 +1,8 @@
 //! Opens a child as the proxy does and then waits for ever: `keeper LAUNCHER MARK COMMAND…`.
 //! Tests kill it to see that nothing of the child is left.
 
+#![expect(clippy::print_stdout, reason = "its reader waits for this line")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

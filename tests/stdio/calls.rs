@@ -73,8 +73,8 @@ async fn a_child_that_dies_fails_its_calls_at_once() {
 async fn progress_restarts_the_clock_up_to_the_hard_limit() {
     let bed = Bed::new();
     let link = bed.open(&[]).await;
-    let mut outgoing = tool("progress", "{\"steps\":6,\"ms\":150}");
-    outgoing.timeout = Duration::from_millis(600);
+    let mut outgoing = tool("progress", "{\"steps\":6,\"ms\":250}");
+    outgoing.timeout = Duration::from_secs(1);
     let Reply::Exchange(mut exchange) = link.request(outgoing).await.unwrap() else {
         panic!("progress comes first")
     };
@@ -219,6 +219,32 @@ async fn a_line_that_is_too_long_costs_its_own_call() {
 }
 
 #[tokio::test]
+async fn a_gigabyte_without_a_line_end_is_not_kept() {
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+    };
+    let bed = Bed::new();
+    let link = bed.open(&[]).await;
+    let before = resident();
+    let gigabyte = call(&link, "huge", "{\"bytes\":1073741824}");
+    let mut gigabyte = std::pin::pin!(gigabyte);
+    let mut most = 0;
+    let error = loop {
+        tokio::select! {
+            result = &mut gigabyte => break result.unwrap_err(),
+            () = tokio::time::sleep(Duration::from_millis(5)) => most = resident().max(most),
+        }
+    };
+    assert_eq!(error.cause, Cause::TooLarge);
+    call(&link, "echo", "{}").await.unwrap();
+    most = resident().max(most);
+    // Other tests run in this process too, so the bound is wide.
+    assert!(most < before + (256 << 20), "{} MiB more", (most - before) >> 20);
+    println!("{} MiB more", most.saturating_sub(before) >> 20);
+}
+
+#[tokio::test]
 async fn log_lines_go_to_the_only_call_or_to_the_sink() {
     let bed = Bed::new();
     let link = bed.open(&[]).await;
@@ -253,6 +279,10 @@ async fn a_modern_child_is_listened_to() {
     let second = call(&link, "report", "{}").await.unwrap();
     assert_eq!(second["cancelled"], json!([first["listen"]]));
     assert_eq!(bed.count(|event| matches!(event, Event::ListChanged("tools"))), 1);
+    // A server that ends the request is asked again, and the owner learns that there was a gap.
+    call(&link, "end-listen", "{}").await.unwrap();
+    bed.event(|event| matches!(event, Event::Missed)).await;
+    assert_ne!(call(&link, "report", "{}").await.unwrap()["listen"], json!(null));
     // A legacy child just says it.
     let link = bed.open(&[]).await;
     link.listen(Interest { lists: true, ..Interest::default() });
@@ -270,4 +300,25 @@ async fn notifications_arrive_in_order_with_calls() {
     link.close().await;
     assert!(link.notify(Bytes::from_static(b"{}")).await.is_err());
     until("it is closed", || !link.is_open()).await;
+}
+
+#[tokio::test]
+async fn what_was_not_written_when_the_child_died_did_not_run() {
+    let bed = Bed::new();
+    let link = bed.open(&[]).await;
+    let mut outgoing = tool("deaf", "{}");
+    outgoing.timeout = Duration::from_millis(100);
+    link.request(outgoing).await.unwrap_err();
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(100_000));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (link, outgoing) = (Arc::clone(&link), tool("echo", &text));
+        callers.spawn(async move { link.request(outgoing).await.unwrap_err() });
+    }
+    // All of them wait, in the queue or for a place in it.
+    tokio::task::yield_now().await;
+    super::bed::kill(link.guardian());
+    let errors = callers.join_all().await;
+    assert!(errors.iter().all(|error| error.cause == Cause::Gone));
+    assert!(errors.iter().filter(|error| error.ran == Ran::No).count() >= 90);
 }

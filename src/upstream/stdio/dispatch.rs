@@ -77,7 +77,7 @@ impl Shared {
             call.end(Err(end()));
             return true;
         }
-        self.finish(end());
+        self.finish(&end());
         false
     }
 

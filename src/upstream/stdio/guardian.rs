@@ -31,7 +31,12 @@ pub fn child(arguments: Vec<OsString>) -> ExitCode {
     // A session of its own: no terminal, and a Ctrl-C meant for the proxy does not come here.
     let _ = rustix::process::setsid();
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    {
+        use rustix::process::{DumpableBehavior, set_child_subreaper, set_dumpable_behavior};
+        // The tree must not get hold of its own guardian by ptrace or `/proc`.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        let _ = set_child_subreaper(Some(rustix::process::getpid()));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.and_then(|runtime| runtime.block_on(guard(orders))) {
         Ok(code) => ExitCode::from(code),

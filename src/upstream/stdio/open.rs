@@ -94,7 +94,7 @@ impl Ladder<'_> {
         let mut late = None;
         if !legacy {
             match self.probe(&running).await? {
-                Probe::Modern(facts) => return Ok(ready(running, facts)),
+                Probe::Modern(facts) => return self.ready(running, facts),
                 Probe::Legacy if self.spec.era == EraSetting::Modern => {
                     return Err(self.down(
                         "it does not speak 2026-07-28, but `era = \"modern\"` is set; remove that",
@@ -117,7 +117,19 @@ impl Ladder<'_> {
             None => self.legacy(&running).await?,
             Some(ticket) => self.either(&running, ticket).await?,
         };
-        Ok(ready(running, facts))
+        self.ready(running, facts)
+    }
+
+    fn ready(&self, running: Running, facts: Facts) -> Result<(Running, Facts), LinkError> {
+        // From here on its events are passed on; one that ended just before has none.
+        let _ = running.shared.era.set(facts.era);
+        if !running.shared.is_open() {
+            return Err(self.down(running.shared.ended().detail));
+        }
+        if facts.era == Era::Legacy {
+            running.shared.control(initialized());
+        }
+        Ok((running, facts))
     }
 
     async fn ask(&self, running: &Running, draft: &Draft) -> Result<Ticket, LinkError> {
@@ -197,12 +209,4 @@ async fn answer(ticket: &mut Ticket) -> Result<Message, LinkError> {
             return Ok(message);
         }
     }
-}
-
-fn ready(running: Running, facts: Facts) -> (Running, Facts) {
-    let _ = running.shared.era.set(facts.era);
-    if facts.era == Era::Legacy {
-        running.shared.control(initialized());
-    }
-    (running, facts)
 }

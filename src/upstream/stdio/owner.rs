@@ -123,6 +123,8 @@ struct Owner {
 
 impl Owner {
     async fn run(self, mut child: Child, mut reader: JoinHandle<()>, mut log: JoinHandle<()>) {
+        // Also when this task is dropped with its runtime: nobody may wait for ever.
+        let _gone = self.gone.clone().drop_guard();
         let mut read_out = false;
         let mut status = tokio::select! {
             status = child.wait() => Some(status),
@@ -138,7 +140,7 @@ impl Owner {
             status = tokio::time::timeout(DRAIN, child.wait()).await.ok();
         }
         if status.is_none() {
-            self.shared.finish(self.reason(None));
+            self.shared.finish(&self.reason(None));
             status = self.end(&mut child).await;
         }
         self.shared.stop.cancel();
@@ -154,8 +156,7 @@ impl Owner {
         if tokio::time::timeout(DRAIN, &mut log).await.is_err() {
             log.abort();
         }
-        self.shared.finish(self.reason(status));
-        self.gone.cancel();
+        self.shared.finish(&self.reason(status));
     }
 
     /// Lets the guardian end the tree: closing standard input (the writer has done so) starts

@@ -191,9 +191,12 @@ impl Shared {
         if calls.open.len() == 1 { calls.open.values().next().cloned() } else { None }
     }
 
-    /// Hands an event to the owner of the link.
+    /// Hands an event to the owner of the link. Before the handshake is done there is no link,
+    /// so the end of a child that was only a try is nobody's event.
     pub(super) fn tell(&self, event: Event) {
-        (self.sink)(event);
+        if self.era.get().is_some() {
+            (self.sink)(event);
+        }
     }
 
     /// True until `finish`.
@@ -202,7 +205,7 @@ impl Shared {
     }
 
     /// Fails every call in flight and every later one, and says once that the link has ended.
-    pub(super) fn finish(&self, end: End) {
+    pub(super) fn finish(&self, end: &End) {
         let open = {
             let mut calls = self.calls();
             if calls.ended.is_some() {
@@ -218,7 +221,7 @@ impl Shared {
     }
 
     /// Why it has ended, or is about to.
-    fn ended(&self) -> End {
+    pub(super) fn ended(&self) -> End {
         self.calls().ended.clone().unwrap_or_else(|| End {
             cause: if self.closing.load(Ordering::Relaxed) { Cause::Closing } else { Cause::Gone },
             detail: "its standard input is closed".to_owned(),
