@@ -59,7 +59,7 @@ async fn probe(road: &Road, capabilities: CapSet) -> Result<Result<Facts, String
     let message = match asked.answer {
         Ok(message) => message,
         Err(refusal) if refusal.is_not_understood() => {
-            return Ok(Err(format!("`server/discover` got {}", refusal.detail)));
+            return Ok(Err(format!("`server/discover` got {}", road.clean(&refusal.detail))));
         }
         Err(refusal) => return Err(road.error(refusal.cause, Ran::No, &refusal.detail)),
     };
