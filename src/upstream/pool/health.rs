@@ -36,7 +36,7 @@ impl Health {
         Self { troubled: AtomicBool::new(false), state: Mutex::new(record) }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, Record> {
+    fn state(&self) -> MutexGuard<'_, Record> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,6 +60,11 @@ impl Health {
             return Ok(false);
         }
         if std::mem::replace(&mut state.probing, true) { Err(PROBE) } else { Ok(true) }
+    }
+
+    /// The request that tried is over, however it went.
+    pub(super) fn end_probe(&self) {
+        self.state().probing = false;
     }
 
     /// A link was made, or was not, or has ended by itself.

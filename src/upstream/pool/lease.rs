@@ -67,7 +67,7 @@ impl Deref for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.probe {
-            self.entry.health.state().probing = false;
+            self.entry.health.end_probe();
         }
         self.entry.touch();
         self.entry.busy.fetch_sub(1, Ordering::AcqRel);

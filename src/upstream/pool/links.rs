@@ -87,9 +87,7 @@ impl Shared {
             }
         }
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.retain(|_, health| {
-            Arc::strong_count(health) > 1 || health.troubled.load(Ordering::Relaxed)
-        });
+        health.retain(|_, health| Arc::strong_count(health) > 1 || health.is_troubled());
     }
 }
 
