@@ -154,3 +154,19 @@ async fn a_fixed_era_is_not_questioned() {
     assert_eq!(stage.unwrap().link.facts().era, Era::Legacy);
     assert_eq!(upstream.methods(), ["initialize", "notifications/initialized"]);
 }
+
+#[tokio::test]
+async fn silence_about_the_probe_still_leaves_time_to_greet() {
+    let inner = legacy(ok);
+    let script: Script = Arc::new(move |seen| match seen.method() {
+        "server/discover" => vec![Step::Hang],
+        _ => inner(seen),
+    });
+    let stage = Stage::new(script).await;
+    assert_eq!(stage.link.facts().era, Era::Legacy);
+    let (stage, upstream) =
+        Stage::with(Arc::new(|_| vec![Step::Hang]), EraSetting::Auto, HeaderMap::new()).await;
+    let error = stage.err().unwrap();
+    assert_eq!((error.cause, error.ran), (Cause::Timeout, Ran::No));
+    upstream.until_dropped("initialize").await;
+}

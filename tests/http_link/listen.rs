@@ -88,6 +88,7 @@ async fn an_upstream_without_events_is_left_alone() {
     .await;
     old.link.listen(interest(true, &[]));
     old.upstream.until_seen("GET", 1).await;
+    old.link.listen(interest(true, &["a:b"]));
     for _ in 0..20 {
         old.request("tools/list").await.unwrap();
     }

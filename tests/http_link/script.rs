@@ -21,6 +21,9 @@ use tokio::sync::Notify;
 /// Longest wait of a test for anything.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
+/// Longest start of a link.
+pub(crate) const START: Duration = Duration::from_secs(4);
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
@@ -236,6 +239,7 @@ pub(crate) fn json_reply(body: &Value) -> Vec<Step> {
 }
 
 /// The result of a request.
+#[expect(clippy::needless_pass_by_value, reason = "reads better with `json!`")]
 pub(crate) fn result(seen: &Seen, result: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": seen.body["id"], "result": result})
 }
@@ -271,6 +275,7 @@ pub(crate) fn progress(token: &Value, progress: u32) -> Value {
            "params": {"progressToken": token, "progress": progress}})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better with `json!`")]
 pub(crate) fn note(method: &str, params: Value) -> Value {
     json!({"jsonrpc": "2.0", "method": method, "params": params})
 }
@@ -341,7 +346,7 @@ impl Stage {
                 uri: format!("http://{}/mcp?k=canary", upstream.address).parse().unwrap(),
                 headers,
                 era,
-                start: Duration::from_secs(10),
+                start: START,
                 capabilities: CapSet::NONE,
                 redact: Arc::new(|text| text.replace("canary", "[redacted]")),
             },

@@ -107,9 +107,8 @@ impl Listener {
                 Opened::Never(detail) => {
                     log(&self.core.road, "no event stream", &detail);
                     self.stream = None;
-                    tokio::select! {
-                        changed = self.wanted.changed() => if changed.is_err() { return },
-                        () = self.core.renewed.notified() => {}
+                    if !self.change().await {
+                        return;
                     }
                 }
                 Opened::NotNow(detail) => {
@@ -118,6 +117,21 @@ impl Listener {
                         return;
                     }
                 }
+            }
+        }
+    }
+
+    /// Waits until an upstream that has no stream is worth asking again: for a legacy one a new
+    /// session, for a modern one a new interest. False when the link was dropped.
+    async fn change(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                changed = self.wanted.changed() => match changed {
+                    Err(_) => return false,
+                    Ok(()) if self.core.is_legacy() => {}
+                    Ok(()) => return true,
+                },
+                () = self.core.renewed.notified() => return true,
             }
         }
     }

@@ -145,6 +145,9 @@ impl Pool {
         F: FnOnce() -> S + Send,
         S: Future<Output = Result<Arc<dyn Link>, LinkError>> + Send + 'static,
     {
+        if let Some(lease) = self.ready(key) {
+            return Ok(lease);
+        }
         let mut open = Some(open);
         let mut waits = 3;
         loop {
