@@ -224,19 +224,15 @@ pub(super) fn read_message(bytes: Bytes) -> Result<Message, String> {
     Ok(Message { bytes, inbound })
 }
 
-/// True for the id of an answer to something whose id could not be read.
-fn is_anonymous(message: &Message) -> bool {
-    message.inbound.id.clone().is_none_or(|id| &message.text()[id] == "null")
-}
-
-/// The message when it answers the request with this id. An error without an id answers the only
-/// request that the response can belong to, and gets its id.
+/// The message when it answers the request with this id. An error without a number (`null`, or a
+/// word that some servers put there when they have not read the id) answers the only request that
+/// the response can belong to, and gets its id.
 pub(super) fn own(message: Message, id: u64) -> Result<Message, String> {
     match message.inbound.kind {
         InboundKind::Result | InboundKind::Error if message.inbound.number == Some(id) => {
             Ok(message)
         }
-        InboundKind::Error if is_anonymous(&message) => {
+        InboundKind::Error if message.inbound.number.is_none() => {
             let error = message.inbound.payload.clone().map_or("null", |at| &message.text()[at]);
             read_message(Bytes::from(format!(
                 "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}"
@@ -267,6 +263,8 @@ mod tests {
         assert!(own(message(r#"{"method":"x","id":7}"#), 7).is_err());
         let error = own(message(r#"{"id":null,"error":{"code":-32020}}"#), 7).unwrap();
         assert_eq!(error.inbound.number, Some(7));
+        assert!(own(message(r#"{"id":"server-error","error":{"code":1}}"#), 7).is_ok());
+        assert!(own(message(r#"{"id":8,"error":{"code":1}}"#), 7).is_err());
         assert_eq!(error.text(), r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32020}}"#);
     }
 

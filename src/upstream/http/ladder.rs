@@ -1,6 +1,7 @@
 //! Finding out the era: `server/discover`, then `initialize` (protocol.md section 2, HTTP).
 
 use http::HeaderValue;
+use tokio::time::timeout;
 
 use super::answer::{Answer, ERROR_LIMIT, Refusal, collect, judge, own};
 use super::events::Events;
@@ -30,7 +31,9 @@ pub(super) struct Greeting {
 pub(super) async fn climb(road: &Road, target: &HttpTarget) -> Result<Greeting, LinkError> {
     let mut modern = None;
     if target.era != EraSetting::Legacy {
-        match probe(road, target.capabilities).await? {
+        // A server that is silent about a method it does not know still has time to greet.
+        let asked = timeout(target.start / 2, probe(road, target.capabilities)).await;
+        match asked.unwrap_or_else(|_| Ok(Err("`server/discover` was not answered".to_owned())))? {
             Ok(facts) => return Ok(Greeting { facts, session: None }),
             Err(reason) if target.era == EraSetting::Modern => {
                 return Err(road.error(
@@ -59,7 +62,7 @@ async fn probe(road: &Road, capabilities: CapSet) -> Result<Result<Facts, String
     let message = match asked.answer {
         Ok(message) => message,
         Err(refusal) if refusal.is_not_understood() => {
-            return Ok(Err(format!("`server/discover` got {}", refusal.detail)));
+            return Ok(Err(format!("`server/discover` got {}", road.clean(&refusal.detail))));
         }
         Err(refusal) => return Err(road.error(refusal.cause, Ran::No, &refusal.detail)),
     };

@@ -13,7 +13,7 @@ use super::answer::{Answer, judge};
 use super::conversation::open_stream;
 use super::core::Core;
 use super::events::Events;
-use super::target::METHOD;
+use super::target::{METHOD, Road};
 use crate::base::now;
 use crate::upstream::handshake::own_request;
 use crate::upstream::link::{Event, Interest, Message};
@@ -46,6 +46,10 @@ pub(super) async fn run(core: Arc<Core>, wanted: watch::Receiver<Interest>) {
     }
 }
 
+fn log(road: &Road, what: &str, detail: &str) {
+    tracing::debug!(upstream = %road.upstream, detail = road.clean(detail), "{what}");
+}
+
 struct Listener {
     core: Arc<Core>,
     wanted: watch::Receiver<Interest>,
@@ -60,7 +64,7 @@ struct Listener {
 }
 
 enum Opened {
-    Yes(Events),
+    Yes(Box<Events>),
     /// This upstream has no such stream, or none for this interest.
     Never(String),
     /// It may work later.
@@ -84,7 +88,7 @@ impl Listener {
             match opened.unwrap_or_else(|_| Opened::NotNow("it did not open in time".to_owned())) {
                 Opened::Yes(events) => {
                     self.flush().await;
-                    self.stream = Some(events);
+                    self.stream = Some(*events);
                     if std::mem::take(&mut self.cut) {
                         self.core.tell(Event::Missed);
                     }
@@ -101,19 +105,33 @@ impl Listener {
                     }
                 }
                 Opened::Never(detail) => {
-                    tracing::debug!(upstream = %self.core.road.upstream, detail, "no event stream");
+                    log(&self.core.road, "no event stream", &detail);
                     self.stream = None;
-                    tokio::select! {
-                        changed = self.wanted.changed() => if changed.is_err() { return },
-                        () = self.core.renewed.notified() => {}
+                    if !self.change().await {
+                        return;
                     }
                 }
                 Opened::NotNow(detail) => {
-                    tracing::debug!(upstream = %self.core.road.upstream, detail, "no event stream now");
+                    log(&self.core.road, "no event stream now", &detail);
                     if !self.pause().await {
                         return;
                     }
                 }
+            }
+        }
+    }
+
+    /// Waits until an upstream that has no stream is worth asking again: for a legacy one a new
+    /// session, for a modern one a new interest. False when the link was dropped.
+    async fn change(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                changed = self.wanted.changed() => match changed {
+                    Err(_) => return false,
+                    Ok(()) if self.core.is_legacy() => {}
+                    Ok(()) => return true,
+                },
+                () = self.core.renewed.notified() => return true,
             }
         }
     }
@@ -173,7 +191,7 @@ impl Listener {
             }
             Ok(Some(message)) => {
                 self.take(message);
-                Opened::Yes(events)
+                Opened::Yes(Box::new(events))
             }
             Ok(None) => Opened::NotNow("the stream ended at once".to_owned()),
             Err(broken) => Opened::NotNow(broken.detail),
@@ -198,7 +216,7 @@ impl Listener {
                 if self.last_id.is_some() {
                     self.cut = false;
                 }
-                Opened::Yes(events)
+                Opened::Yes(Box::new(events))
             }
             Err((404, _)) if session.has_id() => match self.core.renew(session.number).await {
                 Ok(()) => Opened::NotNow("its session was lost".to_owned()),
@@ -234,7 +252,7 @@ impl Listener {
                     Ok(Some(message)) => self.take(message),
                     ended => {
                         if let Err(broken) = ended {
-                            tracing::debug!(upstream = %self.core.road.upstream, detail = broken.detail, "event stream cut");
+                            log(&self.core.road, "event stream cut", &broken.detail);
                         }
                         if let Some(id) = stream.last_id() {
                             self.last_id = Some(id.to_owned());

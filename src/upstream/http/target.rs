@@ -147,7 +147,12 @@ impl Road {
 
     /// A failure in words for the log, without this tenant's secrets.
     pub(super) fn error(&self, cause: Cause, ran: Ran, detail: &str) -> LinkError {
-        LinkError { upstream: self.upstream.clone(), cause, ran, detail: (self.redact)(detail) }
+        LinkError { upstream: self.upstream.clone(), cause, ran, detail: self.clean(detail) }
+    }
+
+    /// A text that an upstream or the network had a part in, fit for the log.
+    pub(super) fn clean(&self, text: &str) -> String {
+        (self.redact)(text)
     }
 
     /// A request that got no response.

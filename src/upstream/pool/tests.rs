@@ -1,9 +1,15 @@
 //! What callers of the pool notice, with links that only pretend.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use super::*;
-use crate::upstream::link::{Facts, Interest, Outgoing, Pending, Reply};
+use super::links::PRINCIPALS;
+use super::{Lease, LinkState, Pool};
+use crate::base::{Name, Tasks, TenantId};
+use crate::upstream::link::{
+    Cause, Facts, Interest, Link, LinkError, LinkKey, Outgoing, Pending, Reply,
+};
 use crate::wire::{CapSet, Era, Revision};
 
 #[derive(Debug)]
@@ -144,7 +150,7 @@ async fn one_that_ended_is_made_anew_at_once_and_with_pauses_when_it_keeps_endin
     let mut refused = 0;
     for _ in 0..20 {
         match stage.get(&key(None)).await {
-            Ok(lease) => lease.link.close().await,
+            Ok(lease) => lease.close().await,
             Err(error) => {
                 assert!(matches!(error.cause, Cause::Resting(_)), "{error}");
                 refused += 1;
@@ -163,10 +169,10 @@ async fn a_failed_start_reaches_everyone_and_the_next_ones_wait() {
     let (one, two) = (key(Some("a")), key(Some("b")));
     let fail = || async {
         tokio::task::yield_now().await;
-        Err(LinkError::before(&Name::new("u").unwrap(), Cause::Login, "401"))
+        Err(LinkError::before(&Name::new("u").unwrap(), Cause::Down, "refused"))
     };
     let (a, b) = tokio::join!(stage.pool.link(&one, IDLE, fail), stage.pool.link(&one, IDLE, fail));
-    assert_eq!((a.unwrap_err().cause, b.unwrap_err().cause), (Cause::Login, Cause::Login));
+    assert_eq!((a.unwrap_err().cause, b.unwrap_err().cause), (Cause::Down, Cause::Down));
     for _ in 0..10 {
         let _ = stage.pool.link(&one, IDLE, fail).await;
     }

@@ -1,5 +1,6 @@
 //! What a reader of event streams gets, however the bytes are cut.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;

@@ -1,13 +1,9 @@
-//! Event streams (`text/event-stream`), read and written as the WHATWG HTML standard, section
-//! 9.2, says. No I/O: bytes in, events out.
+//! Reading events.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Longest event that a decoder takes unless told otherwise: 16 MiB (security.md R8).
 pub const EVENT_LIMIT: usize = 16 << 20;
-
-/// A comment that keeps intermediaries from closing a silent stream. Readers ignore it.
-pub const COMMENT: &[u8] = b":\n\n";
 
 /// Why a stream cannot be read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -244,32 +240,3 @@ impl Decoder {
 fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
-
-/// Appends one `message` event. `data` is split at its line breaks; a reader gets them back as
-/// LF, which in JSON means the same. Empty data is an event that only sets the id. `id` holds no
-/// line break.
-pub fn encode(out: &mut Vec<u8>, id: Option<&str>, data: &[u8]) {
-    out.reserve(data.len() + id.map_or(0, str::len) + 16);
-    if let Some(id) = id {
-        debug_assert!(!id.contains(['\r', '\n', '\0']), "an event id is one line");
-        out.extend_from_slice(b"id: ");
-        out.extend_from_slice(id.as_bytes());
-        out.push(b'\n');
-    }
-    let mut rest = data;
-    loop {
-        out.extend_from_slice(b"data: ");
-        let Some(end) = memchr::memchr2(b'\r', b'\n', rest) else {
-            out.extend_from_slice(rest);
-            break;
-        };
-        out.extend_from_slice(&rest[..end]);
-        out.push(b'\n');
-        let width = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
-        rest = &rest[end + width..];
-    }
-    out.extend_from_slice(b"\n\n");
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,238 +1,32 @@
-//! All links, found by key: made once, shared, counted, ended when nobody needs them.
+//! The pool.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::breaker::Breaker;
-use super::link::{Cause, Link, LinkError, LinkKey};
-use crate::base::{Clock, Name, Tasks, TenantId, now};
+use super::health::Health;
+use super::lease::{Entry, Lease, LinkState, Outcome};
+use crate::base::{Clock, Name, Tasks, TenantId};
+use crate::upstream::link::{Cause, Link, LinkError, LinkKey};
 
 /// How often idle links are looked for; also how exact the times of use are.
 const SWEEP: Duration = Duration::from_secs(2);
 /// Most links of one tenant to one upstream that belong to single principals; the one unused for
 /// longest goes first.
-const PRINCIPALS: usize = 64;
-
-/// Requests that fail one after another before a place whose links live gets a pause.
-const FAILURES: u32 = 5;
-/// What those are told who come while one request tries whether it is well again.
-const PROBE: Duration = Duration::from_secs(1);
+pub(super) const PRINCIPALS: usize = 64;
 /// Pauses up to this long are waited out by those who want a link.
 const SHORT: Duration = Duration::from_secs(1);
-
-/// The state of one link, for status pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkState {
-    /// Being made.
-    Starting,
-    /// Ready.
-    Open {
-        /// Leases that are held now.
-        busy: u32,
-        /// Time since the last lease was taken or given back, within a few seconds.
-        idle: Duration,
-    },
-    /// It has ended; the next request makes a new one.
-    Ended,
-}
-
-/// A link in use. While it is held the link is not ended for being idle; hold it until the whole
-/// answer is read.
-pub struct Lease {
-    entry: Arc<Entry>,
-    link: Arc<dyn Link>,
-    probe: bool,
-}
-
-impl Lease {
-    fn new(entry: &Arc<Entry>, link: &Arc<dyn Link>, probe: bool) -> Self {
-        entry.busy.fetch_add(1, Ordering::AcqRel);
-        entry.touch();
-        Self { entry: Arc::clone(entry), link: Arc::clone(link), probe }
-    }
-
-    /// The key of the link.
-    #[must_use]
-    pub fn key(&self) -> &LinkKey {
-        &self.entry.key
-    }
-
-    /// Says how a request went, so that an upstream that keeps failing gets a pause. Give an
-    /// error of the link, not an error that the upstream answered with.
-    pub fn report(&self, outcome: Result<(), &LinkError>) {
-        self.entry.health.served(outcome.map_err(|error| &error.cause));
-    }
-}
-
-impl Deref for Lease {
-    type Target = dyn Link;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.link
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if self.probe {
-            self.entry.health.state().probing = false;
-        }
-        self.entry.touch();
-        self.entry.busy.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("key", &self.entry.key).finish_non_exhaustive()
-    }
-}
 
 /// One tenant's way to one upstream has one breaker, whatever else is in the keys.
 type Place = (Option<TenantId>, Name);
 
 fn place(key: &LinkKey) -> Place {
     (key.tenant, key.upstream.clone())
-}
-
-/// Whether a place may be tried. Costs one atomic load while nothing is wrong.
-#[derive(Debug)]
-struct Health {
-    troubled: AtomicBool,
-    state: Mutex<Record>,
-}
-
-#[derive(Debug)]
-struct Record {
-    breaker: Breaker,
-    /// Requests in a row that a live link did not answer.
-    failures: u32,
-    /// One request tries whether it is well again.
-    probing: bool,
-}
-
-impl Health {
-    fn new() -> Self {
-        let seed = getrandom::u64().unwrap_or_default();
-        let record = Record { breaker: Breaker::new(seed), failures: 0, probing: false };
-        Self { troubled: AtomicBool::new(false), state: Mutex::new(record) }
-    }
-
-    fn state(&self) -> MutexGuard<'_, Record> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_troubled(&self) -> bool {
-        self.troubled.load(Ordering::Acquire)
-    }
-
-    /// Whether a link may be made.
-    fn permit(&self) -> Result<(), Duration> {
-        if self.is_troubled() { self.state().breaker.permit(now()) } else { Ok(()) }
-    }
-
-    /// Whether a request may go over a link that is there; true when it is the one that tries.
-    fn admit(&self) -> Result<bool, Duration> {
-        if !self.is_troubled() {
-            return Ok(false);
-        }
-        let mut state = self.state();
-        state.breaker.permit(now())?;
-        if state.failures < FAILURES {
-            return Ok(false);
-        }
-        if std::mem::replace(&mut state.probing, true) { Err(PROBE) } else { Ok(true) }
-    }
-
-    /// A link was made, or was not, or has ended by itself.
-    fn made(&self, result: Result<(), &Cause>) {
-        let mut state = self.state();
-        match result {
-            Ok(()) => state.breaker.succeeded(now()),
-            Err(Cause::Resting(_) | Cause::Closing) => {}
-            Err(_) => {
-                state.breaker.failed(now());
-                self.troubled.store(true, Ordering::Release);
-            }
-        }
-    }
-
-    /// A request went well, or did not.
-    fn served(&self, result: Result<(), &Cause>) {
-        match result {
-            Ok(()) if !self.is_troubled() => {}
-            // Refusals and long answers come from a living upstream, too.
-            Ok(()) | Err(Cause::Login | Cause::TooLarge) => {
-                let mut state = self.state();
-                state.failures = 0;
-                state.breaker.succeeded(now());
-                self.troubled.store(false, Ordering::Release);
-            }
-            Err(Cause::Down | Cause::Timeout | Cause::Garbage) => {
-                let mut state = self.state();
-                state.failures = state.failures.saturating_add(1);
-                self.troubled.store(true, Ordering::Release);
-                // Requests that fail together are one failure.
-                if state.failures >= FAILURES && state.breaker.permit(now()).is_ok() {
-                    state.breaker.failed(now());
-                }
-            }
-            // The end of a link counts once, when it is found (see `made`).
-            Err(Cause::Gone | Cause::Resting(_) | Cause::Closing) => {}
-        }
-    }
-}
-
-type Outcome = Option<Result<(), LinkError>>;
-
-struct Entry {
-    key: LinkKey,
-    idle_stop: u32,
-    clock: Arc<Clock>,
-    health: Arc<Health>,
-    link: OnceLock<Arc<dyn Link>>,
-    outcome: watch::Receiver<Outcome>,
-    /// Taken out of the pool: a link that is still being made is closed when it is ready.
-    ended: AtomicBool,
-    busy: AtomicU32,
-    used: AtomicU32,
-}
-
-impl Entry {
-    fn touch(&self) {
-        self.used.store(self.clock.seconds(), Ordering::Relaxed);
-    }
-
-    fn idle(&self) -> u32 {
-        self.clock.seconds().saturating_sub(self.used.load(Ordering::Relaxed))
-    }
-
-    fn is_busy(&self) -> bool {
-        self.link.get().is_none() || self.busy.load(Ordering::Acquire) > 0
-    }
-
-    /// True when the link was ready and is no more.
-    fn is_over(&self) -> bool {
-        self.link.get().is_some_and(|link| !link.is_open())
-    }
-
-    fn state(&self) -> LinkState {
-        match self.link.get() {
-            None => LinkState::Starting,
-            Some(link) if link.is_open() => LinkState::Open {
-                busy: self.busy.load(Ordering::Relaxed),
-                idle: Duration::from_secs(self.idle().into()),
-            },
-            Some(_) => LinkState::Ended,
-        }
-    }
 }
 
 type Entries = HashMap<LinkKey, Arc<Entry>>;
@@ -293,9 +87,7 @@ impl Shared {
             }
         }
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.retain(|_, health| {
-            Arc::strong_count(health) > 1 || health.troubled.load(Ordering::Relaxed)
-        });
+        health.retain(|_, health| Arc::strong_count(health) > 1 || health.is_troubled());
     }
 }
 
@@ -353,6 +145,9 @@ impl Pool {
         F: FnOnce() -> S + Send,
         S: Future<Output = Result<Arc<dyn Link>, LinkError>> + Send + 'static,
     {
+        if let Some(lease) = self.ready(key) {
+            return Ok(lease);
+        }
         let mut open = Some(open);
         let mut waits = 3;
         loop {
@@ -548,6 +343,3 @@ async fn sweep(shared: Weak<Shared>, stop: tokio_util::sync::CancellationToken) 
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,8 @@
+//! Links over HTTP against an upstream that follows a script, also a bad one.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod calls;
+mod ladder;
+mod listen;
+mod script;
+mod streams;
