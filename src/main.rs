@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == "child") {
         return mcp_proxy::upstream::stdio::child(arguments.collect());
     }
-    ExitCode::SUCCESS
+    mcp_proxy::cli::main()
 }

@@ -20,17 +20,22 @@ use crate::upstream::{HttpClient, Pool};
 pub type Resolve = dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync;
 
 /// A proxy that is ready to run.
-#[derive(Debug)]
 pub struct Built {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
     pub(super) doors: Arc<Doors>,
-    pub(super) pool: Pool,
+    pub(super) pool: Arc<Pool>,
     pub(super) readiness: Readiness,
     pub(super) tasks: Tasks,
     pub(super) most_connections: usize,
     /// Where it listens, with the port that the system chose.
     pub address: SocketAddr,
+}
+
+impl std::fmt::Debug for Built {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Built").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// Builds the proxy and binds its address. Nothing is served before `run`.
@@ -45,18 +50,24 @@ pub async fn build(
     tasks: &Tasks,
 ) -> Result<Built, StartError> {
     let resolve_sync = |source: &SecretSource| resolve(source);
-    let auth = Auth::new(&foundation.stores, foundation.ring.clone(), &config.tenants, &resolve_sync).await?;
+    let auth =
+        Auth::new(&foundation.stores, foundation.ring.clone(), &config.tenants, &resolve_sync)
+            .await?;
     auth.watch(tasks);
     let declared = DeclaredSecrets::read(&config.tenants, &resolve_sync);
-    let credentials =
-        Credentials::new(foundation.stores.secrets.clone(), foundation.ring.clone(), declared, auth.changed());
+    let credentials = Credentials::new(
+        foundation.stores.secrets.clone(),
+        foundation.ring.clone(),
+        declared,
+        auth.changed(),
+    );
     credentials.tend(tasks);
     let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
     let requested = config.server.listen;
     let listen_error = |reason| StartError::Listen { address: requested, reason };
     let listener = TcpListener::bind(requested).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
-    let pool = Pool::new(tasks);
+    let pool = Arc::new(Pool::new(tasks));
     let clock = Arc::new(Clock::default());
     let guard = Guard::new(&config.server);
     let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
@@ -72,5 +83,14 @@ pub async fn build(
     line.watch(clock);
     let readiness = Readiness::default();
     let doors = Arc::new(Doors::new(guard, auth, line, max_body, readiness.clone()));
-    Ok(Built { listener, tls, doors, pool, readiness, tasks: tasks.clone(), most_connections, address })
+    Ok(Built {
+        listener,
+        tls,
+        doors,
+        pool,
+        readiness,
+        tasks: tasks.clone(),
+        most_connections,
+        address,
+    })
 }

@@ -27,7 +27,9 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address.
-    #[error("cannot listen on {address}: {reason}; choose another `listen` in [server], or `--listen`")]
+    #[error(
+        "cannot listen on {address}: {reason}; choose another `listen` in [server], or `--listen`"
+    )]
     Listen {
         /// Which address.
         address: SocketAddr,

@@ -24,7 +24,10 @@ pub struct FirstKey {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn first_key(config: &Config, foundation: &Foundation) -> Result<Option<FirstKey>, StartError> {
+pub async fn first_key(
+    config: &Config,
+    foundation: &Foundation,
+) -> Result<Option<FirstKey>, StartError> {
     if !config.tenants.is_empty() || !foundation.stores.tenants.list().await?.is_empty() {
         return Ok(None);
     }

@@ -36,7 +36,8 @@ impl Foundation {
     /// With the line that says what to do, when either is unsafe, missing beside the other, or
     /// does not belong to it.
     pub async fn open(config: &Config, tasks: &Tasks) -> Result<Self, StartError> {
-        let (root, new_key_file) = RootKey::create_if_missing(&config.seal.key_file, &config.store.path)?;
+        let (root, new_key_file) =
+            RootKey::create_if_missing(&config.seal.key_file, &config.store.path)?;
         let ring = Arc::new(Ring::new(&root));
         let stores = Sqlite::open(&config.store.path, tasks)?.stores();
         let vault = Vault::new(stores.secrets.clone(), ring.clone());

@@ -49,7 +49,10 @@ pub async fn run(built: Built) -> Result<(), StartError> {
     let connections = Tasks::default();
     let drain = CancellationToken::new();
     let grace = Grace { drain: drain.clone() };
-    connections.spawn("listener", listen(listener, doors.clone(), tls, most_connections, connections.clone(), grace));
+    connections.spawn(
+        "listener",
+        listen(listener, doors.clone(), tls, most_connections, connections.clone(), grace),
+    );
     readiness.set(true);
     tracing::info!(phase = ?Phase::Ready, %address, "listening on http://{address}");
     stops.next().await;

@@ -13,8 +13,14 @@ pub(super) struct Stops {
 
 impl Stops {
     pub(super) fn new() -> Result<Self, StartError> {
-        let listen = |kind| signal(kind).map_err(|reason| StartError::System { what: "cannot wait for signals", reason });
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|reason| StartError::System { what: "cannot wait for signals", reason })
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     /// Waits for the next one.

@@ -1,14 +1,19 @@
-//! The command line.
+//! The command line: what a person or a service manager types.
 
+mod command;
+mod connect;
+mod exit;
 mod key;
 mod open;
 mod screen;
 mod secret;
+mod serve;
 mod table;
 mod tenant;
 #[cfg(test)]
 mod tests;
 
+pub use command::main;
 pub use key::KeyCommand;
 pub use open::{Opened, Resolve};
 pub use screen::Screen;

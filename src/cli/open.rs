@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::auth::{declared_key_id, fresh_tenant};
+use crate::app::Foundation;
+use crate::auth::declared_key_id;
 use crate::base::{KeyId, Name, Secret, Tasks};
 use crate::config::{Config, SecretSource};
 use crate::credential::Vault;
-use crate::seal::{Ring, RootKey};
-use crate::store::{Origin, Sqlite, Stores, TenantRecord};
+use crate::seal::Ring;
+use crate::store::{Stores, TenantRecord};
 
 /// Finds the value of a source that the file names.
 pub type Resolve = Box<dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync>;
@@ -36,14 +37,7 @@ impl Opened {
     /// With the line that says what to do, when either is unsafe, missing beside the other, or
     /// does not belong to it.
     pub async fn open(config: Config, resolve: Resolve, tasks: &Tasks) -> anyhow::Result<Self> {
-        let (root, _) = RootKey::create_if_missing(&config.seal.key_file, &config.store.path)?;
-        let ring = Arc::new(Ring::new(&root));
-        let stores = Sqlite::open(&config.store.path, tasks)?.stores();
-        let vault = Vault::new(stores.secrets.clone(), ring.clone());
-        vault.bind().await?;
-        for name in config.tenants.keys() {
-            stores.tenants.adopt(fresh_tenant(name, Origin::File)?).await?;
-        }
+        let Foundation { stores, ring, vault, .. } = Foundation::open(&config, tasks).await?;
         Ok(Self { config, stores, ring, vault, resolve })
     }
 

@@ -1,9 +1,12 @@
 //! What the line gives back to a door.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::base::Fault;
+use crate::upstream::Lease;
 use crate::wire::Era;
 
 /// The body of an answer.
@@ -23,6 +26,10 @@ pub enum Body {
         rest: hyper::body::Incoming,
         /// Bytes of both together, when the upstream said so.
         length: Option<u64>,
+        /// The link it comes over, kept until all has come.
+        lease: Lease,
+        /// Longest silence of the upstream.
+        silence: Duration,
     },
     /// Server-sent events.
     Events(Feed),

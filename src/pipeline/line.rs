@@ -34,7 +34,7 @@ pub struct Parts {
     /// Opened credentials.
     pub credentials: Credentials,
     /// Links that are open.
-    pub pool: Pool,
+    pub pool: Arc<Pool>,
     /// For new HTTP links.
     pub client: HttpClient,
     /// For new child processes.
@@ -51,7 +51,7 @@ pub struct Line {
     pub(super) namer: Namer,
     pub(super) sessions: Sessions,
     pub(super) credentials: Credentials,
-    pub(super) pool: Pool,
+    pub(super) pool: Arc<Pool>,
     pub(super) client: HttpClient,
     pub(super) launcher: Launcher,
     pub(super) tasks: Tasks,
@@ -152,6 +152,13 @@ impl Line {
         let name =
             session.opening().door.strip_prefix("/mcp/").and_then(|name| self.upstream_name(name));
         name.map_or(Door::Merged, Door::Single)
+    }
+
+    /// Ends the streams that are open, so that the process can stop.
+    pub fn drain(&self) {
+        for tenant in self.all_tenants() {
+            tenant.outlets().close();
+        }
     }
 
     /// Ends idle sessions and dead streams; runs about once a second until the stop.

@@ -92,7 +92,7 @@ impl Line {
         if let Some(armed) = self.credentials.armed_cached(principal.tenant().id(), upstream) {
             return Ok(armed);
         }
-        self.credentials.arm(principal, upstream).await.map_err(credential_fault)
+        self.credentials.arm(principal, upstream).await.map_err(|error| credential_fault(&error))
     }
 
     fn needs_principal(&self, upstream: &Upstream) -> bool {
@@ -206,7 +206,7 @@ impl Line {
     }
 }
 
-fn credential_fault(error: CredentialError) -> Fault {
+fn credential_fault(error: &CredentialError) -> Fault {
     let public = error.to_string();
     Fault {
         kind: Kind::NeedsSetup,

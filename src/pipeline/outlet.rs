@@ -181,11 +181,18 @@ impl Outlets {
         freed
     }
 
-    /// True when some stream is open at which this upstream's news arrive.
-    pub(super) fn any_for(&self, upstream: &Name) -> bool {
-        self.list()
-            .iter()
-            .any(|outlet| !outlet.events.is_closed() && concerns(&outlet.door, upstream))
+    /// Ends every stream; a listen ends with its result (R29).
+    pub(super) fn close(&self) {
+        for outlet in std::mem::take(&mut *self.list()) {
+            if let Listener::Listen { id, .. } = &outlet.listener {
+                let result = format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",{}}}}}",
+                    subscription_meta(id)
+                );
+                // A full queue means a client that does not read: its stream just ends.
+                let _ = outlet.events.try_send(Ok(event(result.as_bytes())));
+            }
+        }
     }
 
     fn send(&self, upstream: &Name, message: impl Fn(&Listener) -> Option<String>) {

@@ -52,7 +52,7 @@ pub(super) async fn relay(
 ) -> Result<Answer, Fault> {
     match reply {
         Reply::Message(message) => whole(&asked, &message),
-        Reply::Json { id, length, body } => arriving(&asked, id, length, body).await,
+        Reply::Json { id, length, body } => arriving(&asked, lease, id, length, body).await,
         Reply::Exchange(mut exchange) => loop {
             let message = exchange.next().await?;
             if matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
@@ -75,30 +75,44 @@ fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {
 /// the id stands before the result; else it is read to its end.
 async fn arriving(
     asked: &Asked,
+    lease: Lease,
     id: u64,
     length: Option<u64>,
     mut body: Incoming,
 ) -> Result<Answer, Fault> {
-    let untouched = asked.era == asked.upstream_era
-        && !(asked.merged && uri_way(asked.method.route).is_some())
-        && asked.era == Era::Legacy;
+    let untouched = asked.era == Era::Legacy
+        && asked.upstream_era == Era::Legacy
+        && !(asked.merged && uri_way(asked.method.route).is_some());
     if !untouched {
-        return whole(asked, &collect(&asked.upstream, body, Bytes::new()).await?);
+        return whole(asked, &collect(&asked.upstream, id, body, Bytes::new()).await?);
     }
-    let first = match body.frame().await {
-        Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-        Some(Err(error)) => return Err(broken(&asked.upstream, &error.to_string())),
-        None => Bytes::new(),
-    };
+    let first = next_piece(&asked.upstream, &mut body).await?.unwrap_or_default();
     let Some(place) = leading_id(&first, id) else {
-        return whole(asked, &collect(&asked.upstream, body, first).await?);
+        return whole(asked, &collect(&asked.upstream, id, body, first).await?);
     };
     let mut head = BytesMut::with_capacity(first.len() + asked.id.len());
     head.extend_from_slice(&first[..place.start]);
     head.extend_from_slice(asked.id.as_bytes());
     head.extend_from_slice(&first[place.end..]);
     let length = length.map(|length| length + asked.id.len() as u64 - place.len() as u64);
-    Ok(Answer::ok(Body::Passing { head: head.freeze(), rest: body, length }))
+    let silence = asked.upstream.timing.timeout;
+    Ok(Answer::ok(Body::Passing { head: head.freeze(), rest: body, length, lease, silence }))
+}
+
+/// The next bytes of a body; waits at most as long as the upstream may be silent.
+async fn next_piece(upstream: &Upstream, body: &mut Incoming) -> Result<Option<Bytes>, Fault> {
+    loop {
+        let frame = tokio::time::timeout(upstream.timing.timeout, body.frame()).await;
+        match frame.map_err(|_| broken(upstream, "silence"))? {
+            None => return Ok(None),
+            Some(Err(error)) => return Err(broken(upstream, &error.to_string())),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
 }
 
 /// Place of the id when it is ours and stands before a result in the first bytes of a response.
@@ -124,33 +138,42 @@ fn leading_id(first: &[u8], id: u64) -> Option<std::ops::Range<usize>> {
     found.filter(|place| result && text[place.clone()] == *id.to_string())
 }
 
-/// Reads a response to its end; `first` was read already.
+/// Reads the response to our request `id` to its end; `first` was read already.
 pub(super) async fn collect(
     upstream: &Upstream,
+    id: u64,
     mut body: Incoming,
     first: Bytes,
 ) -> Result<Message, Fault> {
-    let mut whole = BytesMut::from(&first[..]);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(upstream, &error.to_string()))?;
-        if let Ok(data) = frame.into_data() {
+    let all = async {
+        let mut whole = BytesMut::from(&first[..]);
+        while let Some(data) = next_piece(upstream, &mut body).await? {
             if whole.len() + data.len() > LONGEST {
-                return Err(Fault::upstream(
-                    Retry::MayHaveRun,
-                    format!(
-                        "Upstream `{}` sent an answer that is too large. The request may have been executed; ask for \
-                         less.",
-                        upstream.name
-                    ),
-                ));
+                return Err(too_large(upstream));
             }
             whole.extend_from_slice(&data);
         }
-    }
-    let bytes = whole.freeze();
+        Ok(whole.freeze())
+    };
+    let limit = tokio::time::timeout(upstream.timing.max_time, all).await;
+    let bytes = limit.map_err(|_| broken(upstream, "it took too long"))??;
     let text = std::str::from_utf8(&bytes).map_err(|error| broken(upstream, &error.to_string()))?;
     let inbound = Inbound::read(text).map_err(|error| broken(upstream, &error.to_string()))?;
+    let ours = inbound.number == Some(id) || inbound.kind == InboundKind::Error;
+    if !ours {
+        return Err(broken(upstream, "it answers another request"));
+    }
     Ok(Message { bytes, inbound })
+}
+
+fn too_large(upstream: &Upstream) -> Fault {
+    Fault::upstream(
+        Retry::MayHaveRun,
+        format!(
+            "Upstream `{}` sent an answer that is too large. The request may have been executed; ask for less.",
+            upstream.name
+        ),
+    )
 }
 
 fn broken(upstream: &Upstream, detail: &str) -> Fault {

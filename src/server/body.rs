@@ -17,6 +17,7 @@ use super::connection::Active;
 use super::reply;
 use crate::base::now;
 use crate::pipeline::Feed;
+use crate::upstream::Lease;
 use crate::wire::{Era, sse};
 
 /// A comment goes out after this much silence, so that nothing between us and the client takes
@@ -29,6 +30,9 @@ pub(super) enum BodyError {
     /// The upstream's answer broke off while it went through.
     #[error("the upstream broke off its answer")]
     Passing(#[from] hyper::Error),
+    /// The upstream fell silent while its answer went through.
+    #[error("the upstream fell silent in the middle of its answer")]
+    Silence,
     /// A cold route failed.
     #[error(transparent)]
     Cold(#[from] axum::Error),
@@ -43,9 +47,18 @@ pub(super) struct ReplyBody {
 enum Kind {
     Whole(Option<Bytes>),
     Pieces(VecDeque<Bytes>),
-    Passing { head: Option<Bytes>, rest: Incoming, left: Option<u64> },
+    Passing(Box<Passing>),
     Events(Box<Events>),
     Cold(axum::body::Body),
+}
+
+struct Passing {
+    head: Option<Bytes>,
+    rest: Incoming,
+    left: Option<u64>,
+    silence: Duration,
+    timer: Pin<Box<Sleep>>,
+    _lease: Lease,
 }
 
 struct Events {
@@ -66,8 +79,18 @@ impl ReplyBody {
         Self { kind: Kind::Pieces(pieces.into()), _active: None }
     }
 
-    pub(super) fn passing(head: Bytes, rest: Incoming, length: Option<u64>) -> Self {
-        Self { kind: Kind::Passing { head: Some(head), rest, left: length }, _active: None }
+    /// An upstream's answer as it comes; the lease keeps its link until all has come.
+    pub(super) fn passing(
+        head: Bytes,
+        rest: Incoming,
+        length: Option<u64>,
+        lease: Lease,
+        silence: Duration,
+    ) -> Self {
+        let timer = Box::pin(tokio::time::sleep(silence));
+        let passing =
+            Passing { head: Some(head), rest, left: length, silence, timer, _lease: lease };
+        Self { kind: Kind::Passing(Box::new(passing)), _active: None }
     }
 
     /// A stream of events; `id`, `era` and `tool` word a fault that comes in its course.
@@ -105,19 +128,7 @@ impl Body for ReplyBody {
             Kind::Pieces(pieces) => {
                 Poll::Ready(pieces.pop_front().map(|bytes| Ok(Frame::data(bytes))))
             }
-            Kind::Passing { head, rest, left } => {
-                let frame = match head.take() {
-                    Some(head) => Some(Ok(Frame::data(head))),
-                    None => ready!(Pin::new(rest).poll_frame(context))
-                        .map(|frame| frame.map_err(Into::into)),
-                };
-                if let (Some(left), Some(Ok(frame))) = (left, &frame) {
-                    *left = left.saturating_sub(
-                        frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64),
-                    );
-                }
-                Poll::Ready(frame)
-            }
+            Kind::Passing(passing) => passing.poll(context),
             Kind::Events(events) => match ready!(events.poll(context)) {
                 Some(bytes) => data(bytes),
                 None => Poll::Ready(None),
@@ -130,7 +141,7 @@ impl Body for ReplyBody {
         match &self.kind {
             Kind::Whole(bytes) => bytes.is_none(),
             Kind::Pieces(pieces) => pieces.is_empty(),
-            Kind::Passing { head, rest, .. } => head.is_none() && rest.is_end_stream(),
+            Kind::Passing(passing) => passing.head.is_none() && passing.rest.is_end_stream(),
             Kind::Events(_) => false,
             Kind::Cold(body) => body.is_end_stream(),
         }
@@ -141,10 +152,33 @@ impl Body for ReplyBody {
         match &self.kind {
             Kind::Whole(bytes) => exact(bytes.as_ref().map_or(0, Bytes::len)),
             Kind::Pieces(pieces) => exact(pieces.iter().map(Bytes::len).sum()),
-            Kind::Passing { left: Some(left), .. } => SizeHint::with_exact(*left),
-            Kind::Passing { .. } | Kind::Events(_) => SizeHint::default(),
+            Kind::Passing(passing) => {
+                passing.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+            Kind::Events(_) => SizeHint::default(),
             Kind::Cold(body) => body.size_hint(),
         }
+    }
+}
+
+impl Passing {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match self.head.take() {
+            Some(head) => Some(Ok(Frame::data(head))),
+            None => match Pin::new(&mut self.rest).poll_frame(context) {
+                Poll::Ready(frame) => frame.map(|frame| frame.map_err(BodyError::from)),
+                Poll::Pending => {
+                    ready!(self.timer.as_mut().poll(context));
+                    Some(Err(BodyError::Silence))
+                }
+            },
+        };
+        self.timer.as_mut().reset(now() + self.silence);
+        if let (Some(left), Some(Ok(frame))) = (&mut self.left, &frame) {
+            *left =
+                left.saturating_sub(frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64));
+        }
+        Poll::Ready(frame)
     }
 }
 

@@ -23,7 +23,9 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
-    #[error("`{filter}` is no log filter ({reason}); write a level such as `info`, or `info,mcp_proxy=debug`")]
+    #[error(
+        "`{filter}` is no log filter ({reason}); write a level such as `info`, or `info,mcp_proxy=debug`"
+    )]
     Filter {
         /// What was given.
         filter: String,
@@ -42,8 +44,10 @@ pub enum TelemetryError {
 /// # Errors
 /// When the filter cannot be read, or logging was set up before.
 pub fn start(filter: &str, format: Format) -> Result<LogWriter, TelemetryError> {
-    let parsed = EnvFilter::try_new(filter)
-        .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), reason: error.to_string() })?;
+    let parsed = EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter {
+        filter: filter.to_owned(),
+        reason: error.to_string(),
+    })?;
     let writer = LogWriter::default();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(parsed)

@@ -1,0 +1,154 @@
+//! `mcp-proxy serve`
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+
+use super::command::read_config;
+use super::connect::{self, Client};
+use super::screen::Screen;
+use crate::app::{self, FirstKey, Foundation};
+use crate::base::Tasks;
+use crate::config::{self, Config, SecretSource};
+use crate::telemetry::{self, Format};
+use crate::upstream::stdio::Launcher;
+
+/// Serve.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: mcp-proxy serve --listen 127.0.0.1:9000 --log info,mcp_proxy=debug"
+)]
+pub(super) struct ServeCommand {
+    /// Listen here instead of at the file's `listen`.
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// What is logged: a level, or directives by module.
+    #[arg(long, value_name = "FILTER", env = "MCP_PROXY_LOG", default_value = "info")]
+    log: String,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// One readable line each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+impl Default for ServeCommand {
+    fn default() -> Self {
+        let log = std::env::var("MCP_PROXY_LOG").unwrap_or_else(|_| "info".to_owned());
+        Self { listen: None, log, log_format: LogFormat::Text }
+    }
+}
+
+impl ServeCommand {
+    /// Serves until a signal comes.
+    pub(super) fn run(self, given: Option<&Path>) -> anyhow::Result<()> {
+        let (mut config, warnings, shipped) = read_config(given)?;
+        if let Some(listen) = self.listen {
+            config.server.listen = listen;
+        }
+        harden();
+        let format = match self.log_format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        };
+        let writer = telemetry::start(&self.log, format)?;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        if shipped {
+            tracing::warn!(
+                "there is no mcp-proxy.toml here: the built-in demo is served; `mcp-proxy init` writes the file"
+            );
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("the runtime cannot start")?;
+        let tasks = Tasks::default();
+        let served = runtime.block_on(async {
+            writer.tend(&tasks);
+            serve(config, &tasks).await
+        });
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        writer.flush();
+        served
+    }
+}
+
+async fn serve(config: Config, tasks: &Tasks) -> anyhow::Result<()> {
+    let resolve =
+        |source: &SecretSource| config::resolve(source).map_err(|error| error.to_string());
+    let foundation = Foundation::open(&config, tasks).await?;
+    let first = app::first_key(&config, &foundation).await?;
+    let config = Arc::new(config);
+    // The link to our own executable stays right when the file is replaced by an upgrade.
+    let own =
+        if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
+    let launcher = Launcher::new(own, std::env::vars_os());
+    let built = app::build(config.clone(), &foundation, &resolve, launcher, tasks).await?;
+    drop(foundation);
+    let url = endpoint(&config, built.address);
+    if let Some(first) = &first {
+        welcome(&url, first)?;
+    }
+    app::run(built).await?;
+    Ok(())
+}
+
+/// The URL that clients use.
+pub(super) fn endpoint(config: &Config, address: SocketAddr) -> String {
+    match &config.server.public_url {
+        Some(url) => format!("{}/mcp", url.as_str().trim_end_matches('/')),
+        None => format!(
+            "{}://{address}/mcp",
+            if config.server.tls.is_some() { "https" } else { "http" }
+        ),
+    }
+}
+
+/// What the first start says: the key, once, and the lines for three clients.
+fn welcome(url: &str, first: &FirstKey) -> anyhow::Result<()> {
+    let mut screen = Screen::standard();
+    let key = first.text.expose();
+    screen.say(&format!(
+        "Made the tenant `{}` and its first key. It is shown only now:\n\n  {key}\n",
+        first.tenant
+    ))?;
+    for client in [Client::ClaudeCode, Client::Cursor, Client::Vscode] {
+        screen.say(&format!(
+            "{}:\n{}\n",
+            client.title(),
+            connect::snippet(client, url, Some(key))
+        ))?;
+    }
+    screen.out.flush()?;
+    Ok(())
+}
+
+/// No core dumps, no reading of this process by others of the same user, and as many open files
+/// as the system allows.
+fn harden() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let outcome = setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard })
+        .and_then(|()| setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }));
+    #[cfg(target_os = "linux")]
+    let outcome = outcome.and_then(|()| {
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    });
+    if let Err(error) = outcome {
+        super::command::complain(&format!("the process could not be hardened: {error}"));
+    }
+}
