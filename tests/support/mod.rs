@@ -1,0 +1,20 @@
+//! The harness of the tests from outside: the built program, real peers, hostile bytes.
+//!
+//! Nothing in here sleeps: what has to happen is waited for, with a deadline.
+
+mod cli;
+mod mcp;
+mod peers;
+mod process;
+mod program;
+mod proxy;
+mod raw;
+mod swarm;
+
+pub(crate) use mcp::{Client, Era, text};
+pub(crate) use peers::{Found, Peers, found, say};
+pub(crate) use process::{Process, until};
+pub(crate) use program::{everything, serve_everything};
+pub(crate) use proxy::{Proxy, Setup};
+pub(crate) use raw::{Answer, Raw, post};
+pub(crate) use swarm::{Swarm, raise_open_files};
