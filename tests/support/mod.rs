@@ -16,5 +16,5 @@ pub(crate) use peers::{Found, Peers, found, say};
 pub(crate) use process::{Process, until};
 pub(crate) use program::{everything, serve_everything};
 pub(crate) use proxy::{Proxy, Setup};
-pub(crate) use raw::{Answer, Raw, post};
+pub(crate) use raw::{ABSENT, Answer, Raw, post};
 pub(crate) use swarm::{Swarm, raise_open_files};

@@ -201,6 +201,9 @@ fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
     text.windows(pattern.len()).position(|window| window == pattern)
 }
 
+/// Stands for a header that is not sent.
+pub(crate) const ABSENT: &str = "\u{0}";
+
 /// A POST of JSON with the headers that every MCP client sends, and these besides.
 pub(crate) fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let has = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
@@ -215,6 +218,9 @@ pub(crate) fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], bo
         ("Connection", "close"),
     ];
     for (name, value) in usual.iter().filter(|(name, _)| !has(name)).chain(headers) {
+        if *value == ABSENT {
+            continue;
+        }
         text += &format!("{name}: {value}\r\n");
     }
     [text.as_bytes(), b"\r\n", body].concat()
