@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Client, Era, Peers, Raw, Swarm, post, serve_everything, text};
+use support::{Canary, Client, Era, Peers, Raw, Swarm, post, serve_everything, text};
 
 #[test]
 fn the_client_speaks_both_eras() {
@@ -77,5 +77,67 @@ fn each_client_reads_what_everything_offers() {
             assert_eq!(report["steps"][1]["result"]["content"][0]["text"], "hi");
             assert_eq!(report["steps"][5]["code"], -32602, "{client} {era}: {report}");
         }
+    }
+}
+
+#[test]
+fn a_canary_is_seen_in_each_form() {
+    use base64::{Engine, engine::general_purpose};
+    let value = "a canary/\u{e4}?";
+    let canary = Canary::new("it", value.as_bytes());
+    let base64 = |text: &str| general_purpose::STANDARD.encode(text);
+    for content in [
+        format!("token={value};"),
+        base64(&format!("Bearer {value} and more")),
+        base64(&format!("x{value}")),
+        base64(&format!("xy{value}")),
+        general_purpose::URL_SAFE.encode(value),
+        "612063616e6172792fc3a43f".to_owned(),
+        "612063616E6172792FC3A43F".to_owned(),
+        "k=a%20canary%2F%C3%A4%3F".to_owned(),
+        "k=a%20canary%2f%c3%a4%3f".to_owned(),
+    ] {
+        assert!(canary.seen_in("here", content.as_bytes()).is_some(), "{content}");
+    }
+    assert_eq!(canary.seen_in("here", b"a canar"), None);
+}
+
+/// A server over HTTP/2 that gives back the text it is sent; it ends with the returned runtime.
+fn echo_over_http2() -> (tokio::runtime::Runtime, std::net::SocketAddr) {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .expect("loopback has free ports");
+    let address = listener.local_addr().expect("it is bound");
+    let answer = |request: hyper::Request<hyper::body::Incoming>| async move {
+        let body = request.into_body().collect().await?.to_bytes();
+        let message: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = &message["params"]["arguments"]["text"];
+        let result = json!({"content": [{"type": "text", "text": text}]});
+        let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+        let response = http::Response::builder().header("mcp-session-id", "s");
+        let response = response.body(Full::new(bytes::Bytes::from(answer.to_string())));
+        Ok::<_, hyper::Error>(response.expect("these parts are valid"))
+    };
+    runtime.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer));
+            tokio::spawn(connection);
+        }
+    });
+    (runtime, address)
+}
+
+#[test]
+fn a_swarm_speaks_http2() {
+    let (_runtime, address) = echo_over_http2();
+    for era in Era::BOTH {
+        let tenants = (0..8).map(|n| (format!("key-{n}"), format!("canary-{n}"))).collect();
+        let (door, tool) = ("/mcp".to_owned(), "echo".to_owned());
+        let swarm = Swarm { address, door, tenants, tool, calls: 250, http2: true };
+        assert_eq!(swarm.run(era), Vec::<String>::new());
     }
 }

@@ -71,27 +71,57 @@ fn plan(client: &mut Client, caller: &str) -> (Value, Vec<(&'static str, String)
         (json!({"list": "prompts"}), "evh__args-prompt", String::new()),
         (json!({"list": "resources"}), "", document.clone()),
         (json!({"list": "templates"}), "", template),
-        (json!({"call": "ev__echo", "arguments": {"message": caller}}), "Echo: ", caller.to_owned()),
-        (json!({"call": "ev__get-structured-content", "arguments": {"location": "New York"}}),
-         "structuredContent", String::new()),
-        (json!({"call": "evh__get-sum", "arguments": {"a": 2, "b": 40}}),
-         "The sum of 2 and 40 is 42.", String::new()),
-        (json!({"call": "mem__create_entities", "arguments": {"entities": [entity]}}),
-         "was here", caller.to_owned()),
-        (json!({"call": "mem__open_nodes", "arguments": {"names": [caller]}}),
-         "entities", caller.to_owned()),
-        (json!({"call": "time__convert_time", "arguments": {"source_timezone": "UTC",
-            "time": "12:00", "target_timezone": "Asia/Tokyo"}}), "T21:00:00+09:00", String::new()),
+        (
+            json!({"call": "ev__echo", "arguments": {"message": caller}}),
+            "Echo: ",
+            caller.to_owned(),
+        ),
+        (
+            json!({"call": "ev__get-structured-content", "arguments": {"location": "New York"}}),
+            "structuredContent",
+            String::new(),
+        ),
+        (
+            json!({"call": "evh__get-sum", "arguments": {"a": 2, "b": 40}}),
+            "The sum of 2 and 40 is 42.",
+            String::new(),
+        ),
+        (
+            json!({"call": "mem__create_entities", "arguments": {"entities": [entity]}}),
+            "was here",
+            caller.to_owned(),
+        ),
+        (
+            json!({"call": "mem__open_nodes", "arguments": {"names": [caller]}}),
+            "entities",
+            caller.to_owned(),
+        ),
+        (
+            json!({"call": "time__convert_time", "arguments": {"source_timezone": "UTC",
+            "time": "12:00", "target_timezone": "Asia/Tokyo"}}),
+            "T21:00:00+09:00",
+            String::new(),
+        ),
         (json!({"read": document}), "text/markdown", document.clone()),
         (json!({"read": document_http}), "text/markdown", document_http.clone()),
         (json!({"read": dynamic}), "Resource 7: ", dynamic.clone()),
         (json!({"read": graph}), "application/json", graph.clone()),
-        (json!({"prompt": "ev__args-prompt", "arguments": {"city": "Oslo"}}),
-         "What's weather in Oslo?", String::new()),
-        (json!({"prompt": "evh__args-prompt", "arguments": {"city": "Oslo", "state": "Viken"}}),
-         "What's weather in Oslo, Viken?", String::new()),
-        (json!({"complete": {"ref": {"type": "ref/prompt", "name": "ev__completable-prompt"},
-            "argument": {"name": "department", "value": "Eng"}}}), "Engineering", String::new()),
+        (
+            json!({"prompt": "ev__args-prompt", "arguments": {"city": "Oslo"}}),
+            "What's weather in Oslo?",
+            String::new(),
+        ),
+        (
+            json!({"prompt": "evh__args-prompt", "arguments": {"city": "Oslo", "state": "Viken"}}),
+            "What's weather in Oslo, Viken?",
+            String::new(),
+        ),
+        (
+            json!({"complete": {"ref": {"type": "ref/prompt", "name": "ev__completable-prompt"},
+            "argument": {"name": "department", "value": "Eng"}}}),
+            "Engineering",
+            String::new(),
+        ),
     ];
     let plan = steps.iter().map(|(step, ..)| step.clone()).collect();
     (plan, steps.into_iter().map(|(_, fixed, own)| (fixed, own)).collect())
@@ -111,7 +141,8 @@ fn each_client_uses_each_server_through_one_url() {
             let report = peers.run(name, era, &proxy.url("/mcp"), proxy.key(), &plan);
             let revision = if *era == "legacy" { "2025-11-25" } else { "2026-07-28" };
             if report["protocol"] != revision {
-                failures.push(format!("{caller} speaks {}: {}", report["protocol"], report["failed"]));
+                failures
+                    .push(format!("{caller} speaks {}: {}", report["protocol"], report["failed"]));
                 continue;
             }
             for (at, (fixed, own)) in expected.iter().enumerate() {
@@ -160,7 +191,9 @@ fn a_dead_server_costs_only_its_own_entries() {
     server.stop();
     let mut client = proxy.client(Era::Legacy, "/mcp");
     let tools = client.list("tools/list", "tools");
-    let has = |start: &str| tools.iter().any(|t| t["name"].as_str().is_some_and(|n| n.starts_with(start)));
+    let has = |start: &str| {
+        tools.iter().any(|t| t["name"].as_str().is_some_and(|n| n.starts_with(start)))
+    };
     assert!(has("ev__") && has("mem__") && has("time__"), "{tools:?}");
     let answer = client.call("ev__echo", json!({"message": "still here"}));
     assert_eq!(support::text(&answer), "Echo: still here");

@@ -129,7 +129,9 @@ impl Client {
 
     /// Calls a tool and gives the JSON-RPC answer.
     pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Value {
-        self.request("tools/call", json!({"name": tool, "arguments": arguments}))
+        let mut params = json!({"name": tool});
+        params["arguments"] = arguments;
+        self.request("tools/call", params)
     }
 
     /// All pages of a list, under this field of the results.

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here sleeps: what has to happen is waited for, with a deadline.
 
+mod canary;
 mod cli;
 mod mcp;
 mod peers;
@@ -9,12 +10,15 @@ mod process;
 mod program;
 mod proxy;
 mod raw;
+mod scene;
 mod swarm;
 
+pub(crate) use canary::Canary;
 pub(crate) use mcp::{Client, Era, text};
 pub(crate) use peers::{Found, Peers, found, say};
 pub(crate) use process::{Process, until};
 pub(crate) use program::{everything, serve_everything};
 pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use raw::{ABSENT, Answer, Raw, post};
+pub(crate) use scene::{DOOR, MAX_BODY, Scene, body, call, good, nested};
 pub(crate) use swarm::{Swarm, raise_open_files};

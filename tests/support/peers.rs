@@ -66,7 +66,8 @@ impl Peers {
                     return None;
                 }
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/install");
-                let (status, output, errors) = Process::run(&mut Command::new(script), b"", INSTALL);
+                let (status, output, errors) =
+                    Process::run(&mut Command::new(script), b"", INSTALL);
                 assert!(status.success(), "tests/peers/install failed:\n{errors}");
                 Some(Self { home: output.lines().last().expect("it prints the place").into() })
             })

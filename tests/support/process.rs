@@ -17,11 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// When it is still not so after `patience`; `what` names it.
-pub(crate) fn until<T>(
-    what: &str,
-    patience: Duration,
-    mut state: impl FnMut() -> Option<T>,
-) -> T {
+pub(crate) fn until<T>(what: &str, patience: Duration, mut state: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + patience;
     loop {
         if let Some(found) = state() {
@@ -215,9 +211,7 @@ impl Drop for Process {
             let _ = writeln!(std::io::stderr(), "--- {} printed:\n{}", self.name, self.log());
             return;
         }
-        until("no process is left behind", PATIENCE, || {
-            survivors(&below).is_empty().then_some(())
-        });
+        until("no process is left behind", PATIENCE, || survivors(&below).is_empty().then_some(()));
     }
 }
 

@@ -35,7 +35,8 @@ impl Answer {
 
     /// The messages in the body: one of JSON, or each event of a stream.
     pub(crate) fn messages(&self) -> Vec<Value> {
-        let stream = self.header("content-type").is_some_and(|t| t.starts_with("text/event-stream"));
+        let stream =
+            self.header("content-type").is_some_and(|t| t.starts_with("text/event-stream"));
         if !stream {
             return serde_json::from_slice(&self.body).into_iter().collect();
         }
@@ -205,7 +206,12 @@ fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
 pub(crate) const ABSENT: &str = "\u{0}";
 
 /// A POST of JSON with the headers that every MCP client sends, and these besides.
-pub(crate) fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+pub(crate) fn post(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Vec<u8> {
     let has = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     let mut text = format!("POST {path} HTTP/1.1\r\n");
     let length = body.len().to_string();
