@@ -15,7 +15,7 @@ mod swarm;
 
 pub(crate) use canary::Canary;
 pub(crate) use mcp::{Client, Era, text};
-pub(crate) use peers::{Found, Peers, found, say};
+pub(crate) use peers::{Peers, found, install, say};
 pub(crate) use process::{Process, until};
 pub(crate) use program::{everything, serve_everything};
 pub(crate) use proxy::{Proxy, Setup};

@@ -17,35 +17,55 @@ const INSTALL: Duration = Duration::from_secs(600);
 /// Longest run of one client.
 const PLAN: Duration = Duration::from_secs(120);
 
-/// Programs of other people that some tests want.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// All there.
-    All,
-    /// Something is missing, and that may be.
-    Skip,
-}
-
 /// Prints a line that the test runner does not swallow.
 pub(crate) fn say(line: &str) {
     // A closed standard error must not fail a test.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Looks for programs. What is missing is said in a line.
+/// Says why a test is skipped.
+///
+/// # Panics
+/// With `CI=true`, which makes every test mandatory.
+fn skip(reason: &str) {
+    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!ci, "{reason}, and CI=true makes this test mandatory");
+    say(&format!("skipped: {reason}"));
+}
+
+/// True when these programs are there. What is missing is said in a line.
 ///
 /// # Panics
 /// When one is missing and `CI=true`.
-pub(crate) fn found(programs: &[&str]) -> Found {
+pub(crate) fn found(programs: &[&str]) -> bool {
     let missing = programs.iter().find(|program| {
         let runs = Command::new(program).arg("--version").output();
         !runs.is_ok_and(|output| output.status.success())
     });
-    let Some(missing) = missing else { return Found::All };
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(!ci, "{missing} is not installed, and CI=true makes this test mandatory");
-    say(&format!("skipped: {missing} is not installed"));
-    Found::Skip
+    if let Some(missing) = missing {
+        skip(&format!("{missing} is not installed"));
+    }
+    missing.is_none()
+}
+
+/// Runs a script under `tests/` that installs something, and gives the last line that it printed.
+/// None, and a line that says so, where that is not possible: not everybody has a network.
+///
+/// # Panics
+/// When it is not possible and `CI=true`.
+pub(crate) fn install(script: &str, args: &[&str]) -> Option<String> {
+    if !found(&["node", "npm", "python3", "bash"]) {
+        return None;
+    }
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
+    let (status, output, errors) = Process::run(Command::new(place).args(args), b"", INSTALL);
+    if !status.success() {
+        let reason =
+            errors.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+        skip(&format!("tests/{script} did not succeed: {reason}"));
+        return None;
+    }
+    Some(output.lines().last().unwrap_or_default().to_owned())
 }
 
 /// Where the peers are installed.
@@ -54,23 +74,14 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Installs them on first use. None, and a line that says so, where Node or Python is missing.
+    /// Installs them on first use. None, and a line that says so, where that is not possible.
     ///
     /// # Panics
-    /// When the installation fails, or with `CI=true` when a program is missing.
+    /// When it is not possible and `CI=true`.
     pub(crate) fn installed() -> Option<&'static Self> {
         static PEERS: OnceLock<Option<Peers>> = OnceLock::new();
         PEERS
-            .get_or_init(|| {
-                if found(&["node", "npm", "python3", "bash"]) == Found::Skip {
-                    return None;
-                }
-                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/install");
-                let (status, output, errors) =
-                    Process::run(&mut Command::new(script), b"", INSTALL);
-                assert!(status.success(), "tests/peers/install failed:\n{errors}");
-                Some(Self { home: output.lines().last().expect("it prints the place").into() })
-            })
+            .get_or_init(|| install("peers/install", &[]).map(|home| Self { home: home.into() }))
             .as_ref()
     }
 
