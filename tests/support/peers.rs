@@ -60,8 +60,9 @@ pub(crate) fn install(script: &str, args: &[&str]) -> Option<String> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
     let (status, output, errors) = Process::run(Command::new(place).args(args), b"", INSTALL);
     if !status.success() {
-        let reason =
-            errors.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+        let mut lines = errors.lines().filter(|line| !line.trim().is_empty());
+        let error = lines.clone().find(|line| line.to_lowercase().contains("error"));
+        let reason = error.or_else(|| lines.next_back()).unwrap_or("it gave no reason");
         skip(&format!("tests/{script} did not succeed: {reason}"));
         return None;
     }

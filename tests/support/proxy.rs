@@ -20,7 +20,7 @@ use super::{
 /// The key of the tenant `test`, which a file without tenants gets.
 const KEY: &str = "the-key-of-the-tenant-test-in-the-tests-1";
 /// What `serve` reads its log filter from.
-const LOG: &str = "RUST_LOG";
+const LOG: &str = "MCP_PROXY_LOG";
 
 /// What stands around the proxy before it starts.
 pub(crate) struct Setup {
