@@ -1,0 +1,53 @@
+// Walks a plan with a client of either SDK line and prints the report.
+//   node tsN.mjs URL ERA PLAN      MCP_KEY=… is sent as bearer key
+// PLAN: a JSON array of steps, each one of
+//   {"list":"tools"|"prompts"|"resources"|"templates"}    all pages
+//   {"call":NAME,"arguments":{…}}  {"read":URI}  {"prompt":NAME,"arguments":{…}}
+//   {"complete":{"ref":{…},"argument":{…}}}
+// Report: {"protocol","server","steps":[{"ok":true,"result":…} | {"ok":false,"error","code"}]}, one
+// entry per step in order; exit 0 also where steps failed, 1 where no connection was made.
+const lists = {
+  tools: ['listTools', 'tools'], prompts: ['listPrompts', 'prompts'],
+  resources: ['listResources', 'resources'], templates: ['listResourceTemplates', 'resourceTemplates'],
+};
+
+async function all(client, [method, field]) {
+  const found = [];
+  for (let cursor; ;) {
+    const page = await client[method](cursor === undefined ? {} : { cursor });
+    found.push(...page[field]);
+    if ((cursor = page.nextCursor) === undefined) return { [field]: found };
+  }
+}
+
+function take(client, step) {
+  if (step.list) return all(client, lists[step.list]);
+  if (step.call) return client.callTool({ name: step.call, arguments: step.arguments ?? {} });
+  if (step.read) return client.readResource({ uri: step.read });
+  if (step.prompt) return client.getPrompt({ name: step.prompt, arguments: step.arguments ?? {} });
+  if (step.complete) return client.complete(step.complete);
+  throw new Error(`not a step: ${JSON.stringify(step)}`);
+}
+
+export async function run(connect) {
+  const [url, era, plan] = process.argv.slice(2);
+  const headers = process.env.MCP_KEY ? { Authorization: `Bearer ${process.env.MCP_KEY}` } : {};
+  let peer;
+  try {
+    peer = await connect(new URL(url), headers, era);
+  } catch (error) {
+    console.log(JSON.stringify({ failed: String(error?.message ?? error) }));
+    process.exit(1);
+  }
+  const steps = [];
+  for (const step of JSON.parse(plan)) {
+    try {
+      steps.push({ ok: true, result: await take(peer.client, step) });
+    } catch (error) {
+      steps.push({ ok: false, error: String(error?.message ?? error), code: error?.code });
+    }
+  }
+  const report = { protocol: peer.protocol(), server: peer.client.getServerVersion(), steps };
+  await peer.close();
+  process.stdout.write(JSON.stringify(report) + '\n', () => process.exit(0));
+}

@@ -1,0 +1,45 @@
+"""Walks a plan with a client of either SDK line; plan and report are those of plan.mjs."""
+import json
+import os
+import sys
+
+URL, ERA, PLAN = sys.argv[1:4]
+HEADERS = {"Authorization": f"Bearer {os.environ['MCP_KEY']}"} if os.environ.get("MCP_KEY") else {}
+
+
+def plain(model):
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+async def everything(listing, field):
+    """All pages of a list. `listing` takes a cursor."""
+    found, cursor = [], None
+    while True:
+        page = plain(await listing(cursor))
+        found += page[field]
+        cursor = page.get("nextCursor")
+        if cursor is None:
+            return {field: found}
+
+
+async def walk(take):
+    steps = []
+    for step in json.loads(PLAN):
+        try:
+            result = await take(step)
+            steps.append({"ok": True, "result": result if isinstance(result, dict) else plain(result)})
+        except Exception as error:  # a failed step is part of the report
+            code = getattr(getattr(error, "error", error), "code", None)
+            steps.append({"ok": False, "error": str(error), "code": code})
+    return steps
+
+
+def report(protocol, server, steps):
+    print(json.dumps({"protocol": protocol, "server": server and plain(server), "steps": steps}))
+
+
+def failed(error):
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    print(json.dumps({"failed": str(error) or repr(error)}))
+    sys.exit(1)
