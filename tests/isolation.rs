@@ -354,7 +354,7 @@ fn swarm(upstream: &str) {
         setup = setup.env(&format!("KEY_{n}"), &key);
         tenants.push((key, format!("canary of tenant {n}")));
     }
-    let proxy = setup.config(&toml).serve();
+    let proxy = setup.env("MCP_PROXY_LOG", "mcp_proxy=debug").config(&toml).serve();
     for era in Era::BOTH {
         let (address, door) = (proxy.address(), "/mcp".to_owned());
         let (tool, tenants) = (format!("{upstream}__echo"), tenants.clone());

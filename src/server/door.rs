@@ -73,7 +73,7 @@ impl Doors {
         peer: SocketAddr,
         activity: &Arc<Activity>,
     ) -> Result<Response<ReplyBody>, Infallible> {
-        let active = activity.begin(request.version() == http::Version::HTTP_2);
+        let active = activity.begin();
         let response = if matches!(request.uri().path(), "/livez" | "/readyz") {
             self.probe(request).await
         } else {
@@ -204,6 +204,17 @@ fn check_head(parts: &Parts) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether a value of `Accept` takes any of the two types of our answers.
+fn takes_ours(accept: &http::HeaderValue) -> bool {
+    let Ok(accept) = accept.to_str() else { return false };
+    accept.split(',').any(|range| {
+        let essence = range.split(';').next().unwrap_or_default().trim();
+        ["application/json", "text/event-stream", "*/*", "application/*", "text/*"]
+            .iter()
+            .any(|ours| essence.eq_ignore_ascii_case(ours))
+    })
+}
+
 /// JSON and nothing else, not compressed.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
     let wrong = |what| Err(Fault::client(Kind::MediaType, what));
@@ -212,6 +223,12 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") || types.next().is_some() {
         return wrong("`Content-Type` must be application/json");
+    }
+    if headers.get_all(header::ACCEPT).iter().any(|accept| !takes_ours(accept)) {
+        return Err(Fault::client(
+            Kind::NotAcceptable,
+            "`Accept` must name application/json and text/event-stream",
+        ));
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
         return wrong("Compressed bodies are not taken");
