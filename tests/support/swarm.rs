@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
-    sync::{Barrier, Semaphore},
+    sync::{Barrier, OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 
@@ -80,6 +80,7 @@ impl Swarm {
         for tenant in 0..self.tenants.len() {
             let mut shared = None;
             for call in 0..self.calls {
+                let turn = Arc::clone(&turns).acquire_owned().await.expect("it is never closed");
                 let line = match &shared {
                     Some(Line::Many(line)) if call % STREAMS != 0 => Ok(Line::Many(line.clone())),
                     _ => self.connect().await,
@@ -93,9 +94,9 @@ impl Swarm {
                 }
                 let (swarm, ready, turns) =
                     (Arc::clone(&self), Arc::clone(&ready), Arc::clone(&turns));
-                callers.spawn(async move {
-                    swarm.caller(era, line, tenant, call, &ready, &turns).await
-                });
+                callers.spawn(
+                    async move { swarm.caller(era, line, tenant, call, &ready, turn).await },
+                );
             }
         }
         while let Some(ended) = callers.join_next().await {
@@ -129,16 +130,14 @@ impl Swarm {
         tenant: usize,
         call: usize,
         ready: &Barrier,
-        turns: &Semaphore,
+        turn: OwnedSemaphorePermit,
     ) -> Result<(), Failure> {
         let (key, canary) = &self.tenants[tenant];
         let session = match era {
             Era::Modern => Ok(None),
-            Era::Legacy => {
-                let _turn = turns.acquire().await?;
-                self.shake_hands(&mut line, key).await
-            }
+            Era::Legacy => self.shake_hands(&mut line, key).await,
         };
+        drop(turn);
         // Whoever failed still arrives, or the others would wait for ever.
         ready.wait().await;
         let session = session.map_err(|error| format!("tenant {tenant} call {call}: {error}"))?;
