@@ -11,12 +11,18 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::Barrier, task::JoinSet};
+use tokio::{
+    net::TcpStream,
+    sync::{Barrier, Semaphore},
+    task::JoinSet,
+};
 
 use super::Era;
 
 /// Calls on one HTTP/2 connection.
 const STREAMS: usize = 100;
+/// Handshakes at the same time: it is the calls that all come at once.
+const HANDSHAKES: usize = 100;
 /// Longest time for everything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -68,6 +74,7 @@ impl Swarm {
 
     async fn storm(self: Arc<Self>, era: Era) -> Vec<String> {
         let ready = Arc::new(Barrier::new(self.tenants.len() * self.calls));
+        let hands = Arc::new(Semaphore::new(HANDSHAKES));
         let mut callers = JoinSet::new();
         let mut failures = Vec::new();
         for tenant in 0..self.tenants.len() {
@@ -85,7 +92,10 @@ impl Swarm {
                     shared = Some(Line::Many(line.clone()));
                 }
                 let (swarm, ready) = (Arc::clone(&self), Arc::clone(&ready));
-                callers.spawn(async move { swarm.caller(era, line, tenant, call, &ready).await });
+                let hands = Arc::clone(&hands);
+                callers.spawn(async move {
+                    swarm.caller(era, line, (tenant, call), &hands, &ready).await
+                });
             }
         }
         while let Some(ended) = callers.join_next().await {
@@ -116,14 +126,17 @@ impl Swarm {
         &self,
         era: Era,
         mut line: Line,
-        tenant: usize,
-        call: usize,
+        (tenant, call): (usize, usize),
+        hands: &Semaphore,
         ready: &Barrier,
     ) -> Result<(), Failure> {
         let (key, canary) = &self.tenants[tenant];
         let session = match era {
             Era::Modern => Ok(None),
-            Era::Legacy => self.shake_hands(&mut line, key).await,
+            Era::Legacy => {
+                let _hand = hands.acquire().await?;
+                self.shake_hands(&mut line, key).await
+            }
         };
         // Whoever failed still arrives, or the others would wait for ever.
         ready.wait().await;
