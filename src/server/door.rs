@@ -25,8 +25,9 @@ use crate::namespace::Door;
 use crate::pipeline::{Answer, Body as AnswerBody, Line, Outcome, Posting};
 use crate::wire::Era;
 
-/// Longest silence while a body arrives.
+/// Longest silence while a body arrives. On HTTP/2 a body may wait for others on its connection.
 const BODY_SILENCE: Duration = Duration::from_secs(10);
+const BODY_SILENCE_HTTP2: Duration = Duration::from_secs(30);
 /// Longest time that a body may take.
 const BODY_TIME: Duration = Duration::from_secs(60);
 
@@ -124,7 +125,9 @@ impl Doors {
         match parts.method {
             Method::POST => {
                 check_media_type(&posting.headers)?;
-                posting.body = self.read(body).await?;
+                let http2 = parts.version == http::Version::HTTP_2;
+                let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
+                posting.body = self.read(body, silence).await?;
                 Ok(self.line.serve(posting).await)
             }
             Method::GET => {
@@ -138,7 +141,7 @@ impl Doors {
     }
 
     /// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
-    async fn read(&self, mut body: Incoming) -> Result<Bytes, Fault> {
+    async fn read(&self, mut body: Incoming, silence: Duration) -> Result<Bytes, Fault> {
         let broken = |error: hyper::Error| {
             Fault::client(Kind::NotMessage, "The body broke off").because(error.to_string())
         };
@@ -147,7 +150,7 @@ impl Doors {
             let mut first = Bytes::new();
             let mut whole = BytesMut::new();
             while let Some(frame) =
-                tokio::time::timeout(BODY_SILENCE, body.frame()).await.map_err(slow)?
+                tokio::time::timeout(silence, body.frame()).await.map_err(slow)?
             {
                 let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
                 if first.len() + whole.len() + data.len() > self.max_body {

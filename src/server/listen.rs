@@ -96,11 +96,14 @@ async fn serve(
     }
 }
 
-/// Without TLS a client says by its first bytes that it speaks HTTP/2 (RFC 9113 section 3.4); no
-/// request of HTTP/1.1 begins like that. A preface that comes in tatters is taken for HTTP/1.1.
+/// The preface of HTTP/2 (RFC 9113 section 3.4). No request of HTTP/1.1 begins like that.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Without TLS a client says by its first bytes that it speaks HTTP/2. A preface that comes in
+/// tatters is taken for HTTP/1.1, which refuses it.
 async fn begins_like_http2(stream: &TcpStream) -> bool {
-    let mut first = [0; 4];
-    matches!(stream.peek(&mut first).await, Ok(4)) && first == *b"PRI "
+    let mut first = [0; PREFACE.len()];
+    matches!(stream.peek(&mut first).await, Ok(length) if length == first.len()) && first == PREFACE
 }
 
 async fn talk<S>(

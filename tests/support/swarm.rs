@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
-    sync::{Barrier, Semaphore},
+    sync::{Barrier, OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 
@@ -21,8 +21,8 @@ use super::Era;
 
 /// Calls on one HTTP/2 connection.
 const STREAMS: usize = 100;
-/// Handshakes at the same time: it is the calls that all come at once.
-const HANDSHAKES: usize = 100;
+/// Handshakes at a time: the calls are to come at once, not these.
+const HANDSHAKES: usize = 64;
 /// Longest time for everything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -74,12 +74,13 @@ impl Swarm {
 
     async fn storm(self: Arc<Self>, era: Era) -> Vec<String> {
         let ready = Arc::new(Barrier::new(self.tenants.len() * self.calls));
-        let hands = Arc::new(Semaphore::new(HANDSHAKES));
+        let turns = Arc::new(Semaphore::new(HANDSHAKES));
         let mut callers = JoinSet::new();
         let mut failures = Vec::new();
         for tenant in 0..self.tenants.len() {
             let mut shared = None;
             for call in 0..self.calls {
+                let turn = Arc::clone(&turns).acquire_owned().await.expect("it is never closed");
                 let line = match &shared {
                     Some(Line::Many(line)) if call % STREAMS != 0 => Ok(Line::Many(line.clone())),
                     _ => self.connect().await,
@@ -92,10 +93,9 @@ impl Swarm {
                     shared = Some(Line::Many(line.clone()));
                 }
                 let (swarm, ready) = (Arc::clone(&self), Arc::clone(&ready));
-                let hands = Arc::clone(&hands);
-                callers.spawn(async move {
-                    swarm.caller(era, line, (tenant, call), &hands, &ready).await
-                });
+                callers.spawn(
+                    async move { swarm.caller(era, line, tenant, call, &ready, turn).await },
+                );
             }
         }
         while let Some(ended) = callers.join_next().await {
@@ -126,18 +126,17 @@ impl Swarm {
         &self,
         era: Era,
         mut line: Line,
-        (tenant, call): (usize, usize),
-        hands: &Semaphore,
+        tenant: usize,
+        call: usize,
         ready: &Barrier,
+        turn: OwnedSemaphorePermit,
     ) -> Result<(), Failure> {
         let (key, canary) = &self.tenants[tenant];
         let session = match era {
             Era::Modern => Ok(None),
-            Era::Legacy => {
-                let _hand = hands.acquire().await?;
-                self.shake_hands(&mut line, key).await
-            }
+            Era::Legacy => self.shake_hands(&mut line, key).await,
         };
+        drop(turn);
         // Whoever failed still arrives, or the others would wait for ever.
         ready.wait().await;
         let session = session.map_err(|error| format!("tenant {tenant} call {call}: {error}"))?;
