@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::fences::{Fence, crossings};
 use crate::hold;
-use crate::source::sources;
+use crate::source::{sources, texts};
 
 /// Fails where a file below one of `within` names one of `what`.
 #[track_caller]
@@ -210,4 +210,34 @@ fn only_the_reply_speaks_error_codes() {
         found.push(format!("{path} ({why}) holds no code any more; take it out of CODES"));
     }
     hold("Only the reply speaks error codes (house.md 3.7).", &found);
+}
+
+#[test]
+fn every_test_that_the_front_page_names_exists() {
+    let everything: String = texts(&["src", "tests"])
+        .into_iter()
+        .filter(|text| text.path != "src/lib.rs")
+        .map(|text| text.text)
+        .collect();
+    let front = texts(&["src"]).into_iter().find(|text| text.path == "src/lib.rs").unwrap().text;
+    let mut named = 0;
+    let mut found = Vec::new();
+    for (index, line) in front.lines().enumerate() {
+        for word in line.split('`').skip(1).step_by(2) {
+            let looks_like_a_test = word.matches('_').count() >= 2
+                && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            if !looks_like_a_test {
+                continue;
+            }
+            named += 1;
+            if !everything.contains(&format!("fn {word}(")) {
+                found.push(format!(
+                    "src/lib.rs:{}: there is no test `{word}`; name the one that holds this",
+                    index + 1
+                ));
+            }
+        }
+    }
+    assert!(named > 10, "the front page names {named} tests");
+    hold("The front page says nothing that no test holds (house.md 3.7).", &found);
 }

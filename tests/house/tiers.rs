@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hold;
-use crate::source::{Source, sources};
+use crate::source::{Source, sources, texts};
 
 /// Every module right under the crate, with its tier.
 const TIERS: &[(&str, u8)] = &[
@@ -145,4 +145,48 @@ fn no_module_knows_itself_by_a_detour() {
         .collect();
     hold("There is no cycle among the modules (house.md 3.1).", &found);
     assert!(graph["pipeline"].contains("upstream"), "the scanner sees no edges: {graph:?}");
+}
+
+#[test]
+fn the_front_page_draws_the_house_as_it_is() {
+    let front = texts(&["src"]).into_iter().find(|text| text.path == "src/lib.rs").unwrap().text;
+    let mut found = Vec::new();
+    let mut drawn = 0;
+    for (index, line) in front.lines().enumerate() {
+        let at = format!("src/lib.rs:{}", index + 1);
+        // Rows of the table of tiers: `//! | 3 | [`auth`], … |`.
+        let mut cells = line.trim_start_matches("//! | ").split(" | ");
+        if let Some(Ok(row)) = cells.next().map(str::parse::<u8>) {
+            for name in cells.next().unwrap().split('`').skip(1).step_by(2) {
+                drawn += 1;
+                if tier(name) != Some(row) {
+                    found.push(format!(
+                        "{at}: `{name}` has tier {:?}; correct the table",
+                        tier(name)
+                    ));
+                }
+            }
+        }
+        // Words such as `pipeline/serve` are files or folders.
+        let words = line.split(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == '/'));
+        for word in
+            words.filter(|word| word.split('/').next().is_some_and(|top| tier(top).is_some()))
+        {
+            if let Some((top, rest)) = word.split_once('/') {
+                drawn += 1;
+                let module: Vec<&str> = [top].into_iter().chain(rest.split('/')).collect();
+                let there = sources().iter().any(|source| {
+                    source.module.iter().zip(&module).filter(|(a, b)| a == b).count()
+                        == module.len()
+                });
+                if !there && rest != "sqlite/migrations" && rest != "contract" {
+                    found.push(format!(
+                        "{at}: there is no `{word}`; name the module that does it now"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(drawn > 40, "the front page names {drawn} modules");
+    hold("The front page draws the house as it is (house.md 3.7).", &found);
 }
