@@ -134,11 +134,13 @@ fn each_tenant_reaches_the_upstream_as_itself() {
                 "{case}: {path}"
             );
             assert_eq!(parameter(path, "t").as_deref(), Some(tenant), "{case}: {path}");
-            let all = seen.to_string();
+            let bare = shown(&mut client, "plain", json!({}));
+            assert_eq!(bare["headers"]["authorization"], Value::Null, "{case}: {bare}");
             let session = client.session().unwrap_or("no session").to_owned();
-            for foreign in [COOKIE, "203.0.113.9", value(&ALPHA, "key"), &scene.beta_key, &session]
-            {
-                assert!(!all.contains(foreign), "{case}: {foreign} arrived: {all}");
+            let foreign = [COOKIE, "203.0.113.9", value(&ALPHA, "key"), &scene.beta_key, &session];
+            for (foreign, seen) in foreign.iter().flat_map(|f| [(f, &seen), (f, &bare)]) {
+                let seen = seen.to_string();
+                assert!(!seen.contains(foreign), "{case}: {foreign} arrived: {seen}");
             }
 
             let names =
@@ -209,12 +211,21 @@ fn no_secret_is_left_anywhere() {
     }
     assert_eq!(canaries.len(), 14);
 
+    // Written while it serves, so that the write-ahead log holds it.
+    for token in [REPLACED, value(&BETA, "token")] {
+        scene.proxy.setup().set_secret("beta", "web", "token", token);
+    }
+    // The search works: what is no secret is found by it.
+    let now = places(&scene.proxy);
+    for (name, place) in
+        [("url_key", "mcp-proxy.db-wal"), ("TRACE", "the log"), ("show_request", "the log")]
+    {
+        let content = now.get(place).unwrap_or_else(|| panic!("no {place}: {:?}", now.keys()));
+        let seen = Canary::new(name, name.as_bytes()).seen_in(place, content);
+        assert!(seen.is_some(), "{name} should stand in {place}");
+    }
     // While it runs, with the write-ahead log still there, and after its end.
-    let mut found = looked_through(&canaries, &places(&scene.proxy));
-    assert!(
-        !scene.proxy.log().is_empty(),
-        "nothing was logged, so that nothing was looked through"
-    );
+    let mut found = looked_through(&canaries, &now);
     let setup = scene.proxy.stop();
     found.extend(looked_through(&canaries, &files(setup.folder())));
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -354,7 +365,7 @@ fn swarm(upstream: &str) {
         setup = setup.env(&format!("KEY_{n}"), &key);
         tenants.push((key, format!("canary of tenant {n}")));
     }
-    let proxy = setup.config(&toml).serve();
+    let proxy = setup.env("MCP_PROXY_LOG", "mcp_proxy=debug").config(&toml).serve();
     for era in Era::BOTH {
         let (address, door) = (proxy.address(), "/mcp".to_owned());
         let (tool, tenants) = (format!("{upstream}__echo"), tenants.clone());

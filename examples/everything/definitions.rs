@@ -42,7 +42,12 @@ const BARE: &[(&str, &str)] = &[
 
 /// Every tool in a fixed order, `synthetic` generated ones last.
 pub(crate) fn tools(synthetic: usize) -> Vec<Tool> {
+    // The suite calls the first one without arguments.
+    let bare = |&(name, description): &(&str, &str)| {
+        tool(name, description, json!({"type": "object", "properties": {}}))
+    };
     let mut tools = vec![
+        bare(&BARE[0]),
         tool("echo", "Answers with the text it is given", one("text", "string")),
         tool(
             "whoami",
@@ -82,9 +87,7 @@ pub(crate) fn tools(synthetic: usize) -> Vec<Tool> {
         custom_header(),
         json_schema(),
     ];
-    tools.extend(BARE.iter().map(|(name, description)| {
-        tool(name, description, json!({"type": "object", "properties": {}}))
-    }));
+    tools.extend(BARE[1..].iter().map(bare));
     tools.extend((1..=synthetic).map(|number| {
         tool(
             &format!("synthetic_{number:04}"),

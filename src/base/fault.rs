@@ -46,8 +46,10 @@ pub enum Kind {
     TooLarge,
     /// A body that did not arrive in time.
     BodyTimeout,
-    /// A wrong `Content-Type` or `Accept`.
+    /// A wrong `Content-Type`.
     MediaType,
+    /// An `Accept` that takes none of our types.
+    NotAcceptable,
     /// The method does not exist in this era.
     UnknownMethod,
     /// Parameters are missing or wrong; HTTP 200.

@@ -75,6 +75,9 @@ impl Line {
                 let sentence = format!("Upstream `{}` completes nothing", plan.upstream().name);
                 return Err(Fault::client(Kind::UnknownMethod, sentence));
             }
+            if caller.level.is_some() {
+                self.raise_level(&caller, plan.upstream(), &lease).await;
+            }
             let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era)?;
             let reply = lease.request(outgoing).await;
             lease.report(reply.as_ref().map(drop));

@@ -170,7 +170,9 @@ impl Line {
         let session = self.find_session(posting, id)?;
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        Ok(tenant.outlets().open_session(&posting.principal, &posting.door, &session))
+        let feed = tenant.outlets().open_session(&posting.principal, &posting.door, &session);
+        self.listen_for(&posting.principal);
+        Ok(feed)
     }
 
     /// DELETE: ends a session.

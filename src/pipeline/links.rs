@@ -10,8 +10,8 @@ use crate::base::{Fault, Kind, Name, Retry, Side, TenantId};
 use crate::config::{Share, Transport, Upstream};
 use crate::credential::{Armed, CredentialError};
 use crate::upstream::stdio::{self, ChildSpec};
-use crate::upstream::{HttpTarget, Lease, Link, LinkError, LinkKey, Sink, open_http};
-use crate::wire::CapSet;
+use crate::upstream::{HttpTarget, Interest, Lease, Link, LinkError, LinkKey, Sink, open_http};
+use crate::wire::{Called, CapSet, Era};
 
 /// What of a client's capabilities is passed on to upstreams. Questions are not, yet; so no
 /// upstream is told that it may ask.
@@ -77,9 +77,52 @@ impl Line {
                     return Ok(house);
                 }
                 let holder = Some(Arc::from(principal.key().as_str()));
-                self.lease(self.key(tenant, upstream, armed, holder), principal, upstream, armed)
-                    .await
+                let key = self.key(tenant, upstream, armed, holder);
+                if let Some(lease) = self.pool.ready(&key) {
+                    return Ok(lease);
+                }
+                let lease = self.lease(key, principal, upstream, armed).await?;
+                if self.tenant(principal).outlets().any_session(principal.key()) {
+                    // Some servers send log messages on this stream alone.
+                    lease.listen(Interest { lists: true, ..Interest::default() });
+                }
+                Ok(lease)
             }
+        }
+    }
+
+    /// A session has opened its stream: what the principal's own links say belongs on it.
+    pub(super) fn listen_for(&self, principal: &Principal) {
+        let tenant = principal.tenant().id();
+        for upstream in self.config.upstreams.values() {
+            let Some(armed) = self.credentials.armed_cached(tenant, upstream) else { continue };
+            let holder = Some(Arc::from(principal.key().as_str()));
+            if matches!(upstream.transport, Transport::Http { .. })
+                && let Some(lease) = self.pool.ready(&self.key(tenant, upstream, &armed, holder))
+            {
+                lease.listen(Interest { lists: true, ..Interest::default() });
+            }
+        }
+    }
+
+    /// Tells a legacy upstream how verbose its log must be for this caller. The most verbose
+    /// caller of a link decides; each gets what its own level lets through.
+    pub(super) async fn raise_level(&self, caller: &Caller, upstream: &Upstream, lease: &Lease) {
+        let Some(level) = caller.level else { return };
+        let link: &dyn Link = &**lease;
+        let place = std::ptr::from_ref(link).cast::<()>().addr();
+        let tenant = self.find_tenant(&caller.principal.tenant().id());
+        let facts = lease.facts();
+        if facts.era == Era::Modern
+            || !facts.can("logging")
+            || !tenant.is_some_and(|tenant| tenant.raises_level(lease.key(), place, level))
+        {
+            return;
+        }
+        let Called::Known(method) = Called::find("logging/setLevel") else { return };
+        let members = format!("\"level\":\"{}\"", level.as_str());
+        if let Err(fault) = self.ask(lease, upstream, method, &members).await {
+            tracing::debug!(upstream = %upstream.name, reason = %fault.public, "the log level was not set");
         }
     }
 

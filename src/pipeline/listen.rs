@@ -11,7 +11,7 @@ use super::outlet::Filter;
 use super::serve::Posting;
 use super::tenant::Tenant;
 use crate::base::{Fault, Kind};
-use crate::config::Upstream;
+use crate::config::{Transport, Upstream};
 use crate::namespace::Plan;
 use crate::session::Session;
 use crate::upstream::{Event, Interest, Lease, LinkKey};
@@ -163,6 +163,12 @@ impl Line {
         Ok(())
     }
 
+    /// True for a principal's own link beside which the tenant has one of its own.
+    fn has_house_link(&self, key: &LinkKey) -> bool {
+        let http = |upstream: &Arc<Upstream>| matches!(upstream.transport, Transport::Http { .. });
+        key.principal.is_some() && self.config.upstreams.get(&key.upstream).is_some_and(http)
+    }
+
     /// What an upstream said on its own account: to the tenant whose link it is, or to all that
     /// share it.
     pub(super) fn heard(self: &Arc<Self>, key: &LinkKey, event: &Event) {
@@ -172,6 +178,10 @@ impl Line {
         };
         for tenant in tenants {
             match event {
+                // The house link says the same; a principal's own link only speaks for it when
+                // there is no other.
+                Event::ListChanged(_) | Event::Updated { .. } | Event::Missed
+                    if self.has_house_link(key) => {}
                 Event::ListChanged(name) => {
                     let kinds: Vec<ListKind> = ListKind::ALL
                         .into_iter()
@@ -180,7 +190,9 @@ impl Line {
                     tenant.changed(self, key.upstream.as_str(), &kinds);
                 }
                 Event::Updated { uri, .. } => tenant.outlets().updated(&key.upstream, uri),
-                Event::Log(message) => tenant.outlets().log(&key.upstream, message),
+                Event::Log(message) => {
+                    tenant.outlets().log(&key.upstream, key.principal.as_deref(), message)
+                }
                 Event::Missed => {
                     // Something may have been missed: clients are told to look again (R30).
                     tenant.changed(self, key.upstream.as_str(), &ListKind::ALL);

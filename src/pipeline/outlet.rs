@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::answer::Feed;
 use crate::auth::Principal;
-use crate::base::{Fault, Name};
+use crate::base::{Fault, KeyId, Name};
 use crate::namespace::{Door, join_uri};
 use crate::session::{Level, Session};
 use crate::upstream::Message;
@@ -154,15 +154,29 @@ impl Outlets {
         }
     }
 
-    /// A log message that belongs to no call: to sessions alone, at or above their level.
-    pub(super) fn log(&self, upstream: &Name, message: &Message) {
+    /// A log message that belongs to no call: to sessions alone, at or above their level; of a
+    /// principal's own link only to its sessions.
+    pub(super) fn log(&self, upstream: &Name, principal: Option<&str>, message: &Message) {
         let level = message_level(message.text());
         self.send(upstream, |listener| match listener {
             Listener::Session(session) if passes(session.level(), level) => {
-                Some(message.text().to_owned())
+                let key = session.opening().key;
+                let own = principal
+                    .is_none_or(|holder| holder == key.as_str() || holder == session.id().text());
+                own.then(|| message.text().to_owned())
             }
             _ => None,
         });
+    }
+
+    /// True when a session of this key has its stream open.
+    pub(super) fn any_session(&self, key: KeyId) -> bool {
+        self.list().iter().any(|outlet| match &outlet.listener {
+            Listener::Session(session) => {
+                session.opening().key == key && !outlet.events.is_closed()
+            }
+            Listener::Listen { .. } => false,
+        })
     }
 
     /// Forgets streams whose client has gone; gives the resources that nobody on them follows

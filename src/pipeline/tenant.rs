@@ -14,6 +14,8 @@ use crate::auth::{Principal, TenantInfo};
 use crate::base::{Name, now};
 use crate::config::{Config, Upstream};
 use crate::namespace::{Catalogue, Door, Namer, View};
+use crate::session::Level;
+use crate::upstream::LinkKey;
 use crate::wire::ListKind;
 
 /// A list waits this long for an upstream that was never listed: such a client has nothing else
@@ -36,6 +38,7 @@ pub(super) struct Tenant {
     outlets: Outlets,
     namer: Namer,
     watched: Mutex<HashMap<(Name, String), usize>>,
+    levels: Mutex<HashMap<LinkKey, (usize, Level)>>,
 }
 
 /// One upstream's catalogue and what is known of its age.
@@ -107,6 +110,7 @@ impl Tenant {
             outlets: Outlets::default(),
             namer,
             watched: Mutex::default(),
+            levels: Mutex::default(),
         }
     }
 
@@ -336,6 +340,16 @@ impl Tenant {
             announce.dedup();
             self.outlets.list_changed(&upstream.name, &announce);
             return;
+        }
+    }
+
+    /// Whether a legacy link must be told a more verbose level for this one to come through; it
+    /// is remembered as told. `link` tells links apart that have the same key.
+    pub(super) fn raises_level(&self, key: &LinkKey, link: usize, level: Level) -> bool {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        match levels.get(key) {
+            Some((told, known)) if *told == link && *known <= level => false,
+            _ => levels.insert(key.clone(), (link, level)).is_none_or(|_| true),
         }
     }
 

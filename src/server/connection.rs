@@ -18,6 +18,8 @@ use crate::base::now;
 /// A request's header must be complete this long after its first byte, and the first request
 /// this long after the connection.
 pub(super) const HEADER_TIME: Duration = Duration::from_secs(10);
+/// On HTTP/2 there is more to agree on first.
+const HTTP2_TIME: Duration = Duration::from_secs(30);
 /// A connection without a request for this long is closed.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(300);
 
@@ -30,24 +32,22 @@ pub(super) struct Activity {
     active: AtomicU32,
     /// Counts requests.
     served: AtomicU32,
-    /// Frames of HTTP/2 come at any time and mean nothing.
-    multiplexed: AtomicBool,
+    http2: bool,
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(http2: bool) -> Arc<Self> {
         Arc::new(Self {
             partial: AtomicBool::new(true),
             active: AtomicU32::new(0),
             served: AtomicU32::new(0),
-            multiplexed: AtomicBool::new(false),
+            http2,
         })
     }
 
     /// A whole header has come; the guard counts as long as the request or its reply lives.
-    pub(super) fn begin(self: &Arc<Self>, multiplexed: bool) -> Arc<Active> {
+    pub(super) fn begin(self: &Arc<Self>) -> Arc<Active> {
         self.partial.store(false, Ordering::Relaxed);
-        self.multiplexed.store(multiplexed, Ordering::Relaxed);
         self.served.fetch_add(1, Ordering::Relaxed);
         self.active.fetch_add(1, Ordering::Relaxed);
         Arc::new(Active(self.clone()))
@@ -64,7 +64,8 @@ impl Drop for Active {
     }
 }
 
-/// A stream that notes when bytes come outside a request.
+/// A stream of HTTP/1.1 that notes when bytes come outside a request. (Frames of HTTP/2 come at
+/// any time and mean nothing.)
 pub(super) struct Noted<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -84,10 +85,7 @@ impl<S: Read + Unpin> Read for Noted<S> {
     ) -> Poll<std::io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let activity = &self.activity;
-        if matches!(read, Poll::Ready(Ok(())))
-            && activity.active.load(Ordering::Relaxed) == 0
-            && !activity.multiplexed.load(Ordering::Relaxed)
-        {
+        if matches!(read, Poll::Ready(Ok(()))) && activity.active.load(Ordering::Relaxed) == 0 {
             activity.partial.store(true, Ordering::Relaxed);
         }
         read
@@ -151,7 +149,8 @@ pub(super) struct Bounded<C> {
 
 impl<C> Bounded<C> {
     pub(super) fn new(connection: C, activity: Arc<Activity>) -> Self {
-        let timer = Box::pin(tokio::time::sleep(HEADER_TIME));
+        let first = if activity.http2 { HTTP2_TIME } else { HEADER_TIME };
+        let timer = Box::pin(tokio::time::sleep(first));
         Self { connection: Box::pin(connection), activity, timer, header: true, served: 0 }
     }
 

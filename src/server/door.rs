@@ -25,8 +25,9 @@ use crate::namespace::Door;
 use crate::pipeline::{Answer, Body as AnswerBody, Line, Outcome, Posting};
 use crate::wire::Era;
 
-/// Longest silence while a body arrives.
+/// Longest silence while a body arrives. On HTTP/2 a body may wait for others on its connection.
 const BODY_SILENCE: Duration = Duration::from_secs(10);
+const BODY_SILENCE_HTTP2: Duration = Duration::from_secs(30);
 /// Longest time that a body may take.
 const BODY_TIME: Duration = Duration::from_secs(60);
 
@@ -73,7 +74,7 @@ impl Doors {
         peer: SocketAddr,
         activity: &Arc<Activity>,
     ) -> Result<Response<ReplyBody>, Infallible> {
-        let active = activity.begin(request.version() == http::Version::HTTP_2);
+        let active = activity.begin();
         let response = if matches!(request.uri().path(), "/livez" | "/readyz") {
             self.probe(request).await
         } else {
@@ -124,7 +125,9 @@ impl Doors {
         match parts.method {
             Method::POST => {
                 check_media_type(&posting.headers)?;
-                posting.body = self.read(body).await?;
+                let http2 = parts.version == http::Version::HTTP_2;
+                let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
+                posting.body = self.read(body, silence).await?;
                 Ok(self.line.serve(posting).await)
             }
             Method::GET => {
@@ -138,7 +141,7 @@ impl Doors {
     }
 
     /// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
-    async fn read(&self, mut body: Incoming) -> Result<Bytes, Fault> {
+    async fn read(&self, mut body: Incoming, silence: Duration) -> Result<Bytes, Fault> {
         let broken = |error: hyper::Error| {
             Fault::client(Kind::NotMessage, "The body broke off").because(error.to_string())
         };
@@ -147,7 +150,7 @@ impl Doors {
             let mut first = Bytes::new();
             let mut whole = BytesMut::new();
             while let Some(frame) =
-                tokio::time::timeout(BODY_SILENCE, body.frame()).await.map_err(slow)?
+                tokio::time::timeout(silence, body.frame()).await.map_err(slow)?
             {
                 let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
                 if first.len() + whole.len() + data.len() > self.max_body {
@@ -204,6 +207,17 @@ fn check_head(parts: &Parts) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether a value of `Accept` takes any of the two types of our answers.
+fn takes_ours(accept: &http::HeaderValue) -> bool {
+    let Ok(accept) = accept.to_str() else { return false };
+    accept.split(',').any(|range| {
+        let essence = range.split(';').next().unwrap_or_default().trim();
+        ["application/json", "text/event-stream", "*/*", "application/*", "text/*"]
+            .iter()
+            .any(|ours| essence.eq_ignore_ascii_case(ours))
+    })
+}
+
 /// JSON and nothing else, not compressed.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
     let wrong = |what| Err(Fault::client(Kind::MediaType, what));
@@ -212,6 +226,12 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") || types.next().is_some() {
         return wrong("`Content-Type` must be application/json");
+    }
+    if headers.get_all(header::ACCEPT).iter().any(|accept| !takes_ours(accept)) {
+        return Err(Fault::client(
+            Kind::NotAcceptable,
+            "`Accept` must name application/json and text/event-stream",
+        ));
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
         return wrong("Compressed bodies are not taken");

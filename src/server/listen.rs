@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -17,7 +17,7 @@ use super::door::Doors;
 use crate::base::Tasks;
 
 /// Bytes of a request's head, and headers in it (security.md R8).
-const HEAD: usize = 16 * 1024;
+pub(super) const MOST_HEAD: usize = 16 * 1024;
 const HEADERS: usize = 100;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 100;
@@ -79,21 +79,44 @@ async fn serve(
     tasks: Tasks,
     grace: Grace,
 ) {
-    match tls {
-        None => talk(TokioIo::new(stream), peer, doors, tasks, grace).await,
-        Some(tls) => match tokio::time::timeout(HEADER_TIME, tls.accept(stream)).await {
-            Ok(Ok(stream)) => talk(TokioIo::new(stream), peer, doors, tasks, grace).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-        },
+    let Some(tls) = tls else {
+        match tokio::time::timeout(HEADER_TIME, begins_like_http2(&stream)).await {
+            Ok(http2) => talk(TokioIo::new(stream), http2, peer, doors, tasks, grace).await,
+            Err(_) => tracing::debug!(%peer, "connection was cut: it said nothing"),
+        }
+        return;
+    };
+    match tokio::time::timeout(HEADER_TIME, tls.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            talk(TokioIo::new(stream), http2, peer, doors, tasks, grace).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }
 }
 
-async fn talk<S>(stream: S, peer: SocketAddr, doors: Arc<Doors>, tasks: Tasks, grace: Grace)
-where
+/// The preface of HTTP/2 (RFC 9113 section 3.4). No request of HTTP/1.1 begins like that.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Without TLS a client says by its first bytes that it speaks HTTP/2. A preface that comes in
+/// tatters is taken for HTTP/1.1, which refuses it.
+async fn begins_like_http2(stream: &TcpStream) -> bool {
+    let mut first = [0; PREFACE.len()];
+    matches!(stream.peek(&mut first).await, Ok(length) if length == first.len()) && first == PREFACE
+}
+
+async fn talk<S>(
+    stream: S,
+    http2: bool,
+    peer: SocketAddr,
+    doors: Arc<Doors>,
+    tasks: Tasks,
+    grace: Grace,
+) where
     S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let activity = Activity::new();
+    let activity = Activity::new(http2);
     let service = {
         let activity = activity.clone();
         hyper::service::service_fn(move |request| {
@@ -101,35 +124,43 @@ where
             async move { doors.serve(request, peer, &activity).await }
         })
     };
-    let mut builder = auto::Builder::new(Spawner(tasks));
-    builder
-        .http1()
-        .header_read_timeout(None)
-        .max_headers(HEADERS)
-        .max_buf_size(64 * 1024)
-        .half_close(false)
-        .timer(TokioTimer::new());
-    builder
-        .http2()
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(20)
-        .keep_alive_interval(Duration::from_secs(60))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .timer(TokioTimer::new());
-    let connection =
-        builder.serve_connection(Noted::new(stream, activity.clone()), service).into_owned();
-    let mut bounded = Bounded::new(connection, activity);
-    let ended = tokio::select! {
-        ended = &mut bounded => ended,
-        () = grace.drain.cancelled() => {
-            bounded.connection().graceful_shutdown();
-            bounded.await
+    let ended = if http2 {
+        let connection = http2::Builder::new(Spawner(tasks))
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(MOST_HEAD).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(20)
+            .keep_alive_interval(Duration::from_secs(60))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .timer(TokioTimer::new())
+            .serve_connection(stream, service);
+        let mut bounded = Bounded::new(connection, activity);
+        tokio::select! {
+            ended = &mut bounded => ended,
+            () = grace.drain.cancelled() => {
+                bounded.connection().graceful_shutdown();
+                bounded.await
+            }
+        }
+    } else {
+        let connection = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_headers(HEADERS)
+            .max_buf_size(64 * 1024)
+            .half_close(false)
+            .timer(TokioTimer::new())
+            .serve_connection(Noted::new(stream, activity.clone()), service);
+        let mut bounded = Bounded::new(connection, activity);
+        tokio::select! {
+            ended = &mut bounded => ended,
+            () = grace.drain.cancelled() => {
+                bounded.connection().graceful_shutdown();
+                bounded.await
+            }
         }
     };
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%peer, error = %error, "connection ended"),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "connection ended"),
         Err(cut) => tracing::debug!(%peer, ?cut, "connection was cut"),
     }
 }
@@ -147,6 +178,3 @@ where
         self.0.spawn("http2", future);
     }
 }
-
-/// Longest head that a request may have, in bytes.
-pub(super) const MOST_HEAD: usize = HEAD;

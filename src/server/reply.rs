@@ -121,6 +121,7 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, -32600),
         Kind::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, -32600),
         Kind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, -32600),
+        Kind::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, -32600),
         Kind::UnknownMethod if modern => (StatusCode::NOT_FOUND, -32601),
         Kind::UnknownMethod => (StatusCode::OK, -32601),
         Kind::InvalidParams => (StatusCode::OK, -32602),

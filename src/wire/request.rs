@@ -338,6 +338,12 @@ fn read_params(reader: &mut Reader<'_>) -> Result<Params, WireError> {
             let span = read.span.clone();
             meta = Some(read);
             span
+        } else if matches!(field, Some(Field::Name | Field::Uri)) && reader.peek()? == b'"' {
+            let name = reader.string()?;
+            if name.decode().is_none() {
+                return Err(WireError::NotMessage("a name has an escape that names no character"));
+            }
+            name.span()
         } else {
             reader.value()?
         };

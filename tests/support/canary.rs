@@ -27,6 +27,10 @@ impl Canary {
             ("url", strict.into_bytes()),
             ("url", usual.into_bytes()),
         ];
+        if let Ok(text) = std::str::from_utf8(value) {
+            let quoted = serde_json::Value::from(text).to_string();
+            forms.push(("escaped", quoted.trim_matches('"').as_bytes().to_vec()));
+        }
         for before in 0..3 {
             // In the middle of other text the same bytes have one of three forms; the characters
             // at both ends also depend on the neighbours.

@@ -11,12 +11,18 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::Barrier, task::JoinSet};
+use tokio::{
+    net::TcpStream,
+    sync::{Barrier, OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 
 use super::Era;
 
 /// Calls on one HTTP/2 connection.
 const STREAMS: usize = 100;
+/// Handshakes at a time: the calls are to come at once, not these.
+const HANDSHAKES: usize = 64;
 /// Longest time for everything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -68,11 +74,13 @@ impl Swarm {
 
     async fn storm(self: Arc<Self>, era: Era) -> Vec<String> {
         let ready = Arc::new(Barrier::new(self.tenants.len() * self.calls));
+        let turns = Arc::new(Semaphore::new(HANDSHAKES));
         let mut callers = JoinSet::new();
         let mut failures = Vec::new();
         for tenant in 0..self.tenants.len() {
             let mut shared = None;
             for call in 0..self.calls {
+                let turn = Arc::clone(&turns).acquire_owned().await.expect("it is never closed");
                 let line = match &shared {
                     Some(Line::Many(line)) if call % STREAMS != 0 => Ok(Line::Many(line.clone())),
                     _ => self.connect().await,
@@ -84,8 +92,11 @@ impl Swarm {
                 if let Line::Many(line) = &line {
                     shared = Some(Line::Many(line.clone()));
                 }
-                let (swarm, ready) = (Arc::clone(&self), Arc::clone(&ready));
-                callers.spawn(async move { swarm.caller(era, line, tenant, call, &ready).await });
+                let (swarm, ready, turns) =
+                    (Arc::clone(&self), Arc::clone(&ready), Arc::clone(&turns));
+                callers.spawn(
+                    async move { swarm.caller(era, line, tenant, call, &ready, turn).await },
+                );
             }
         }
         while let Some(ended) = callers.join_next().await {
@@ -119,12 +130,14 @@ impl Swarm {
         tenant: usize,
         call: usize,
         ready: &Barrier,
+        turn: OwnedSemaphorePermit,
     ) -> Result<(), Failure> {
         let (key, canary) = &self.tenants[tenant];
         let session = match era {
             Era::Modern => Ok(None),
             Era::Legacy => self.shake_hands(&mut line, key).await,
         };
+        drop(turn);
         // Whoever failed still arrives, or the others would wait for ever.
         ready.wait().await;
         let session = session.map_err(|error| format!("tenant {tenant} call {call}: {error}"))?;
