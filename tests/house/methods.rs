@@ -57,6 +57,11 @@ const PINNED: &[(&str, &[&str], &str)] = &[
     ),
     // Requests of our own to upstreams.
     (
+        "src/pipeline/links.rs",
+        &["logging/setLevel"],
+        "a link gets the finest level that its callers want",
+    ),
+    (
         "src/pipeline/listen.rs",
         &["resources/subscribe", "resources/unsubscribe"],
         "one subscription of ours stands for those of all clients",
