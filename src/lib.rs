@@ -74,6 +74,8 @@
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A key that was revoked opens nothing a second later
 //!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
+//! - No call ends without its line in the log, also when the client has gone
+//!   (`every_call_ends_in_one_line_of_the_log`).
 //! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`,
 //!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`, `any_text_is_answered`).
 //! - No process of ours outlives us (`two_hundred_kills_leave_nothing`,
