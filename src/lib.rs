@@ -1,4 +1,118 @@
-//! Many MCP servers behind one URL, for many tenants.
+//! Many MCP servers behind one URL, for many tenants: one binary and one TOML file.
+//!
+//! A client proves who it is with a key. The proxy finds the tenant, opens that tenant's own sealed
+//! credentials, and takes each request to the upstream server that owns what it names. On that way
+//! only the envelope is read (method, id, routed name or URI, `_meta`); names and ids are spliced,
+//! all else passes byte for byte, whichever revision of the protocol either side speaks. Lists are
+//! merged and served from memory; a slow or dead upstream costs only its own entries.
+//!
+//! # The line that a request takes
+//!
+//! ```text
+//!  there   server/listen → server/connection   accepts; limits time, head, connections
+//!    │     server/door → server/guard          Host, Origin, path, size
+//!    │     auth/check                          key                    → Principal
+//!    │     server/door                         reads the body         → Posting
+//!    │     pipeline/serve → wire/request       envelope and era       → Posted
+//!    │       ├ pipeline/modern                 2026-07-28: _meta and headers, discover, listen
+//!    │       └ pipeline/legacy                 before: initialize, session/sessions, DELETE
+//!    │             ├ pipeline/list             lists, from pipeline/tenant, read by pipeline/refresh
+//!    │             ├ pipeline/listen, outlet   subscriptions and the streams for them
+//!    │             └ pipeline/call             everything that has one owner:
+//!    │     namespace/view                      name → owner           → Plan
+//!    │     credential/arm                      opens and injects      → Armed
+//!    │     pipeline/links → upstream/pool      one live connection    → Lease
+//!    ▼     pipeline/compose                    splices the request    → Outgoing
+//!  upstream   upstream/http or upstream/stdio  → one Message, many, or bytes as they come
+//!    │     pipeline/relay → pipeline/result    id, token, URIs, words of the caller's era
+//!    │             └ namespace/rewrite         the way back of names
+//!    ▼     pipeline/finish                     one line in the log, on every exit
+//!  back    server/reply → server/body          Answer or Fault → HTTP, per era
+//! ```
+//!
+//! Start reading at [`pipeline::Line::serve`]. Each stage gives a value that only it can make, and
+//! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`credential::Armed`],
+//! [`upstream::Lease`]. No stage calls the next; `pipeline` does.
+//!
+//! # Who knows whom
+//!
+//! | tier | modules | what they are |
+//! |---|---|---|
+//! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
+//! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
+//! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
+//! | 3 | [`auth`], [`namespace`], [`credential`], [`upstream`], [`session`] | the stages, and the memory of sessions |
+//! | 4 | [`pipeline`] | the line |
+//! | 5 | [`server`] | the doors |
+//! | 6 | [`app`] | puts everything together, runs it through its phases |
+//! | 7 | [`cli`] | what a person types |
+//!
+//! A module knows lower tiers only (`a_module_knows_lower_tiers_only`); the one edge within a tier
+//! is `credential` → [`auth::Principal`] and [`auth::TenantInfo`].
+//!
+//! # What is absent
+//!
+//! Each line is held by the tests that it names.
+//! - Strangers never reach the JSON parser (`the_parser_reads_only_what_a_principal_posted`,
+//!   `a_stranger_always_gets_the_same_refusal`).
+//! - Nothing reaches an upstream without [`credential::Armed`]
+//!   (`links_are_opened_by_the_holder_of_the_credentials_only`), and nobody makes one elsewhere
+//!   (`evidence_is_made_by_its_own_module_only`).
+//! - [`server`] does not know what a tenant is (`server_does_not_know_what_a_tenant_is`); [`store`]
+//!   sees no plaintext (`store_never_sees_plaintext`, `no_form_of_a_secret_lies_in_the_store`); [`wire`]
+//!   does no I/O and has no clock (`wire_does_no_io_and_has_no_clock`).
+//! - Only `base/tasks` spawns, only `base/clock` tells the time, only `config/load`, `cli` and the
+//!   hidden subcommand read the environment, no queue is without a bound, and each foreign crate
+//!   has one home (`what_is_fenced_stays_inside`).
+//! - Only `server/reply` speaks error codes to clients (`only_the_reply_speaks_error_codes`), and what
+//!   only the log may read is in no reply (`what_the_log_may_read_never_reaches_the_client`).
+//! - The names of methods stand in one table, with a short list of pins
+//!   (`method_names_stand_in_one_table`).
+//! - What a list shows can be called, and nothing else (`listed_is_callable_and_callable_is_listed`).
+//! - A session or a sealed row of another tenant is an unknown one
+//!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
+//! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
+//! - A key that was revoked opens nothing a second later
+//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
+//! - No call ends without its line in the log, also when the client has gone
+//!   (`every_call_ends_in_one_line_of_the_log`).
+//! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`,
+//!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`, `any_text_is_answered`).
+//! - No process of ours outlives us (`two_hundred_kills_leave_nothing`,
+//!   `a_killed_proxy_leaves_nothing`).
+//!
+//! # Where things live
+//!
+//! | wish | place |
+//! |---|---|
+//! | a method of the protocol | one row of the table behind [`wire::methods`] |
+//! | a transport to upstreams | a folder beside `upstream/http`, and an arm in `pipeline/links` |
+//! | how names are made, and made back | `namespace/name`, `namespace/uri` |
+//! | a key of the file | `config/file`, `config/check`, [`config::Config`], `mcp-proxy.toml` |
+//! | a place for secrets | `credential/render`, and `config/check` that allows it |
+//! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
+//! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
+//! | a command | a file of its own in `cli` |
+//! | a rule of the house | `tests/house` |
+//!
+//! # Where this house departs from its plan, and why
+//!
+//! - The line is several small files and not one function: what a list, a stream and a call need
+//!   has little in common. `pipeline/call` is the plan's function, for what has one owner.
+//! - The era is settled after the body is read, since its `_meta` decides and not the head; the head
+//!   decides only for a body that cannot be read.
+//! - [`wire::json`] is a strict reader of our own. Splicing needs positions, refusing doubled keys
+//!   needs to see them, and one pass must do both; no reader at hand gives that. Property tests hold
+//!   it to `serde_json`.
+//! - [`demo`] uses the SDK's server: it is an ordinary MCP server and stands behind a pipe like any
+//!   other. The call path never touches the SDK, whose models drop what they do not know.
+//! - The time limit of a header is our own (`server/connection`): hyper's also cuts idle keep-alive
+//!   connections, and clients lose requests by that.
+//! - Only the cold doors are axum's; the hot ones need no router.
+//! - Tests lie in one binary for each subject, so that one that fails to build hides no other.
+//! - Not here yet: `policy` (so `credential` takes the `Principal` itself), `bridge` (a question from
+//!   an upstream is refused in the protocol's words), `audit` (a line in the log stands for it),
+//!   `admin`, fuzz targets. They come with later parts.
 
 pub mod app;
 pub mod auth;

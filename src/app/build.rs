@@ -12,7 +12,7 @@ use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
-use crate::server::{Doors, Guard, Readiness, acceptor};
+use crate::server::{Doors, Guard, Readiness, TlsAcceptor, acceptor};
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
 use crate::upstream::{HttpClient, Pool};
@@ -23,7 +23,7 @@ pub type Resolve = dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync
 /// A proxy that is ready to run.
 pub struct Built {
     pub(super) listener: TcpListener,
-    pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
+    pub(super) tls: Option<TlsAcceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
     pub(super) readiness: Readiness,

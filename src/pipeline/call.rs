@@ -71,7 +71,7 @@ impl Line {
         loop {
             let lease = self.call_link(&caller, plan.upstream(), &armed).await?;
             let facts = lease.facts();
-            if method.name == "completion/complete" && !facts.can("completions") {
+            if method.route == Route::Reference && !facts.can("completions") {
                 let sentence = format!("Upstream `{}` completes nothing", plan.upstream().name);
                 return Err(Fault::client(Kind::UnknownMethod, sentence));
             }

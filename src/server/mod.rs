@@ -14,4 +14,4 @@ pub use door::Doors;
 pub use guard::Guard;
 pub use listen::{Grace, listen};
 pub use probe::Readiness;
-pub use tls::{TlsError, acceptor};
+pub use tls::{TlsAcceptor, TlsError, acceptor};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
+/// What makes TLS of an accepted connection.
+pub use tokio_rustls::TlsAcceptor;
 
 use crate::config::Tls;
 

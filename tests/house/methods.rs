@@ -1,0 +1,156 @@
+//! The names of the protocol's methods stand in one table, `wire/method.rs` (house.md 3.6). The
+//! others are pinned here, with what each is needed for.
+
+use std::collections::BTreeSet;
+
+use crate::hold;
+use crate::source::sources;
+
+const TABLE: &str = "src/wire/method.rs";
+
+/// Names that a server sends and no client, so that the table of methods has no row for them.
+const FROM_SERVERS: &[&str] = &[
+    "sampling/createMessage",
+    "elicitation/create",
+    "roots/list",
+    "notifications/message",
+    "notifications/resources/updated",
+    "notifications/resources/list_changed",
+    "notifications/tools/list_changed",
+    "notifications/prompts/list_changed",
+    "notifications/subscriptions/acknowledged",
+    // As it stands in a format string.
+    "notifications/{name}/list_changed",
+];
+
+/// (file, names, why they stand there).
+const PINNED: &[(&str, &[&str], &str)] = &[
+    // The line: what a client sent, where the row alone does not decide.
+    ("src/pipeline/serve.rs", &["initialize"], "the one request that may come without a session"),
+    (
+        "src/pipeline/legacy.rs",
+        &["ping", "notifications/cancelled"],
+        "of the methods answered here it is told from the others; of the notifications only this one acts",
+    ),
+    // The line: what goes to a client.
+    (
+        "src/pipeline/result.rs",
+        &[
+            "notifications/progress",
+            "notifications/message",
+            "notifications/resources/updated",
+            "notifications/resources/list_changed",
+            "notifications/tools/list_changed",
+            "notifications/prompts/list_changed",
+            "notifications/cancelled",
+        ],
+        "what an upstream says while it works on a call: which of it the caller gets, and how it is rewritten",
+    ),
+    (
+        "src/pipeline/outlet.rs",
+        &[
+            "notifications/subscriptions/acknowledged",
+            "notifications/resources/updated",
+            "notifications/{name}/list_changed",
+        ],
+        "what the proxy itself says to those who listen",
+    ),
+    // Requests of our own to upstreams.
+    (
+        "src/pipeline/links.rs",
+        &["logging/setLevel"],
+        "a link gets the finest level that its callers want",
+    ),
+    (
+        "src/pipeline/listen.rs",
+        &["resources/subscribe", "resources/unsubscribe"],
+        "one subscription of ours stands for those of all clients",
+    ),
+    (
+        "src/upstream/handshake.rs",
+        &["server/discover", "initialize", "notifications/initialized"],
+        "the greeting of each era",
+    ),
+    ("src/upstream/http/ladder.rs", &["server/discover"], "the greeting's `Mcp-Method` header"),
+    ("src/upstream/http/listen.rs", &["subscriptions/listen"], "the link's own stream of events"),
+    ("src/upstream/stdio/listen.rs", &["subscriptions/listen"], "the link's own stream of events"),
+    (
+        "src/upstream/http/core.rs",
+        EVENTS_AND_CANCEL,
+        "events of a link, and giving up a request of ours",
+    ),
+    ("src/upstream/stdio/dispatch.rs", EVENTS_AND_CANCEL, "events of a link"),
+    ("src/upstream/stdio/shared.rs", &["notifications/cancelled"], "giving up a request of ours"),
+    ("src/upstream/stdio/call.rs", &["notifications/progress"], "progress starts the silence anew"),
+    (
+        "src/upstream/http/conversation.rs",
+        &[
+            "notifications/progress",
+            "notifications/cancelled",
+            "notifications/resources/updated",
+            "notifications/resources/list_changed",
+            "notifications/tools/list_changed",
+            "notifications/prompts/list_changed",
+        ],
+        "on the stream of a call: what belongs to the call, and what is an event of the link",
+    ),
+    // Questions of upstreams to us.
+    (
+        "src/upstream/question.rs",
+        &["ping", "elicitation/create", "sampling/createMessage", "roots/list"],
+        "each gets the refusal of its own kind",
+    ),
+];
+
+const EVENTS_AND_CANCEL: &[&str] = &[
+    "notifications/progress",
+    "notifications/message",
+    "notifications/cancelled",
+    "notifications/resources/updated",
+    "notifications/resources/list_changed",
+    "notifications/tools/list_changed",
+    "notifications/prompts/list_changed",
+    "notifications/subscriptions/acknowledged",
+];
+
+#[test]
+fn method_names_stand_in_one_table() {
+    let names: BTreeSet<&str> = mcp_proxy::wire::methods()
+        .iter()
+        .map(|method| method.name)
+        .chain(FROM_SERVERS.iter().copied())
+        .collect();
+    let mut found = Vec::new();
+    let mut used = BTreeSet::new();
+    for source in sources().iter().filter(|source| source.path != TABLE) {
+        for literal in &source.facts.literals {
+            for name in names.iter().filter(|name| holds(&literal.text, name)) {
+                let pinned = PINNED
+                    .iter()
+                    .any(|(path, names, _)| *path == source.path && names.contains(name));
+                if pinned {
+                    used.insert((source.path.as_str(), *name));
+                    continue;
+                }
+                found.push(format!(
+                    "{}: \"{name}\"; ask the row of {TABLE} (`Method::route`, `ListKind::method`), or add a fact \
+                     to it, or pin it in tests/house/methods.rs with a reason",
+                    source.at(literal.line)
+                ));
+            }
+        }
+    }
+    for (path, names, why) in PINNED {
+        for name in names.iter().filter(|name| !used.contains(&(*path, **name))) {
+            found.push(format!(
+                "{path} does not hold \"{name}\" any more ({why}); take it out of PINNED"
+            ));
+        }
+    }
+    hold("Method names stand in one table (house.md 3.6).", &found);
+}
+
+/// True when a literal is this name, or a JSON text that says it as a method.
+fn holds(text: &str, name: &str) -> bool {
+    text == name || text.contains(&format!("\"{name}\""))
+}
