@@ -22,7 +22,7 @@ while read -r line; do
     *'"tools/list"'*)
       lists=$((lists + 1))
       [ "$1" = hung ] && continue
-      say '{"jsonrpc":"2.0","id":'$id',"result":{"tools":[{"name":"go","inputSchema":{"type":"object"}}]}}'
+      say '{"jsonrpc":"2.0","id":'$id',"result":{"tools":[{"name":"count","inputSchema":{"type":"object"}}]}}'
       [ "$1" = storm ] && say '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}';;
     *'"hold"'*)
       held=$id
@@ -107,4 +107,32 @@ fn a_session_that_ends_takes_its_calls_along() {
     assert!(held.closes_within(PATIENCE));
     let mut other = proxy.client(Era::Legacy, "/mcp/plain");
     until("the upstream hears of it", PATIENCE, || count(&mut other, "count").1.then_some(()));
+}
+
+#[test]
+fn an_upstream_that_never_lists_is_waited_for_once() {
+    let proxy = serve(&["hung", "plain"]);
+    let mut client = proxy.client(Era::Legacy, "/mcp");
+    assert_eq!(client.list("tools/list", "tools").len(), 1);
+    let started = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(client.list("tools/list", "tools").len(), 1);
+    }
+    let took = started.elapsed();
+    assert!(took < PATIENCE, "lists come from what is known; three took {took:?}");
+}
+
+#[test]
+fn an_upstream_that_always_changes_is_listed_and_not_asked_for_ever() {
+    let proxy = serve(&["storm"]);
+    let mut client = proxy.client(Era::Legacy, "/mcp");
+    assert_eq!(client.list("tools/list", "tools").len(), 1);
+    let (before, _) = count(&mut client, "storm__count");
+    let started = Instant::now();
+    let mut after = before;
+    while after < before + 3 {
+        assert!(started.elapsed() < PATIENCE, "changes are still followed");
+        (after, _) = count(&mut client, "storm__count");
+    }
+    assert!(started.elapsed() > Duration::from_millis(800), "it is read again and again");
 }
