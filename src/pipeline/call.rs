@@ -13,7 +13,7 @@ use super::relay::{Asked, relay};
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::namespace::{Door, Plan, View};
-use crate::session::{Level, Session};
+use crate::session::{Level, Running, Session};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
 use crate::wire::{Era, Field, MetaKey, Method, NameKind, Posted, Route};
 
@@ -39,13 +39,14 @@ impl Line {
         posted: Posted,
         method: &'static Method,
     ) -> Result<Answer, Fault> {
-        let running = caller.session.as_ref().map(|session| session.begin(posted.id_text()));
+        let running =
+            caller.session.as_ref().map(|session| Arc::new(session.begin(posted.id_text())));
         let mut record = Record::new(self, &caller.principal, method, &posted);
         let answer = match &running {
             Some(running) => {
                 let token = running.cancelled().clone();
                 tokio::select! {
-                    answer = self.execute(caller, posted, method, &mut record, Some(token.clone())) => answer,
+                    answer = self.execute(caller, posted, method, &mut record, Some(running)) => answer,
                     // The client wants nothing more for this id: not even an error.
                     () = token.cancelled() => Ok(Answer::accepted()),
                 }
@@ -62,7 +63,7 @@ impl Line {
         posted: Posted,
         method: &'static Method,
         record: &mut Record,
-        cancelled: Option<tokio_util::sync::CancellationToken>,
+        running: Option<&Arc<Running>>,
     ) -> Result<Answer, Fault> {
         let mut plan = self.plan(&caller, &posted, method).await?;
         record.planned(&plan);
@@ -98,7 +99,7 @@ impl Line {
                         .map_or_else(|| caller.principal.ended().clone(), |s| s.ended().clone()),
                 ],
             };
-            match relay(self, asked, lease, reply?, cancelled.clone()).await {
+            match relay(self, asked, lease, reply?, running.cloned()).await {
                 // The upstream's tool wants other headers than its list said: once more with a
                 // new list. It refused before executing anything (SEP-2243).
                 Err(fault) if again && matches!(fault.kind, Kind::HeaderMismatch) => {

@@ -14,9 +14,10 @@ use crate::upstream::{Interest, Lease, Message, Outgoing, Reply, own_request};
 use crate::wire::json::quote;
 use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method};
 
-/// Pages of one list, and items of one upstream: beyond them an upstream is not believed.
+/// Pages, items and bytes of one list: beyond them an upstream is not believed.
 const MOST_PAGES: usize = 1_000;
 const MOST_ITEMS: usize = 50_000;
+const MOST_BYTES: usize = 64 << 20;
 /// A list is asked for again after at least and at most this long; one whose changes are
 /// announced only now and then.
 const SHORTEST: Duration = Duration::from_secs(5);
@@ -60,6 +61,7 @@ impl Line {
         };
         let era = lease.facts().era;
         let (mut cursor, mut ttl): (Option<String>, Option<u64>) = (None, None);
+        let mut bytes = 0;
         for _ in 0..MOST_PAGES {
             let members = cursor
                 .as_ref()
@@ -81,6 +83,7 @@ impl Line {
                 Fault::upstream(Retry::Safe, format!("Upstream `{}` sent no list", upstream.name))
                     .because(format!("{}: {error}", kind.method()))
             })?;
+            bytes += payload.len();
             let text: Bytes = message.bytes.slice(payload);
             for report in catalogue.add(kind, era, &text, &page) {
                 tracing::warn!(upstream = %upstream.name, report, "an entry was left out");
@@ -89,10 +92,16 @@ impl Line {
                 ttl = Some(ttl.map_or(page_ttl, |ttl| ttl.min(page_ttl)));
             }
             match page.next {
-                Some(next) if catalogue.listing(kind).items.len() < MOST_ITEMS => {
-                    cursor = Some(next)
+                Some(next)
+                    if bytes < MOST_BYTES && catalogue.listing(kind).items.len() < MOST_ITEMS =>
+                {
+                    cursor = Some(next);
                 }
-                _ => break,
+                Some(_) => {
+                    tracing::warn!(upstream = %upstream.name, method = kind.method(), "the list is too long; its end was left out");
+                    break;
+                }
+                None => break,
             }
         }
         Ok(ttl.map(Duration::from_millis))

@@ -15,7 +15,7 @@ use super::outlet::event;
 use super::result::{notify, respond, uri_way};
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
-use crate::session::Level;
+use crate::session::{Level, Running};
 use crate::upstream::{Exchange, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{Era, Inbound, InboundKind, Method};
@@ -48,7 +48,7 @@ pub(super) async fn relay(
     asked: Asked,
     lease: Lease,
     reply: Reply,
-    cancelled: Option<CancellationToken>,
+    running: Option<Arc<Running>>,
 ) -> Result<Answer, Fault> {
     match reply {
         Reply::Message(message) => whole(&asked, &message),
@@ -60,7 +60,7 @@ pub(super) async fn relay(
             }
             // A notification first: from here on it is a stream.
             if let Some(first) = notify(&asked, &message) {
-                return Ok(stream(line, asked, lease, exchange, &first, cancelled));
+                return Ok(stream(line, asked, lease, exchange, &first, running));
             }
         },
     }
@@ -195,15 +195,17 @@ fn stream(
     lease: Lease,
     mut exchange: Box<dyn Exchange>,
     first: &Bytes,
-    cancelled: Option<CancellationToken>,
+    running: Option<Arc<Running>>,
 ) -> Answer {
     let (sender, events) = mpsc::channel(QUEUE);
     let feed = Feed { events, ends: asked.ends.clone() };
     // The queue is new and empty.
     let _ = sender.try_send(Ok(event(first)));
+    let patience = asked.upstream.timing.timeout;
     line.tasks.spawn("stream", async move {
-        let never = CancellationToken::new();
-        let cancelled = cancelled.unwrap_or_else(|| never.clone());
+        // Held to the end: as long as the stream lives, the client can cancel the call.
+        let cancelled =
+            running.as_ref().map_or_else(CancellationToken::new, |call| call.cancelled().clone());
         loop {
             let next = tokio::select! {
                 next = exchange.next() => next,
@@ -218,8 +220,16 @@ fn stream(
                 Err(fault) => Some(Err(fault)),
             };
             if let Some(item) = item {
-                // A client that has gone hears nothing; the legacy era goes on all the same.
-                let _ = sender.send(item.map(|bytes| event(&bytes))).await;
+                // A client that has gone hears nothing; the legacy era goes on all the same. One
+                // that is there and does not read must not hold the link for ever.
+                let sent = tokio::select! {
+                    sent = tokio::time::timeout(patience, sender.send(item.map(|bytes| event(&bytes)))) => sent,
+                    () = cancelled.cancelled() => break,
+                };
+                if sent.is_err() {
+                    tracing::debug!(upstream = %asked.upstream.name, "a client does not read its stream; it is ended");
+                    break;
+                }
             }
             if last {
                 break;

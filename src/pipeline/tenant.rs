@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::line::Line;
 use super::outlet::Outlets;
 use crate::auth::{Principal, TenantInfo};
-use crate::base::{Map, Name, now};
+use crate::base::{Fault, Map, Name, Retry, now};
 use crate::config::{Config, Upstream};
 use crate::namespace::{Catalogue, Door, Namer, View};
 use crate::session::Level;
@@ -26,6 +26,8 @@ const CHANGED_WAIT: Duration = Duration::from_secs(2);
 /// An upstream that could not be listed is not asked again before this.
 const FAILED_REST: Duration = Duration::from_secs(5);
 
+/// Between two readings of one upstream: some say after every list that it has changed.
+const PAUSE: Duration = Duration::from_millis(500);
 /// An unknown name makes a list be read again when it is at least this old.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -60,6 +62,8 @@ struct ShelfState {
     rest_until: Option<Instant>,
     read_at: Instant,
     asker: Option<Principal>,
+    /// A list has waited for it in vain; until it was read, no other does.
+    slow: bool,
 }
 
 /// What a shelf wants done before it is read.
@@ -84,6 +88,7 @@ impl Shelf {
                 rest_until: None,
                 read_at: now(),
                 asker: None,
+                slow: false,
             }),
             done: watch::Sender::new(0),
         }
@@ -91,6 +96,17 @@ impl Shelf {
 
     fn state(&self) -> MutexGuard<'_, ShelfState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the reading that runs has ended, and the one after it when there is: what ran
+    /// may have begun before the change. Not longer: there are upstreams that always change.
+    async fn finished(&self) {
+        let mut done = self.done.subscribe();
+        for _ in 0..2 {
+            if !self.state().running || done.changed().await.is_err() {
+                break;
+            }
+        }
     }
 
     /// True once it was read from the upstream.
@@ -162,16 +178,10 @@ impl Tenant {
             }
         }
         for (shelf, deadline) in waits {
-            let mut done = shelf.done.subscribe();
-            let finished = async {
-                while shelf.state().running {
-                    if done.changed().await.is_err() {
-                        break;
-                    }
-                }
-            };
             // A late upstream is announced by list_changed when it comes.
-            let _ = tokio::time::timeout_at(deadline, finished).await;
+            if tokio::time::timeout_at(deadline, shelf.finished()).await.is_err() {
+                shelf.state().slow = true;
+            }
         }
         self.known_view(door)
     }
@@ -184,18 +194,9 @@ impl Tenant {
         upstream: &Upstream,
     ) {
         let Some(shelf) = self.shelves.get(&upstream.name) else { return };
-        let mut done = shelf.done.subscribe();
-        if !self.start(line, asker, shelf, true) {
-            return;
+        if self.start(line, asker, shelf, true) {
+            let _ = tokio::time::timeout(upstream.timing.start, shelf.finished()).await;
         }
-        let finished = async {
-            while shelf.state().running {
-                if done.changed().await.is_err() {
-                    break;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(upstream.timing.start, finished).await;
     }
 
     /// Whether an unknown name of this upstream may have appeared since its list was read.
@@ -248,13 +249,13 @@ impl Tenant {
             {
                 state.dirty = true;
             }
-            if !state.loaded {
-                (Wait::First, true)
-            } else if state.dirty {
-                (Wait::Changed, true)
-            } else {
-                (Wait::No, state.expires <= now())
-            }
+            let wait = match (state.loaded, state.dirty) {
+                _ if state.slow => Wait::No,
+                (false, _) => Wait::First,
+                (true, true) => Wait::Changed,
+                (true, false) => Wait::No,
+            };
+            (wait, !state.loaded || state.dirty || state.expires <= now())
         };
         if begin && !self.start(line, asker, shelf, false) {
             // It rests after a failure: nothing to wait for.
@@ -292,55 +293,68 @@ impl Tenant {
     async fn read(self: Arc<Self>, line: &Arc<Line>, asker: &Principal, upstream: &Arc<Upstream>) {
         let Some(shelf) = self.shelves.get(&upstream.name) else { return };
         loop {
-            let outcome = line.fetch_catalogue(asker, upstream).await;
-            let mut announce;
-            {
-                let mut state = shelf.state();
-                announce = std::mem::take(&mut state.announce);
-                match outcome {
-                    Ok((catalogue, ttl)) => {
-                        announce.extend(ListKind::ALL.into_iter().filter(|kind| {
-                            let (old, new) =
-                                (state.catalogue.listing(*kind), catalogue.listing(*kind));
-                            old.items.len() != new.items.len()
-                                || old
-                                    .items
-                                    .iter()
-                                    .zip(&new.items)
-                                    .any(|(old, new)| old.text != new.text)
-                        }));
-                        state.catalogue = Arc::new(catalogue);
-                        state.loaded = true;
-                        state.rest_until = None;
-                        state.read_at = now();
-                        state.expires = now() + ttl;
-                    }
-                    Err(fault) => {
-                        tracing::warn!(
-                            tenant = %self.info.name(),
-                            upstream = %upstream.name,
-                            reason = fault.private.as_deref().unwrap_or(&fault.public),
-                            "upstream could not be listed"
-                        );
-                        state.rest_until = Some(now() + FAILED_REST);
-                        // What was known stays; it is asked again after the rest.
-                        state.expires = now() + FAILED_REST;
-                    }
-                }
-                if state.dirty {
-                    state.dirty = false;
-                    state.announce = announce;
-                    continue;
-                }
-                state.running = false;
+            let pause = {
+                let state = shelf.state();
+                let before = state.loaded || state.rest_until.is_some();
+                before.then(|| PAUSE.saturating_sub(now() - state.read_at)).unwrap_or_default()
+            };
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
+            // Each page has a deadline, and so have all together.
+            let limit = upstream.timing.max_time;
+            let outcome = tokio::time::timeout(limit, line.fetch_catalogue(asker, upstream)).await;
+            let outcome = outcome.unwrap_or_else(|_| Err(too_long(upstream)));
+            let mut announce = self.put(shelf, outcome);
+            // Before anybody is told that the reading is over: who looks then must see it. Not
+            // under the lock of the shelf, which a view takes under that of the views.
             self.views.write().unwrap_or_else(PoisonError::into_inner).clear();
+            let again = {
+                let mut state = shelf.state();
+                state.running = std::mem::take(&mut state.dirty);
+                state.running
+            };
             shelf.done.send_modify(|count| *count += 1);
             announce.sort_unstable();
             announce.dedup();
             self.outlets.list_changed(&upstream.name, &announce);
-            return;
+            if !again {
+                return;
+            }
         }
+    }
+
+    /// Puts what was read on its shelf; gives the kinds of which clients are to be told.
+    fn put(&self, shelf: &Shelf, outcome: Result<(Catalogue, Duration), Fault>) -> Vec<ListKind> {
+        let mut state = shelf.state();
+        let mut announce = std::mem::take(&mut state.announce);
+        state.read_at = now();
+        match outcome {
+            Ok((catalogue, ttl)) => {
+                announce.extend(ListKind::ALL.into_iter().filter(|kind| {
+                    let (old, new) = (state.catalogue.listing(*kind), catalogue.listing(*kind));
+                    old.items.len() != new.items.len()
+                        || old.items.iter().zip(&new.items).any(|(old, new)| old.text != new.text)
+                }));
+                state.catalogue = Arc::new(catalogue);
+                state.loaded = true;
+                state.slow = false;
+                state.rest_until = None;
+                state.expires = now() + ttl;
+            }
+            Err(fault) => {
+                tracing::warn!(
+                    tenant = %self.info.name(),
+                    upstream = %shelf.upstream.name,
+                    reason = fault.private.as_deref().unwrap_or(&fault.public),
+                    "upstream could not be listed"
+                );
+                state.rest_until = Some(now() + FAILED_REST);
+                // What was known stays; it is asked again after the rest.
+                state.expires = now() + FAILED_REST;
+            }
+        }
+        announce
     }
 
     /// Whether a legacy link must be told a more verbose level for this one to come through; it
@@ -380,4 +394,9 @@ impl Tenant {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.keys().filter(|(name, _)| name == upstream).map(|(_, uri)| uri.clone()).collect()
     }
+}
+
+fn too_long(upstream: &Upstream) -> Fault {
+    let sentence = format!("Upstream `{}` did not finish its lists in time", upstream.name);
+    Fault::upstream(Retry::Safe, sentence)
 }

@@ -127,7 +127,8 @@ impl Session {
     /// the client cancels it; dropping the guard forgets the call.
     #[must_use]
     pub fn begin(self: &Arc<Self>, id: &str) -> Running {
-        let token = CancellationToken::new();
+        // The end of the session is the end of its calls (R45).
+        let token = self.ended.child_token();
         self.live().calls.push((id.into(), token.clone()));
         Running { session: self.clone(), id: id.into(), token }
     }

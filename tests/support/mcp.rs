@@ -127,6 +127,14 @@ impl Client {
         found.unwrap_or_else(|| panic!("{method}: {} {}", answer.status, answer.text()))
     }
 
+    /// Sends a notification.
+    pub(crate) fn notify(&mut self, method: &str, params: Value) {
+        let params = self.era.params(params);
+        let body = json!({"jsonrpc": "2.0", "method": method, "params": params});
+        let answer = self.exchange(method, &params, &body);
+        assert_eq!(answer.status, 202, "{method} was refused: {}", answer.text());
+    }
+
     /// Calls a tool and gives the JSON-RPC answer.
     pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Value {
         let mut params = json!({"name": tool});
