@@ -123,6 +123,9 @@ impl Load {
             tally.right += 1;
         } else if let Some(what) = sentence(upstream, result["isError"] == true, said) {
             *tally.told.entry(what).or_default() += 1;
+        } else if ask.tool == "sleep" && said == "cancelled" {
+            // When its wrapper falls, the server itself is asked to end, and says so.
+            *tally.told.entry("the server's own word".to_owned()).or_default() += 1;
         } else {
             self.wrong.lock().expect("no holder panics").push(format!("{upstream}: {answer}"));
         }

@@ -119,6 +119,13 @@ impl World {
             .max_by_key(|found| (found.started, found.id))
     }
 
+    /// The parent of a process.
+    pub(crate) fn parent(&self, of: u32) -> Option<u32> {
+        let found = table().into_iter().find(|(id, ..)| *id == of).map(|(_, parent, _)| parent);
+        // Nothing outside the proxy's own tree is ever given.
+        found.filter(|parent| self.proxy.descendants().iter().any(|(id, ..)| id == parent))
+    }
+
     /// Waits until nothing that carries this world's mark is left, guardians included where the
     /// system lets them be read.
     pub(crate) fn nothing_is_left(mark: &str) {
