@@ -19,8 +19,9 @@ const BYSTANDERS: [&str; 2] = ["bystander", "bystander2"];
 const ALL: [&str; 5] = ["victim", "wrapped", "forker", "bystander", "bystander2"];
 /// Whom each kill of a wrapped one takes: its server (0), its shell (1), its guardian (2).
 const ABOVE: [usize; 6] = [0, 1, 0, 0, 2, 0];
-/// An upstream that worked is to be back soon; debug builds on a busy machine included.
-const BACK: Duration = Duration::from_secs(10);
+/// An upstream that worked is to be back soon, in a debug build on a busy machine too; and long
+/// before the pauses of a crash loop would let it.
+const BACK: Duration = Duration::from_secs(15);
 
 /// Kills an upstream's server so often, each time as soon as it serves again; gives how long it
 /// was away at most.
@@ -36,7 +37,8 @@ fn murder(
     let mut last = None;
     let mut since = Instant::now();
     let served = |client: &mut Client, last: Option<u32>| {
-        until(&format!("{upstream} serves again"), PATIENCE, || {
+        let patience = if last.is_some() { BACK } else { PATIENCE };
+        until(&format!("{upstream} serves again"), patience, || {
             assert!(!load.is_stopped(), "another part of the test has failed");
             let before = world.server(upstream, place).filter(|found| last != Some(found.id))?;
             let right = load.ask(client, upstream, asks(0));
@@ -114,7 +116,6 @@ fn judge(load: &Load, kills: usize, away: Duration, began: Instant) {
         let tally = load.tally(bystander);
         assert!(tally.told.is_empty() && tally.right > kills, "{bystander}: {tally:?}");
     }
-    assert!(away <= BACK, "an upstream was away for {away:?}");
 }
 
 #[test]
