@@ -176,7 +176,7 @@ impl Canned {
             "tools/call" => {
                 let call = message.params.and_then(|it| serde_json::from_str(it.get()).ok());
                 let text = call.and_then(|call: Call<'_>| {
-                    call.arguments?.text.filter(|text| call.name == "echo" && is_string(text))
+                    call.arguments?.text.filter(|text| is_echo(&call.name) && is_string(text))
                 });
                 match text {
                     Some(text) => {
@@ -258,4 +258,10 @@ fn bare(status: StatusCode) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
     answer
+}
+
+/// `echo`, also with the prefix that a proxy puts before it: behind a byte proxy nobody takes the
+/// prefix off.
+fn is_echo(name: &str) -> bool {
+    name == "echo" || name.ends_with("__echo")
 }

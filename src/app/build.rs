@@ -13,6 +13,7 @@ use crate::config::{Config, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
 use crate::server::{Doors, Guard, Readiness, acceptor};
+use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
 use crate::upstream::{HttpClient, Pool};
 
@@ -47,6 +48,7 @@ pub async fn build(
     foundation: &Foundation,
     resolve: &Resolve,
     launcher: Launcher,
+    calls: Option<CallLog>,
     tasks: &Tasks,
 ) -> Result<Built, StartError> {
     let resolve_sync = |source: &SecretSource| resolve(source);
@@ -79,6 +81,7 @@ pub async fn build(
         launcher,
         tasks: tasks.clone(),
         clock: clock.clone(),
+        calls,
     });
     line.watch(clock);
     let readiness = Readiness::default();

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::error::Denied;
 use super::principal::Principal;
 use crate::base::KeyId;
+use crate::base::Map;
 use crate::seal::Digest;
 
 /// Keys kept. Those with an open request or stream stay beyond it, or nobody could end them.
@@ -61,7 +62,7 @@ impl Entry {
 
 #[derive(Default)]
 struct Content {
-    keys: HashMap<KeyId, Arc<Entry>>,
+    keys: Map<KeyId, Arc<Entry>>,
     refused: HashMap<KeyId, Denied>,
     left: Vec<(KeyId, u64)>,
     /// Moves with every change of the store: what was read before it may not be kept after it.

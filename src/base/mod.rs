@@ -1,6 +1,8 @@
 //! Words that every other module may say; knows nobody.
 
+mod calendar;
 mod clock;
+mod collections;
 mod duration;
 mod fault;
 mod id;
@@ -8,7 +10,9 @@ mod name;
 mod secret;
 mod tasks;
 
+pub use calendar::rfc3339;
 pub use clock::{Clock, now, unix_millis, unix_seconds};
+pub use collections::Map;
 pub use duration::parse_duration;
 pub use fault::{Fault, Kind, Retry, Side};
 pub use id::{IdError, KeyId, TenantId};

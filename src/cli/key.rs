@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::open::{Opened, seconds};
 use super::screen::Screen;
-use super::table::{Table, minute, rfc3339};
+use super::table::{Table, minute};
 use crate::auth::issue;
+use crate::base::rfc3339;
 use crate::base::{KeyId, Name, Secret, unix_seconds};
 use crate::store::{FoundKey, KeyRecord};
 

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use super::open::{Opened, listed};
 use super::screen::Screen;
-use super::table::{Table, minute, rfc3339};
+use super::table::{Table, minute};
+use crate::base::rfc3339;
 use crate::base::{Name, Secret, Slot};
 use crate::store::{SecretPlace, TenantRecord};
 

@@ -15,7 +15,7 @@ use super::screen::Screen;
 use crate::app::{self, FirstKey, Foundation};
 use crate::base::Tasks;
 use crate::config::{self, Config, SecretSource};
-use crate::telemetry::{self, Format};
+use crate::telemetry::{self, CallLog, Format};
 use crate::upstream::stdio::Launcher;
 
 /// Serve.
@@ -63,7 +63,7 @@ impl ServeCommand {
             LogFormat::Text => Format::Text,
             LogFormat::Json => Format::Json,
         };
-        let writer = telemetry::start(&self.log, format)?;
+        let (writer, calls) = telemetry::start(&self.log, format)?;
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -79,7 +79,7 @@ impl ServeCommand {
         let tasks = Tasks::default();
         let served = runtime.block_on(async {
             writer.tend(&tasks);
-            serve(config, &tasks).await
+            serve(config, calls, &tasks).await
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
         writer.flush();
@@ -87,7 +87,7 @@ impl ServeCommand {
     }
 }
 
-async fn serve(config: Config, tasks: &Tasks) -> anyhow::Result<()> {
+async fn serve(config: Config, calls: Option<CallLog>, tasks: &Tasks) -> anyhow::Result<()> {
     let resolve =
         |source: &SecretSource| config::resolve(source).map_err(|error| error.to_string());
     let foundation = Foundation::open(&config, tasks).await?;
@@ -97,7 +97,7 @@ async fn serve(config: Config, tasks: &Tasks) -> anyhow::Result<()> {
     let own =
         if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
     let launcher = Launcher::new(own, std::env::vars_os());
-    let built = app::build(config.clone(), &foundation, &resolve, launcher, tasks).await?;
+    let built = app::build(config.clone(), &foundation, &resolve, launcher, calls, tasks).await?;
     drop(foundation);
     let url = endpoint(&config, built.address);
     if let Some(first) = &first {

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::open::Opened;
 use super::screen::Screen;
-use super::table::{Table, minute, rfc3339};
+use super::table::{Table, minute};
 use crate::auth::fresh_tenant;
 use crate::base::Name;
+use crate::base::rfc3339;
 use crate::store::{Origin, TenantRecord};
 
 /// Tenants: who is kept apart from whom.

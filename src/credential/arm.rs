@@ -1,7 +1,7 @@
 //! Arming: opened credentials are kept per tenant and upstream, read again after a change, and
 //! forgotten when nobody uses them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,6 +15,7 @@ use super::declared::DeclaredSecrets;
 use super::error::CredentialError;
 use super::vault::Vault;
 use crate::auth::{Principal, TenantInfo};
+use crate::base::Map;
 use crate::base::{Name, Secret, Slot, Tasks, TenantId, unix_seconds};
 use crate::config::Upstream;
 use crate::seal::{Ring, SealError};
@@ -56,7 +57,7 @@ struct Inner {
     ring: Arc<Ring>,
     declared: DeclaredSecrets,
     changed: watch::Receiver<u64>,
-    kept: RwLock<HashMap<Place, Arc<Entry>>>,
+    kept: RwLock<Map<Place, Arc<Entry>>>,
     lanes: Vec<Mutex<()>>,
     hasher: RandomState,
 }

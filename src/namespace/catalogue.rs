@@ -1,7 +1,7 @@
 //! What one upstream offers one tenant: its four lists as bytes, and what routing needs of them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use super::name::Namer;
 use super::page::Page;
 use super::schema::{HeaderParameter, header_parameters, hide_properties, property_names};
 use super::uri::{join_template, join_uri};
+use crate::base::Map;
 use crate::config::{Transport, Upstream};
 use crate::wire::json::{JsonError, Reader, Span, UPSTREAM_DEPTH, quote};
 use crate::wire::{Edits, Era, ListKind};
@@ -53,7 +54,7 @@ pub struct Catalogue {
     /// Whether it can complete arguments and be subscribed to.
     pub completes: bool,
     listings: [Listing; 4],
-    tools: HashMap<Box<str>, Arc<Tool>>,
+    tools: Map<Box<str>, Arc<Tool>>,
 }
 
 impl Catalogue {
@@ -66,7 +67,7 @@ impl Catalogue {
             instructions: None,
             completes: false,
             listings: Default::default(),
-            tools: HashMap::new(),
+            tools: Map::default(),
         }
     }
 

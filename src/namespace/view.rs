@@ -1,7 +1,6 @@
 //! What one tenant sees at one door: merged lists as ready bytes, and the route of each name.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use bytes::Bytes;
 use super::catalogue::{Catalogue, Tool};
 use super::name::Namer;
 use super::uri::split_uri;
-use crate::base::Name;
+use crate::base::{Map, Name};
 use crate::config::Upstream;
 use crate::wire::{ListKind, NameKind};
 
@@ -70,9 +69,9 @@ struct Route {
 pub struct View {
     door: Door,
     catalogues: Vec<Arc<Catalogue>>,
-    tools: HashMap<Box<str>, Route>,
-    prompts: HashMap<Box<str>, Route>,
-    resources: HashMap<Box<str>, Route>,
+    tools: Map<Box<str>, Route>,
+    prompts: Map<Box<str>, Route>,
+    resources: Map<Box<str>, Route>,
     lists: [OnceLock<Bytes>; 4],
     namer: Namer,
     withheld: Vec<String>,
@@ -85,9 +84,9 @@ impl View {
         let mut view = Self {
             door,
             catalogues,
-            tools: HashMap::new(),
-            prompts: HashMap::new(),
-            resources: HashMap::new(),
+            tools: Map::default(),
+            prompts: Map::default(),
+            resources: Map::default(),
             lists: Default::default(),
             namer,
             withheld: Vec::new(),
@@ -194,9 +193,9 @@ impl View {
     }
 
     /// Every public name of a kind with its route. Where two meet, neither is kept.
-    fn routes(&mut self, kind: ListKind) -> HashMap<Box<str>, Route> {
-        let mut routes: HashMap<Box<str>, Option<Route>> = HashMap::new();
-        let mut bare: HashMap<Box<str>, Option<Route>> = HashMap::new();
+    fn routes(&mut self, kind: ListKind) -> Map<Box<str>, Route> {
+        let mut routes: Map<Box<str>, Option<Route>> = Map::default();
+        let mut bare: Map<Box<str>, Option<Route>> = Map::default();
         for (upstream, catalogue) in self.catalogues.iter().enumerate() {
             for item in &catalogue.listing(kind).items {
                 let route = Route { upstream, original: item.id.clone(), tool: item.tool.clone() };
@@ -255,7 +254,7 @@ impl View {
     }
 }
 
-fn enter(routes: &mut HashMap<Box<str>, Option<Route>>, name: &str, route: Route) {
+fn enter(routes: &mut Map<Box<str>, Option<Route>>, name: &str, route: Route) {
     match routes.get_mut(name) {
         // One upstream may list a name twice; the first one stands.
         Some(Some(first))

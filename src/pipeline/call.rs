@@ -41,7 +41,7 @@ impl Line {
         method: &'static Method,
     ) -> Result<Answer, Fault> {
         let running = caller.session.as_ref().map(|session| session.begin(posted.id_text()));
-        let mut record = Record::new(&caller.principal, method, &posted);
+        let mut record = Record::new(self, &caller.principal, method, &posted);
         let answer = match &running {
             Some(running) => {
                 let token = running.cancelled().clone();

@@ -3,31 +3,41 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use std::sync::Arc;
+
 use super::answer::{Answer, Body};
+use super::line::Line;
 use crate::auth::Principal;
-use crate::base::{Fault, KeyId, Kind, Name, now};
+use crate::base::{Fault, Kind, now};
+use crate::config::Upstream;
 use crate::namespace::Plan;
+use crate::telemetry::CallLine;
 use crate::wire::{Method, Posted};
 
 /// What is known of a request for its line in the log. No arguments.
 #[derive(Debug)]
 pub(super) struct Record {
     started: Instant,
-    tenant: Name,
-    key: KeyId,
+    line: Arc<Line>,
+    principal: Principal,
     method: &'static str,
     bytes_in: usize,
-    upstream: Option<Name>,
+    upstream: Option<Arc<Upstream>>,
     name: String,
     done: bool,
 }
 
 impl Record {
-    pub(super) fn new(principal: &Principal, method: &Method, posted: &Posted) -> Self {
+    pub(super) fn new(
+        line: &Arc<Line>,
+        principal: &Principal,
+        method: &Method,
+        posted: &Posted,
+    ) -> Self {
         Self {
             started: now(),
-            tenant: principal.tenant().name().clone(),
-            key: principal.key(),
+            line: line.clone(),
+            principal: principal.clone(),
             method: method.name,
             bytes_in: posted.body().len(),
             upstream: None,
@@ -37,7 +47,7 @@ impl Record {
     }
 
     pub(super) fn planned(&mut self, plan: &Plan) {
-        self.upstream = Some(plan.upstream().name.clone());
+        self.upstream = Some(plan.upstream().clone());
         self.name = plan.original().chars().take(120).collect();
     }
 
@@ -59,19 +69,19 @@ impl Record {
 
     fn log(&mut self, outcome: &str, bytes: usize, reason: Option<&str>) {
         self.done = true;
-        tracing::info!(
-            tenant = self.tenant.as_str(),
-            key = self.key.as_str(),
-            method = self.method,
-            upstream = self.upstream.as_ref().map(Name::as_str),
-            name = self.name,
+        let Some(calls) = &self.line.calls else { return };
+        calls.write(&CallLine {
+            tenant: self.principal.tenant().name().as_str(),
+            key: self.principal.key().as_str(),
+            method: self.method,
+            upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
+            name: &self.name,
             outcome,
-            ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            bytes_in = self.bytes_in,
-            bytes_out = bytes,
+            ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes_in: self.bytes_in,
+            bytes_out: bytes,
             reason,
-            "call"
-        );
+        });
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::tenant::Tenant;
 use crate::auth::Principal;
-use crate::base::{Clock, Name, Tasks, TenantId};
+use crate::base::{Clock, Map, Name, Tasks, TenantId};
 use crate::config::Config;
 use crate::credential::Credentials;
 use crate::namespace::{Door, Namer};
 use crate::session::{Session, Sessions};
+use crate::telemetry::CallLog;
 use crate::upstream::stdio::{EraMemory, Launcher};
 use crate::upstream::{HttpClient, Pool};
 
@@ -43,6 +44,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// For idle expiry.
     pub clock: Arc<Clock>,
+    /// Where each call leaves its line; none when the log leaves them out.
+    pub calls: Option<CallLog>,
 }
 
 /// The request line. One for the process.
@@ -55,7 +58,8 @@ pub struct Line {
     pub(super) client: HttpClient,
     pub(super) launcher: Launcher,
     pub(super) tasks: Tasks,
-    tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
+    pub(super) calls: Option<CallLog>,
+    tenants: RwLock<Map<TenantId, Arc<Tenant>>>,
     memories: HashMap<Name, Arc<EraMemory>>,
 }
 
@@ -85,6 +89,7 @@ impl Line {
             client: parts.client,
             launcher: parts.launcher,
             tasks: parts.tasks,
+            calls: parts.calls,
             tenants: RwLock::default(),
         })
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::line::Line;
 use super::outlet::Outlets;
 use crate::auth::{Principal, TenantInfo};
-use crate::base::{Name, now};
+use crate::base::{Map, Name, now};
 use crate::config::{Config, Upstream};
 use crate::namespace::{Catalogue, Door, Namer, View};
 use crate::session::Level;
@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) struct Tenant {
     info: Arc<TenantInfo>,
     shelves: BTreeMap<Name, Shelf>,
-    views: RwLock<HashMap<Door, Arc<View>>>,
+    views: RwLock<Map<Door, Arc<View>>>,
     outlets: Outlets,
     namer: Namer,
     watched: Mutex<HashMap<(Name, String), usize>>,

@@ -3,7 +3,9 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -142,17 +144,38 @@ impl Doors {
 
     /// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
     async fn read(&self, mut body: Incoming, silence: Duration) -> Result<Bytes, Fault> {
-        let broken = |error: hyper::Error| {
-            Fault::client(Kind::NotMessage, "The body broke off").because(error.to_string())
+        // Most bodies have come with their head: no timer, no copy.
+        let ready =
+            std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context)));
+        let first = match ready.await {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+            Poll::Ready(Some(Err(error))) => return Err(broken(&error)),
+            Poll::Ready(None) => return Ok(Bytes::new()),
+            Poll::Pending => Bytes::new(),
         };
+        if first.len() > self.max_body {
+            return Err(self.too_large());
+        }
+        if body.is_end_stream() {
+            return Ok(first);
+        }
+        self.read_on(body, first, silence).await
+    }
+
+    /// Reads the rest of a body that began with `first`.
+    async fn read_on(
+        &self,
+        mut body: Incoming,
+        mut first: Bytes,
+        silence: Duration,
+    ) -> Result<Bytes, Fault> {
         let slow = |_| Fault::client(Kind::BodyTimeout, "The body did not arrive in time");
         let all = async {
-            let mut first = Bytes::new();
             let mut whole = BytesMut::new();
             while let Some(frame) =
                 tokio::time::timeout(silence, body.frame()).await.map_err(slow)?
             {
-                let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+                let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
                 if first.len() + whole.len() + data.len() > self.max_body {
                     return Err(self.too_large());
                 }
@@ -186,6 +209,10 @@ impl Doors {
     }
 }
 
+fn broken(error: &hyper::Error) -> Fault {
+    Fault::client(Kind::NotMessage, "The body broke off").because(error.to_string())
+}
+
 fn no_door() -> Fault {
     Fault::client(Kind::NoSuchDoor, "Nothing is here; the endpoints are /mcp and /mcp/{upstream}")
 }
@@ -209,6 +236,9 @@ fn check_head(parts: &Parts) -> Result<(), Fault> {
 
 /// Whether a value of `Accept` takes any of the two types of our answers.
 fn takes_ours(accept: &http::HeaderValue) -> bool {
+    if accept == "application/json, text/event-stream" {
+        return true;
+    }
     let Ok(accept) = accept.to_str() else { return false };
     accept.split(',').any(|range| {
         let essence = range.split(';').next().unwrap_or_default().trim();
@@ -222,9 +252,11 @@ fn takes_ours(accept: &http::HeaderValue) -> bool {
 fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
     let wrong = |what| Err(Fault::client(Kind::MediaType, what));
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let content_type = types.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = types.next();
+    let plain = content_type.is_some_and(|content_type| content_type == "application/json");
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") || types.next().is_some() {
+    if !(plain || essence.eq_ignore_ascii_case("application/json")) || types.next().is_some() {
         return wrong("`Content-Type` must be application/json");
     }
     if headers.get_all(header::ACCEPT).iter().any(|accept| !takes_ours(accept)) {

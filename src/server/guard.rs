@@ -14,15 +14,10 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// From `[server]`: `hosts`, `origins`, and those of `public_url`.
+    /// From `hosts` and `origins` of `[server]`.
     #[must_use]
     pub fn new(server: &Server) -> Self {
-        let (mut hosts, mut origins) = (server.hosts.clone(), server.origins.clone());
-        if let Some(url) = &server.public_url {
-            hosts.extend(url.host_str().map(str::to_ascii_lowercase));
-            origins.push(url.origin().ascii_serialization());
-        }
-        Self { hosts, origins }
+        Self { hosts: server.hosts.clone(), origins: server.origins.clone() }
     }
 
     /// Judges one request.

@@ -1,7 +1,7 @@
 //! The table of sessions. A session is bound to the tenant, the key and the door that opened it:
 //! to anybody else it does not exist.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::Level;
-use crate::base::{Clock, KeyId, TenantId};
+use crate::base::{Clock, KeyId, Map, TenantId};
 use crate::wire::{CapSet, Revision};
 
 /// 128 random bits, written as 32 hex digits.
@@ -198,7 +198,7 @@ const MOST: usize = 200_000;
 /// No level was set: nothing is filtered.
 const UNSET: u8 = u8::MAX;
 
-type Shard = HashMap<SessionId, Arc<Session>>;
+type Shard = Map<SessionId, Arc<Session>>;
 
 /// All sessions of this process.
 #[derive(Debug)]

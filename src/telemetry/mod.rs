@@ -1,5 +1,6 @@
 //! Logs: readable lines for people, JSON for machines. Fields have names, secrets have no way in.
 
+mod call_log;
 mod writer;
 
 use std::io::IsTerminal;
@@ -7,6 +8,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub use call_log::{CallLine, CallLog};
 pub use writer::LogWriter;
 
 /// How log lines look.
@@ -39,11 +41,11 @@ pub enum TelemetryError {
 
 /// Sends log lines to standard error. `filter` is a level, or directives by module as in
 /// `info,mcp_proxy=debug`. Gives the writer, which somebody must flush now and then and at the
-/// end.
+/// end, and the log of calls unless the filter leaves them out.
 ///
 /// # Errors
 /// When the filter cannot be read, or logging was set up before.
-pub fn start(filter: &str, format: Format) -> Result<LogWriter, TelemetryError> {
+pub fn start(filter: &str, format: Format) -> Result<(LogWriter, Option<CallLog>), TelemetryError> {
     let parsed = EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter {
         filter: filter.to_owned(),
         reason: error.to_string(),
@@ -59,5 +61,7 @@ pub fn start(filter: &str, format: Format) -> Result<LogWriter, TelemetryError> 
         Format::Json => builder.json().flatten_event(true).finish().try_init(),
     };
     set.map_err(|_| TelemetryError::Twice)?;
-    Ok(writer)
+    let calls = tracing::enabled!(tracing::Level::INFO);
+    let calls = calls.then(|| CallLog::new(writer.clone(), format));
+    Ok((writer, calls))
 }

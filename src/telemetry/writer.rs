@@ -19,6 +19,23 @@ const WAIT: Duration = Duration::from_millis(100);
 pub struct LogWriter(Arc<Mutex<Vec<u8>>>);
 
 impl LogWriter {
+    /// Adds a line.
+    pub(super) fn push(&self, bytes: &[u8]) {
+        let mut lines = self.lines();
+        lines.extend_from_slice(bytes);
+        let full = lines.len() >= FULL;
+        drop(lines);
+        if full {
+            self.flush();
+        }
+    }
+
+    /// Takes what was gathered.
+    #[cfg(test)]
+    pub(super) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.lines())
+    }
+
     /// Writes what was gathered.
     pub fn flush(&self) {
         let mut lines = self.lines();
@@ -66,13 +83,7 @@ pub struct Line<'a>(&'a LogWriter);
 
 impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut lines = self.0.lines();
-        lines.extend_from_slice(bytes);
-        let full = lines.len() >= FULL;
-        drop(lines);
-        if full {
-            self.0.flush();
-        }
+        self.0.push(bytes);
         Ok(bytes.len())
     }
 

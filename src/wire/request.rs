@@ -45,8 +45,10 @@ macro_rules! fields {
 
         impl $type {
             fn of(key: &Text<'_>) -> Option<Self> {
-                $(if key.is($key) { return Some(Self::$name); })*
-                None
+                match &*key.decode()? {
+                    $($key => Some(Self::$name),)*
+                    _ => None,
+                }
             }
         }
     };

@@ -92,8 +92,7 @@ impl Swarm {
                 if let Line::Many(line) = &line {
                     shared = Some(Line::Many(line.clone()));
                 }
-                let (swarm, ready, turns) =
-                    (Arc::clone(&self), Arc::clone(&ready), Arc::clone(&turns));
+                let (swarm, ready) = (Arc::clone(&self), Arc::clone(&ready));
                 callers.spawn(
                     async move { swarm.caller(era, line, tenant, call, &ready, turn).await },
                 );

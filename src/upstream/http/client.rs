@@ -11,6 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::turns::Turns;
+
 /// Longest wait for a TCP connection.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Pooled connections are given up shortly before most servers and balancers do so (60 s), so
@@ -29,9 +31,9 @@ pub struct HttpClient(Connector);
 
 #[derive(Clone, Debug)]
 enum Connector {
-    Tls(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Tls(Client<HttpsConnector<Turns<HttpConnector>>, Full<Bytes>>),
     /// The machine has no root certificates: `http` works, `https` says why not.
-    Plain(Client<HttpConnector, Full<Bytes>>, String),
+    Plain(Client<Turns<HttpConnector>, Full<Bytes>>, String),
 }
 
 /// Why there is no response.
@@ -53,6 +55,7 @@ impl HttpClient {
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
         tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+        let tcp = Turns::new(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE);
         match HttpsConnectorBuilder::new().try_with_platform_verifier() {

@@ -13,6 +13,7 @@ mod ladder;
 mod link;
 mod listen;
 mod target;
+mod turns;
 
 pub use answer::MESSAGE_LIMIT;
 pub use client::HttpClient;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::health::Health;
 use super::lease::{Entry, Lease, LinkState, Outcome};
-use crate::base::{Clock, Name, Tasks, TenantId};
+use crate::base::{Clock, Map, Name, Tasks, TenantId};
 use crate::upstream::link::{Cause, Link, LinkError, LinkKey};
 
 /// How often idle links are looked for; also how exact the times of use are.
@@ -29,7 +29,7 @@ fn place(key: &LinkKey) -> Place {
     (key.tenant, key.upstream.clone())
 }
 
-type Entries = HashMap<LinkKey, Arc<Entry>>;
+type Entries = Map<LinkKey, Arc<Entry>>;
 
 struct Shared {
     tasks: Tasks,
