@@ -36,6 +36,7 @@ fn die(code: i32) -> ! {
 struct Server {
     modes: Vec<String>,
     calls: u32,
+    lists: u32,
     /// Ids of calls that are held until they are cancelled or released.
     held: Vec<Value>,
     cancelled: Vec<Value>,
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let mut server = Server {
         modes,
         calls: 0,
+        lists: 0,
         held: Vec::new(),
         cancelled: Vec::new(),
         answers: Vec::new(),
@@ -116,6 +118,7 @@ impl Server {
                     "serverInfo": {"name": "child", "version": "1"}}),
             ),
             "subscriptions/listen" => self.listen(id, message),
+            "tools/list" if self.has("lists") => self.list(id),
             "tools/call" => self.call(id, &message["params"]),
             "notifications/cancelled" => {
                 let gone = message["params"]["requestId"].clone();
@@ -126,6 +129,19 @@ impl Server {
             _ if id.is_null() => {}
             _ => refuse(id, -32601, "Method not found"),
         }
+    }
+
+    /// The list is given once; later ones are never answered.
+    fn list(&mut self, id: &Value) {
+        self.lists += 1;
+        if self.lists > 1 {
+            return;
+        }
+        let tools: Vec<Value> = ["echo", "change", "report", "die", "progress-and-die"]
+            .iter()
+            .map(|name| json!({"name": name, "inputSchema": {"type": "object"}}))
+            .collect();
+        respond(id, &json!({ "tools": tools }));
     }
 
     fn listen(&mut self, id: &Value, message: &Value) {
@@ -157,6 +173,11 @@ impl Server {
         match params["name"].as_str().unwrap_or_default() {
             "die" => {
                 eprintln!("dying with s3cret");
+                die(7)
+            }
+            "progress-and-die" => {
+                say(&json!({"jsonrpc": "2.0", "method": "notifications/progress",
+                    "params": {"progressToken": token, "progress": 1}}));
                 die(7)
             }
             "hold" => self.held.push(id.clone()),
@@ -255,7 +276,7 @@ impl Server {
                 let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
                 respond(
                     id,
-                    &json!({"calls": self.calls, "cancelled": self.cancelled,
+                    &json!({"calls": self.calls, "lists": self.lists, "cancelled": self.cancelled,
                         "answers": self.answers, "environment": environment, "files": files,
                         "status": status, "limits": limits, "listen": self.listen,
                         "cwd": std::env::current_dir().ok(), "pid": std::process::id()}),

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{Client, Era, Proxy, Raw, Setup, post, text, until};
 
 /// A legacy stdio server in a few lines of shell. What it is called with decides its manners.

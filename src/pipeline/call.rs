@@ -14,6 +14,7 @@ use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::namespace::{Door, Plan, View};
 use crate::session::{Level, Running, Session};
+use crate::upstream::{Cause, LinkError, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
 use crate::wire::{Era, Field, MetaKey, Method, NameKind, Posted, Route};
 
@@ -77,11 +78,20 @@ impl Line {
                 return Err(Fault::client(Kind::UnknownMethod, sentence));
             }
             if caller.level.is_some() {
-                self.raise_level(&caller, plan.upstream(), &lease).await;
+                Box::pin(self.raise_level(&caller, plan.upstream(), &lease)).await;
             }
             let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era)?;
             let reply = lease.request(outgoing).await;
-            lease.report(reply.as_ref().map(drop));
+            match &reply {
+                // It has only begun; `relay` sees how it ends.
+                Ok(Reply::Exchange(_)) => {}
+                // It certainly did not arrive, so that it may be sent once more.
+                Err(LinkError { cause: Cause::Gone, ran: Ran::No, .. }) if again => {
+                    again = false;
+                    continue;
+                }
+                reply => lease.report(reply.as_ref().map(drop)),
+            }
             let asked = Asked {
                 id: posted.id_text().to_owned(),
                 token: posted.meta_raw(MetaKey::ProgressToken).map(str::to_owned),
@@ -104,9 +114,8 @@ impl Line {
                 // new list. It refused before executing anything (SEP-2243).
                 Err(fault) if again && matches!(fault.kind, Kind::HeaderMismatch) => {
                     again = false;
-                    self.tenant(&caller.principal)
-                        .reload(self, &caller.principal, plan.upstream())
-                        .await;
+                    let tenant = self.tenant(&caller.principal);
+                    Box::pin(tenant.reload(self, &caller.principal, plan.upstream())).await;
                     plan = self.plan(&caller, &posted, method).await?;
                 }
                 Err(fault) if matches!(fault.kind, Kind::HeaderMismatch) => {
@@ -151,7 +160,7 @@ impl Line {
             Some(plan) => {
                 // Its schema says what else must be sent along; without a list the call goes as
                 // it is, and the upstream itself answers.
-                tenant.reload(self, &caller.principal, plan.upstream()).await;
+                Box::pin(tenant.reload(self, &caller.principal, plan.upstream())).await;
                 look(&tenant.known_view(&caller.door)).ok_or_else(|| absent(method, &name))
             }
             None => {
@@ -160,13 +169,22 @@ impl Line {
                     None => None,
                 };
                 match owner {
-                    Some(owner) if tenant.may_be_new(owner.name.as_str()) => {
-                        tenant.reload(self, &caller.principal, &owner).await;
-                        look(&tenant.known_view(&caller.door)).ok_or_else(|| absent(method, &name))
+                    Some(owner) => {
+                        if tenant.may_be_new(owner.name.as_str()) {
+                            Box::pin(tenant.reload(self, &caller.principal, &owner)).await;
+                        }
+                        if let Some(plan) = look(&tenant.known_view(&caller.door)) {
+                            return Ok(plan);
+                        }
+                        // Nothing is known of what it has: the reason is the better answer.
+                        if tenant.shelf(owner.name.as_str()).is_some_and(|shelf| !shelf.loaded()) {
+                            self.house_link(&caller.principal, &owner).await?;
+                        }
+                        Err(absent(method, &name))
                     }
-                    Some(_) => Err(absent(method, &name)),
                     None => {
-                        let view = tenant.view(self, &caller.principal, &caller.door).await;
+                        let view =
+                            Box::pin(tenant.view(self, &caller.principal, &caller.door)).await;
                         look(&view).ok_or_else(|| absent(method, &name))
                     }
                 }

@@ -130,8 +130,10 @@ impl Line {
         match method.route {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
             Route::Local => set_level(&posted, &session),
-            Route::List(kind) => self.list(&posting, &posted, Era::Legacy, kind).await,
-            Route::Subscribe { on } => self.subscribe(&posting, &posted, &session, on).await,
+            Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Legacy, kind)).await,
+            Route::Subscribe { on } => {
+                Box::pin(self.subscribe(&posting, &posted, &session, on)).await
+            }
             Route::Name(_) | Route::Uri | Route::Reference => {
                 let caller = Caller {
                     principal: posting.principal,

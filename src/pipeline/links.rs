@@ -135,7 +135,8 @@ impl Line {
         if let Some(armed) = self.credentials.armed_cached(principal.tenant().id(), upstream) {
             return Ok(armed);
         }
-        self.credentials.arm(principal, upstream).await.map_err(|error| credential_fault(&error))
+        let armed = Box::pin(self.credentials.arm(principal, upstream)).await;
+        armed.map_err(|error| credential_fault(&error))
     }
 
     fn needs_principal(&self, upstream: &Upstream) -> bool {
@@ -169,6 +170,17 @@ impl Line {
         if let Some(lease) = self.pool.ready(&key) {
             return Ok(lease);
         }
+        // Boxed: a request whose link is open does not carry the making of one with it.
+        Box::pin(self.new_lease(key, principal, upstream, armed)).await
+    }
+
+    async fn new_lease(
+        self: &Arc<Self>,
+        key: LinkKey,
+        principal: &Principal,
+        upstream: &Arc<Upstream>,
+        armed: &Arc<Armed>,
+    ) -> Result<Lease, Fault> {
         // Links with credentials that were replaced have no callers any more.
         self.pool.end_where(|other| {
             other.tenant == key.tenant

@@ -34,9 +34,9 @@ impl Line {
         };
         let tool = method.route == Route::Name(NameKind::Tool);
         let answer = match method.route {
-            Route::Local => Ok(self.discover(&posting, &id).await),
-            Route::List(kind) => self.list(&posting, &posted, Era::Modern, kind).await,
-            Route::Listen => self.listen(&posting, &posted).await,
+            Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
+            Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Modern, kind)).await,
+            Route::Listen => Box::pin(self.listen(&posting, &posted)).await,
             Route::Name(_) | Route::Uri | Route::Reference => {
                 let level =
                     posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));

@@ -52,10 +52,13 @@ pub(super) async fn relay(
 ) -> Result<Answer, Fault> {
     match reply {
         Reply::Message(message) => whole(&asked, &message),
-        Reply::Json { id, length, body } => arriving(&asked, lease, id, length, body).await,
+        Reply::Json { id, length, body } => {
+            Box::pin(arriving(&asked, lease, id, length, body)).await
+        }
         Reply::Exchange(mut exchange) => loop {
-            let message = exchange.next().await?;
+            let message = exchange.next().await.inspect_err(|error| lease.report(Err(error)))?;
             if matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
+                lease.report(Ok(()));
                 return whole(&asked, &message);
             }
             // A notification first: from here on it is a stream.
@@ -212,8 +215,12 @@ fn stream(
                 () = cancelled.cancelled() => break,
                 () = sender.closed(), if asked.era == Era::Modern => break,
             };
+            let last =
+                !matches!(&next, Ok(message) if message.inbound.kind == InboundKind::Notification);
+            if last {
+                lease.report(next.as_ref().map(drop));
+            }
             let message = next.map_err(Fault::from);
-            let last = !matches!(&message, Ok(message) if message.inbound.kind == InboundKind::Notification);
             let item = match message {
                 Ok(message) if !last => notify(&asked, &message).map(Ok),
                 Ok(message) => Some(respond(&asked, &message).map(|ready| ready.bytes)),

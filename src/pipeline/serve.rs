@@ -43,7 +43,7 @@ impl Line {
         }
         drop(version);
         if posted.called.name() == "initialize" && posted.kind == PostedKind::Request {
-            let answer = self.initialize(&posting, &posted).await;
+            let answer = Box::pin(self.initialize(&posting, &posted)).await;
             return Outcome { id, era: Era::Legacy, tool: false, answer };
         }
         if let Some(session) = header(&posting.headers, "mcp-session-id") {

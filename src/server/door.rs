@@ -78,7 +78,7 @@ impl Doors {
     ) -> Result<Response<ReplyBody>, Infallible> {
         let active = activity.begin();
         let response = if matches!(request.uri().path(), "/livez" | "/readyz") {
-            self.probe(request).await
+            Box::pin(self.probe(request)).await
         } else {
             match self.open(request, peer).await {
                 Ok(outcome) => reply(outcome),
@@ -109,7 +109,8 @@ impl Doors {
         }
         let principal = match self.auth.check_cached(&parts.headers) {
             Some(verdict) => verdict,
-            None => self.auth.check(&parts.headers).await,
+            // Cold paths are boxed, so that the future of each request stays small.
+            None => Box::pin(self.auth.check(&parts.headers)).await,
         }
         .map_err(|denied| {
             tracing::debug!(%peer, reason = ?denied, "key refused");
@@ -137,7 +138,7 @@ impl Doors {
                     self.line.stream(&posting).map(|feed| Answer::ok(AnswerBody::Events(feed)));
                 Ok(legacy(answer))
             }
-            Method::DELETE => Ok(legacy(self.line.terminate(&posting).await)),
+            Method::DELETE => Ok(legacy(Box::pin(self.line.terminate(&posting)).await)),
             _ => Err(Fault::client(Kind::HttpMethod, "Use POST, or GET and DELETE with a session")),
         }
     }
@@ -159,7 +160,7 @@ impl Doors {
         if body.is_end_stream() {
             return Ok(first);
         }
-        self.read_on(body, first, silence).await
+        Box::pin(self.read_on(body, first, silence)).await
     }
 
     /// Reads the rest of a body that began with `first`.

@@ -244,16 +244,14 @@ impl<'a> Reader<'a> {
         let mut from = start + 1;
         let mut escaped = false;
         loop {
-            let found =
-                memchr::memchr2(b'"', b'\\', &bytes[from..]).ok_or(JsonError::Syntax(start))?;
-            let end = from + found;
-            // Control characters must be escaped (RFC 8259 section 7).
-            if bytes[from..end].iter().any(|byte| *byte < 0x20) {
-                return Err(JsonError::Syntax(from));
-            }
+            let end = string_stop(bytes, from).ok_or(JsonError::Syntax(start))?;
             if bytes[end] == b'"' {
                 self.at = end + 1;
                 return Ok(Text { quoted: &self.text[start..self.at], start, escaped });
+            }
+            if bytes[end] != b'\\' {
+                // Control characters must be escaped (RFC 8259 section 7).
+                return Err(JsonError::Syntax(end));
             }
             escaped = true;
             from = end
@@ -321,6 +319,22 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
     }
+}
+
+/// Bytes of a string that are looked at one by one before the search for long ones begins: most
+/// strings of an envelope are shorter, and a search costs more to begin than they to read.
+const SHORT: usize = 48;
+
+/// Where the first byte at or after `from` stands that ends a string, escapes, or may not be in
+/// one.
+fn string_stop(bytes: &[u8], from: usize) -> Option<usize> {
+    let near = bytes.len().min(from + SHORT);
+    let special = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+    if let Some(at) = bytes[from..near].iter().position(special) {
+        return Some(from + at);
+    }
+    let end = near + memchr::memchr2(b'"', b'\\', &bytes[near..])?;
+    Some(bytes[near..end].iter().position(|byte| *byte < 0x20).map_or(end, |at| near + at))
 }
 
 /// Length of the number that `bytes` starts with (RFC 8259 section 6).

@@ -1,4 +1,6 @@
-//! When an upstream that fails is tried again.
+//! When an upstream that fails is tried again. Starts and requests are judged apart: the pause
+//! after a failed start holds up further starts and no link that lives; requests over a living
+//! link are held up only after several of them failed in a row.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,10 +57,10 @@ impl Health {
             return Ok(false);
         }
         let mut state = self.state();
-        state.breaker.permit(now())?;
         if state.failures < FAILURES {
             return Ok(false);
         }
+        state.breaker.permit(now())?;
         if std::mem::replace(&mut state.probing, true) { Err(PROBE) } else { Ok(true) }
     }
 
@@ -81,16 +83,21 @@ impl Health {
         }
     }
 
-    /// A request went well, or did not.
-    pub(super) fn served(&self, result: Result<(), &Cause>) {
+    /// A request went well, or did not. `first`: nothing went well over its link before. Only
+    /// then does it speak for the starts too, since an old link says nothing about new ones.
+    pub(super) fn served(&self, first: bool, result: Result<(), &Cause>) {
         match result {
             Ok(()) if !self.is_troubled() => {}
             // Refusals and long answers come from a living upstream, too.
             Ok(()) | Err(Cause::Login | Cause::TooLarge) => {
                 let mut state = self.state();
-                state.failures = 0;
-                state.breaker.succeeded(now());
-                self.troubled.store(false, Ordering::Release);
+                let hung = std::mem::take(&mut state.failures) >= FAILURES;
+                if first || hung {
+                    state.breaker.served();
+                }
+                if state.breaker.failures() == 0 {
+                    self.troubled.store(false, Ordering::Release);
+                }
             }
             Err(Cause::Down | Cause::Timeout | Cause::Garbage) => {
                 let mut state = self.state();

@@ -49,10 +49,15 @@ impl Lease {
         &self.entry.key
     }
 
-    /// Says how a request went, so that an upstream that keeps failing gets a pause. Give an
-    /// error of the link, not an error that the upstream answered with.
+    /// Says how a client's request went, once its response is there, so that an upstream that
+    /// keeps failing gets a pause and one that works is back at once when it falls. Give an error
+    /// of the link, not an error that the upstream answered with.
     pub fn report(&self, outcome: Result<(), &LinkError>) {
-        self.entry.health.served(outcome.map_err(|error| &error.cause));
+        let entry = &self.entry;
+        let first = outcome.is_ok()
+            && !entry.served.load(Ordering::Relaxed)
+            && !entry.served.swap(true, Ordering::Relaxed);
+        entry.health.served(first, outcome.map_err(|error| &error.cause));
     }
 }
 
@@ -93,6 +98,8 @@ pub(super) struct Entry {
     pub(super) outcome: watch::Receiver<Outcome>,
     /// Taken out of the pool: a link that is still being made is closed when it is ready.
     pub(super) ended: AtomicBool,
+    /// A request of a client has gone well over it.
+    pub(super) served: AtomicBool,
     pub(super) busy: AtomicU32,
     pub(super) used: AtomicU32,
 }

@@ -230,6 +230,7 @@ impl Pool {
             link: OnceLock::new(),
             outcome,
             ended: AtomicBool::new(false),
+            served: AtomicBool::new(false),
             busy: AtomicU32::new(0),
             used: AtomicU32::new(shared.clock.seconds()),
         });

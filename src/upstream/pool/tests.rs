@@ -164,6 +164,54 @@ async fn one_that_ended_is_made_anew_at_once_and_with_pauses_when_it_keeps_endin
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_worked_is_back_at_once_and_a_crash_loop_is_not() {
+    let stage = Stage::new();
+    let mut longest = Duration::ZERO;
+    for _ in 0..200 {
+        let fell = crate::base::now();
+        let lease = stage.get(&key(None)).await.unwrap();
+        longest = longest.max(fell.elapsed());
+        lease.report(Ok(()));
+        lease.close().await;
+    }
+    assert!(longest <= Duration::from_millis(250), "{longest:?}");
+    // From here on it starts well, and ends before it has answered anything.
+    let gone = LinkError::after(&Name::new("u").unwrap(), Cause::Gone, "killed");
+    let (began, before) = (crate::base::now(), stage.made());
+    let mut last = began;
+    let mut gap = Duration::ZERO;
+    while began.elapsed() < Duration::from_secs(600) {
+        match stage.get(&key(None)).await {
+            Ok(lease) => {
+                gap = last.elapsed();
+                last = crate::base::now();
+                lease.report(Err(&gone));
+                lease.close().await;
+            }
+            Err(error) => assert!(matches!(error.cause, Cause::Resting(_)), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let starts = stage.made() - before;
+    assert!((10..40).contains(&starts), "{starts} starts in ten minutes");
+    assert!(gap >= Duration::from_secs(30) && gap <= Duration::from_secs(61), "{gap:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_starts_hold_up_no_living_link_and_a_living_link_lifts_no_pause() {
+    let stage = Stage::new();
+    let (lives, fails) = (key(Some("a")), key(Some("b")));
+    stage.get(&lives).await.unwrap().report(Ok(()));
+    let down = || async { Err(LinkError::before(&Name::new("u").unwrap(), Cause::Down, "no")) };
+    for _ in 0..10 {
+        let _ = stage.pool.link(&fails, IDLE, down).await;
+        stage.pool.ready(&lives).expect("it lives").report(Ok(()));
+    }
+    let error = stage.pool.link(&fails, IDLE, down).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::Resting(_)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_start_reaches_everyone_and_the_next_ones_wait() {
     let stage = Stage::new();
     let (one, two) = (key(Some("a")), key(Some("b")));
