@@ -6,8 +6,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use support::{Client, Era, Proxy, Raw, Setup, post, text, until};
+use serde_json::json;
+use support::{Client, Era, Proxy, Raw, Setup, post, serve_everything, text, until};
 
 /// A legacy stdio server in a few lines of shell. What it is called with decides its manners.
 const SERVER: &str = r#"
@@ -22,7 +22,7 @@ while read -r line; do
     *'"tools/list"'*)
       lists=$((lists + 1))
       [ "$1" = hung ] && continue
-      say '{"jsonrpc":"2.0","id":'$id',"result":{"tools":[{"name":"count","inputSchema":{"type":"object"}}]}}'
+      say '{"jsonrpc":"2.0","id":'$id',"result":{"tools":[{"name":"count"},{"name":"fail"},{"name":"log"}]}}'
       [ "$1" = storm ] && say '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}';;
     *'"hold"'*)
       held=$id
@@ -113,10 +113,10 @@ fn a_session_that_ends_takes_its_calls_along() {
 fn an_upstream_that_never_lists_is_waited_for_once() {
     let proxy = serve(&["hung", "plain"]);
     let mut client = proxy.client(Era::Legacy, "/mcp");
-    assert_eq!(client.list("tools/list", "tools").len(), 1);
+    assert_eq!(client.list("tools/list", "tools").len(), 3);
     let started = Instant::now();
     for _ in 0..3 {
-        assert_eq!(client.list("tools/list", "tools").len(), 1);
+        assert_eq!(client.list("tools/list", "tools").len(), 3);
     }
     let took = started.elapsed();
     assert!(took < PATIENCE, "lists come from what is known; three took {took:?}");
@@ -126,7 +126,7 @@ fn an_upstream_that_never_lists_is_waited_for_once() {
 fn an_upstream_that_always_changes_is_listed_and_not_asked_for_ever() {
     let proxy = serve(&["storm"]);
     let mut client = proxy.client(Era::Legacy, "/mcp");
-    assert_eq!(client.list("tools/list", "tools").len(), 1);
+    assert_eq!(client.list("tools/list", "tools").len(), 3);
     let (before, _) = count(&mut client, "storm__count");
     let started = Instant::now();
     let mut after = before;
@@ -135,4 +135,40 @@ fn an_upstream_that_always_changes_is_listed_and_not_asked_for_ever() {
         (after, _) = count(&mut client, "storm__count");
     }
     assert!(started.elapsed() > Duration::from_millis(800), "it is read again and again");
+}
+
+#[test]
+fn what_an_upstream_repeats_of_its_credentials_is_masked() {
+    let proxy = serve(&["plain"]);
+    for door in ["/mcp", "/mcp/plain"] {
+        let mut client = proxy.client(Era::Legacy, door);
+        let tool =
+            |name: &str| if door == "/mcp" { format!("plain__{name}") } else { name.to_owned() };
+        let error = client.call(&tool("fail"), json!({}));
+        assert_eq!(error["error"]["message"], "bad token [redacted]");
+        let logged = client.send("tools/call", json!({"name": tool("log"), "arguments": {}}));
+        let messages = logged.messages();
+        assert_eq!(messages[0]["params"]["data"], "token [redacted]", "{}", logged.text());
+    }
+    assert!(!proxy.log().contains(TOKEN));
+}
+
+#[test]
+fn legacy_clients_see_no_members_of_the_modern_era() {
+    let (_server, address) = serve_everything(&["--era", "modern"]);
+    let proxy = Proxy::start(&format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[upstreams.up]\nurl = \"http://{address}/mcp\"\n"
+    ));
+    let mut client = proxy.client(Era::Legacy, "/mcp/up");
+    for (method, params) in [
+        ("tools/call", json!({"name": "echo", "arguments": {"text": "x"}})),
+        ("prompts/get", json!({"name": "test_simple_prompt"})),
+        ("resources/read", json!({"uri": "test://static-text"})),
+    ] {
+        let answer = client.request(method, params);
+        assert!(answer["result"].is_object(), "{answer}");
+        for name in ["resultType", "ttlMs", "cacheScope"] {
+            assert_eq!(answer["result"][name], json!(null), "{method}: {answer}");
+        }
+    }
 }
