@@ -96,14 +96,7 @@ fn a_session_that_ends_takes_its_calls_along() {
     let proxy = serve(&["plain"]);
     let client = proxy.client(Era::Legacy, "/mcp/plain");
     let mut held = hold(&proxy, &client, "/mcp/plain");
-    let head = format!(
-        "DELETE /mcp/plain HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nMcp-Session-Id: {}\r\n\
-         Connection: close\r\n\r\n",
-        proxy.address(),
-        proxy.key(),
-        client.session().expect("a legacy client has one")
-    );
-    assert_eq!(Raw::exchange(proxy.address(), head.as_bytes()).map(|a| a.status).ok(), Some(200));
+    end(&proxy, &client, "/mcp/plain");
     assert!(held.closes_within(PATIENCE));
     let mut other = proxy.client(Era::Legacy, "/mcp/plain");
     until("the upstream hears of it", PATIENCE, || count(&mut other, "count").1.then_some(()));
@@ -171,4 +164,37 @@ fn legacy_clients_see_no_members_of_the_modern_era() {
             assert_eq!(answer["result"][name], json!(null), "{method}: {answer}");
         }
     }
+}
+
+#[test]
+fn the_process_of_a_session_ends_with_it() {
+    let setup = Setup::new().file("server.sh", SERVER.as_bytes());
+    let script = setup.folder().join("server.sh");
+    let proxy = setup
+        .config(&format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n\
+             [upstreams.own]\ncommand = [\"sh\", {script:?}, \"plain\"]\nshare = \"session\"\n"
+        ))
+        .serve();
+    let mut client = proxy.client(Era::Legacy, "/mcp/own");
+    assert_eq!(client.list("tools/list", "tools").len(), 3);
+    let before = proxy.descendants().len();
+    client.call("count", json!({}));
+    assert!(proxy.descendants().len() > before, "the session has a process of its own");
+    end(&proxy, &client, "/mcp/own");
+    until("its process is gone", Duration::from_secs(15), || {
+        (proxy.descendants().len() <= before).then_some(())
+    });
+}
+
+/// Ends the client's session.
+fn end(proxy: &Proxy, client: &Client, door: &str) {
+    let head = format!(
+        "DELETE {door} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nMcp-Session-Id: {}\r\n\
+         Connection: close\r\n\r\n",
+        proxy.address(),
+        proxy.key(),
+        client.session().expect("a legacy client has one")
+    );
+    assert_eq!(Raw::exchange(proxy.address(), head.as_bytes()).map(|a| a.status).ok(), Some(200));
 }
