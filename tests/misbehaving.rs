@@ -7,7 +7,11 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+<<<<<<< HEAD
 use support::{Client, Era, Proxy, Raw, Setup, post, text, until};
+=======
+use support::{Client, Era, Proxy, Raw, Setup, post, serve_everything, text, until};
+>>>>>>> review
 
 /// A legacy stdio server in a few lines of shell. What it is called with decides its manners.
 const SERVER: &str = r#"
@@ -22,7 +26,7 @@ while read -r line; do
     *'"tools/list"'*)
       lists=$((lists + 1))
       [ "$1" = hung ] && continue
-      say '{"jsonrpc":"2.0","id":'$id',"result":{"tools":[{"name":"count","inputSchema":{"type":"object"}}]}}'
+      say '{"jsonrpc":"2.0","id":'$id',"result":{"tools":[{"name":"count"},{"name":"fail"},{"name":"log"}]}}'
       [ "$1" = storm ] && say '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}';;
     *'"hold"'*)
       held=$id
@@ -96,14 +100,7 @@ fn a_session_that_ends_takes_its_calls_along() {
     let proxy = serve(&["plain"]);
     let client = proxy.client(Era::Legacy, "/mcp/plain");
     let mut held = hold(&proxy, &client, "/mcp/plain");
-    let head = format!(
-        "DELETE /mcp/plain HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nMcp-Session-Id: {}\r\n\
-         Connection: close\r\n\r\n",
-        proxy.address(),
-        proxy.key(),
-        client.session().expect("a legacy client has one")
-    );
-    assert_eq!(Raw::exchange(proxy.address(), head.as_bytes()).map(|a| a.status).ok(), Some(200));
+    end(&proxy, &client, "/mcp/plain");
     assert!(held.closes_within(PATIENCE));
     let mut other = proxy.client(Era::Legacy, "/mcp/plain");
     until("the upstream hears of it", PATIENCE, || count(&mut other, "count").1.then_some(()));
@@ -113,10 +110,10 @@ fn a_session_that_ends_takes_its_calls_along() {
 fn an_upstream_that_never_lists_is_waited_for_once() {
     let proxy = serve(&["hung", "plain"]);
     let mut client = proxy.client(Era::Legacy, "/mcp");
-    assert_eq!(client.list("tools/list", "tools").len(), 1);
+    assert_eq!(client.list("tools/list", "tools").len(), 3);
     let started = Instant::now();
     for _ in 0..3 {
-        assert_eq!(client.list("tools/list", "tools").len(), 1);
+        assert_eq!(client.list("tools/list", "tools").len(), 3);
     }
     let took = started.elapsed();
     assert!(took < PATIENCE, "lists come from what is known; three took {took:?}");
@@ -126,7 +123,7 @@ fn an_upstream_that_never_lists_is_waited_for_once() {
 fn an_upstream_that_always_changes_is_listed_and_not_asked_for_ever() {
     let proxy = serve(&["storm"]);
     let mut client = proxy.client(Era::Legacy, "/mcp");
-    assert_eq!(client.list("tools/list", "tools").len(), 1);
+    assert_eq!(client.list("tools/list", "tools").len(), 3);
     let (before, _) = count(&mut client, "storm__count");
     let started = Instant::now();
     let mut after = before;
@@ -135,4 +132,73 @@ fn an_upstream_that_always_changes_is_listed_and_not_asked_for_ever() {
         (after, _) = count(&mut client, "storm__count");
     }
     assert!(started.elapsed() > Duration::from_millis(800), "it is read again and again");
+}
+
+#[test]
+fn what_an_upstream_repeats_of_its_credentials_is_masked() {
+    let proxy = serve(&["plain"]);
+    for door in ["/mcp", "/mcp/plain"] {
+        let mut client = proxy.client(Era::Legacy, door);
+        let tool =
+            |name: &str| if door == "/mcp" { format!("plain__{name}") } else { name.to_owned() };
+        let error = client.call(&tool("fail"), json!({}));
+        assert_eq!(error["error"]["message"], "bad token [redacted]");
+        let logged = client.send("tools/call", json!({"name": tool("log"), "arguments": {}}));
+        let messages = logged.messages();
+        assert_eq!(messages[0]["params"]["data"], "token [redacted]", "{}", logged.text());
+    }
+    assert!(!proxy.log().contains(TOKEN));
+}
+
+#[test]
+fn legacy_clients_see_no_members_of_the_modern_era() {
+    let (_server, address) = serve_everything(&["--era", "modern"]);
+    let proxy = Proxy::start(&format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[upstreams.up]\nurl = \"http://{address}/mcp\"\n"
+    ));
+    let mut client = proxy.client(Era::Legacy, "/mcp/up");
+    for (method, params) in [
+        ("tools/call", json!({"name": "echo", "arguments": {"text": "x"}})),
+        ("prompts/get", json!({"name": "test_simple_prompt"})),
+        ("resources/read", json!({"uri": "test://static-text"})),
+    ] {
+        let answer = client.request(method, params);
+        assert!(answer["result"].is_object(), "{answer}");
+        for name in ["resultType", "ttlMs", "cacheScope"] {
+            assert_eq!(answer["result"][name], json!(null), "{method}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn the_process_of_a_session_ends_with_it() {
+    let setup = Setup::new().file("server.sh", SERVER.as_bytes());
+    let script = setup.folder().join("server.sh");
+    let proxy = setup
+        .config(&format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n\
+             [upstreams.own]\ncommand = [\"sh\", {script:?}, \"plain\"]\nshare = \"session\"\n"
+        ))
+        .serve();
+    let mut client = proxy.client(Era::Legacy, "/mcp/own");
+    assert_eq!(client.list("tools/list", "tools").len(), 3);
+    let before = proxy.descendants().len();
+    client.call("count", json!({}));
+    assert!(proxy.descendants().len() > before, "the session has a process of its own");
+    end(&proxy, &client, "/mcp/own");
+    until("its process is gone", Duration::from_secs(15), || {
+        (proxy.descendants().len() <= before).then_some(())
+    });
+}
+
+/// Ends the client's session.
+fn end(proxy: &Proxy, client: &Client, door: &str) {
+    let head = format!(
+        "DELETE {door} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nMcp-Session-Id: {}\r\n\
+         Connection: close\r\n\r\n",
+        proxy.address(),
+        proxy.key(),
+        client.session().expect("a legacy client has one")
+    );
+    assert_eq!(Raw::exchange(proxy.address(), head.as_bytes()).map(|a| a.status).ok(), Some(200));
 }

@@ -99,6 +99,7 @@ impl Line {
                 level: caller.level,
                 method,
                 upstream: plan.upstream().clone(),
+                armed: armed.clone(),
                 upstream_era: facts.era,
                 merged: plan.merged(),
                 ends: [

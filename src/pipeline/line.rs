@@ -144,6 +144,9 @@ impl Line {
 
     /// Takes back what an ended session had asked for.
     pub(super) async fn forget(self: &Arc<Self>, session: &Session) {
+        // With `share = "session"` it had processes of its own (R45).
+        let own = session.id().text();
+        self.pool.end_where(|key| key.principal.as_deref() == Some(own.as_str()));
         let Some(tenant) = self.find_tenant(&session.opening().tenant) else { return };
         let view = tenant.known_view(&self.door_of(session));
         for uri in session.take_subscriptions() {

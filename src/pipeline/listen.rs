@@ -130,7 +130,7 @@ impl Line {
                 self.follow(tenant, &lease, plan.upstream(), Some((true, plan.original()))).await
         {
             tenant.count_down(&plan.upstream().name, plan.original());
-            return Err(fault);
+            return Err(self.hide(&posting.principal, plan.upstream(), fault));
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Line {
                 Kind::InvalidParams,
                 format!("Upstream `{}` refused to subscribe", upstream.name),
             )
-            .because(message.text().chars().take(300).collect::<String>()));
+            .because(message.text()));
         }
         Ok(())
     }

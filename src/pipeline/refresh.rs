@@ -40,13 +40,30 @@ impl Line {
         let mut ttl = if facts.announces("tools") { ANNOUNCED } else { UNANNOUNCED };
         for kind in ListKind::ALL {
             if facts.can(kind.capability()) {
-                let shortest = self.read_list(&lease, upstream, kind, &mut catalogue).await?;
+                let list = self.read_list(&lease, upstream, kind, &mut catalogue).await;
+                let shortest = list.map_err(|fault| self.hide(asker, upstream, fault))?;
                 ttl = shortest.map_or(ttl, |shortest| ttl.min(shortest));
             }
         }
         let tenant = self.tenant(asker);
         lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
         Ok((catalogue, ttl.clamp(SHORTEST, LONGEST)))
+    }
+
+    /// A fault whose detail is what the upstream said, without the tenant's credentials.
+    pub(super) fn hide(
+        &self,
+        asker: &Principal,
+        upstream: &Arc<Upstream>,
+        mut fault: Fault,
+    ) -> Fault {
+        if let Some(armed) = self.credentials.armed_cached(asker.tenant().id(), upstream) {
+            fault.private =
+                fault.private.map(|detail| armed.redact(&detail).chars().take(300).collect());
+        } else {
+            fault.private = None;
+        }
+        fault
     }
 
     async fn read_list(
@@ -77,7 +94,7 @@ impl Line {
                     Retry::Safe,
                     format!("Upstream `{}` refused {}", upstream.name, kind.method()),
                 )
-                .because(message.text().chars().take(300).collect::<String>()));
+                .because(message.text()));
             }
             let page = read_page(kind, &message.text()[payload.clone()]).map_err(|error| {
                 Fault::upstream(Retry::Safe, format!("Upstream `{}` sent no list", upstream.name))

@@ -15,6 +15,7 @@ use super::outlet::event;
 use super::result::{notify, respond, uri_way};
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
+use crate::credential::Armed;
 use crate::session::{Level, Running};
 use crate::upstream::{Exchange, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
@@ -36,6 +37,8 @@ pub(super) struct Asked {
     pub(super) level: Option<Level>,
     pub(super) method: &'static Method,
     pub(super) upstream: Arc<Upstream>,
+    /// The credentials that the upstream was given.
+    pub(super) armed: Arc<Armed>,
     pub(super) upstream_era: Era,
     /// URIs are made public.
     pub(super) merged: bool,

@@ -1,14 +1,16 @@
 //! A response of an upstream, changed back for its client: the client's own id, public URIs, and
 //! the words of the client's era. The result itself stays as it came.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::relay::Asked;
 use crate::base::{Fault, Kind, Retry};
 use crate::namespace::{ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result_uris};
 use crate::upstream::Message;
-use crate::wire::json::quote;
-use crate::wire::{Edits, Era, InboundKind, NameKind, Route};
+use crate::wire::json::{Span, quote};
+use crate::wire::{Edits, Era, Inbound, InboundKind, NameKind, Route};
 
 /// A response ready for the client, with the HTTP status that it asks for when nothing has been
 /// sent yet.
@@ -44,7 +46,21 @@ pub(super) fn respond(asked: &Asked, message: &Message) -> Result<Ready, Fault> 
             return Err(garbage(asked, "a message that is no response"));
         }
     };
-    Ok(Ready { status, bytes: edits.apply(&message.bytes) })
+    let mut bytes = edits.apply(&message.bytes);
+    if message.inbound.kind == InboundKind::Error {
+        bytes = hidden(asked, bytes).ok_or_else(|| garbage(asked, "its error cannot be shown"))?;
+    }
+    Ok(Ready { status, bytes })
+}
+
+/// A message without the tenant's credentials, which some upstreams repeat when they complain.
+/// `None` when it is no message any more.
+fn hidden(asked: &Asked, bytes: Bytes) -> Option<Bytes> {
+    let text = std::str::from_utf8(&bytes).ok()?;
+    match asked.armed.redact(text) {
+        Cow::Borrowed(_) => Some(bytes),
+        Cow::Owned(text) => Inbound::read(&text).is_ok().then(|| Bytes::from(text)),
+    }
 }
 
 fn garbage(asked: &Asked, detail: &str) -> Fault {
@@ -91,6 +107,9 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
             edits.insert(payload.start + 1, format!("{}{comma}", added.join(",")));
         }
     }
+    if asked.era == Era::Legacy && asked.upstream_era == Era::Modern {
+        strip_modern(text, [&parts.result_type, &parts.ttl, &parts.scope], edits);
+    }
     if asked.merged
         && let Some(way) = uri_way(asked.method.route)
         && text[payload.clone()].contains("uri")
@@ -100,6 +119,34 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
             .map_err(|error| garbage(asked, &error.to_string()))?;
     }
     Ok(())
+}
+
+/// Takes members of the modern era, given by the places of their values, out of a result that
+/// goes to a legacy client (R61).
+fn strip_modern(text: &str, values: [&Option<Span>; 3], edits: &mut Edits) {
+    let mut values: Vec<&Span> = values.into_iter().flatten().collect();
+    values.sort_unstable_by_key(|value| value.start);
+    let mut gone = 0;
+    for value in values {
+        // Before a value stand its key, whose text has no quote in it, and a colon.
+        let before = text[..value.start].trim_end_matches([' ', '\t', '\r', '\n', ':']);
+        let key = before.strip_suffix('"').and_then(|before| before.rfind('"'));
+        let Some(key) = key else { continue };
+        let before = text[..key].trim_end();
+        let (start, end) = if before.ends_with(',') && before.len() > gone {
+            (before.len() - 1, value.end)
+        } else {
+            // The first one, or the first that is left: the comma behind it goes.
+            let rest = text[value.end..].trim_start();
+            let behind = rest.strip_prefix(',').map_or(value.end, |rest| {
+                let next = rest.trim_start();
+                text.len() - next.len()
+            });
+            (key, behind)
+        };
+        edits.replace(start..end, "");
+        gone = end;
+    }
 }
 
 /// A result that is no result yet: the upstream asks something that is not passed on.
@@ -134,7 +181,7 @@ fn shape_error(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<u1
                 asked.upstream.name
             );
             let mut fault = Fault::upstream(Retry::Safe, sentence)
-                .because(text.chars().take(300).collect::<String>());
+                .because(asked.armed.redact(text).chars().take(300).collect::<String>());
             if code == -32020 {
                 fault.kind = Kind::HeaderMismatch;
             }
@@ -184,7 +231,9 @@ pub(super) fn notify(asked: &Asked, message: &Message) -> Option<Bytes> {
             if asked.era == Era::Modern && asked.level.is_none() {
                 return None;
             }
-            passes(asked.level, message_level(text)).then(|| message.bytes.clone())
+            passes(asked.level, message_level(text))
+                .then(|| hidden(asked, message.bytes.clone()))
+                .flatten()
         }
         "notifications/resources/updated" if asked.merged => {
             let uri = super::outlet::updated_uri(text)?;
@@ -199,5 +248,56 @@ pub(super) fn notify(asked: &Asked, message: &Message) -> Option<Bytes> {
         | "notifications/resources/list_changed"
         | "notifications/cancelled" => None,
         _ => (asked.era == asked.upstream_era).then(|| message.bytes.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    const MODERN: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+
+    fn stripped(text: &str) -> String {
+        let inbound = Inbound::read(text).unwrap();
+        let mut edits = Edits::default();
+        let parts = &inbound.result;
+        strip_modern(text, [&parts.result_type, &parts.ttl, &parts.scope], &mut edits);
+        String::from_utf8(edits.apply(&Bytes::copy_from_slice(text.as_bytes())).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn nothing_but_the_members_of_the_modern_era_goes() {
+        assert_eq!(
+            stripped(r#"{"id":1,"result":{"resultType":"complete","content":[1.10, "ttlMs"]}}"#),
+            r#"{"id":1,"result":{"content":[1.10, "ttlMs"]}}"#
+        );
+        assert_eq!(
+            stripped(r#"{"id":1,"result":{ "ttlMs" : 5 , "result\u0054ype":"complete" }}"#),
+            r#"{"id":1,"result":{  }}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_stripped_result_has_all_other_members(
+            keys in proptest::sample::subsequence(vec!["resultType", "a", "ttlMs", "b,\"", "cacheScope", "c"], 0..=6)
+                .prop_shuffle(),
+            blank in "[ \n\t]{0,2}",
+        ) {
+            let members: Vec<String> = keys
+                .iter()
+                .map(|key| format!("{blank}{}{blank}:{blank}\"{{complete,}}\"{blank}", quote(key)))
+                .collect();
+            let text = format!("{{\"result\":{{{}{blank}}},\"id\":1}}", members.join(","));
+            let mut expected: Value = serde_json::from_str(&text).unwrap();
+            for name in MODERN {
+                expected["result"].as_object_mut().unwrap().remove(name);
+            }
+            let value: Value = serde_json::from_str(&stripped(&text)).unwrap();
+            prop_assert_eq!(value, expected);
+        }
     }
 }
