@@ -7,11 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-<<<<<<< HEAD
-use support::{Client, Era, Proxy, Raw, Setup, post, text, until};
-=======
 use support::{Client, Era, Proxy, Raw, Setup, post, serve_everything, text, until};
->>>>>>> review
 
 /// A legacy stdio server in a few lines of shell. What it is called with decides its manners.
 const SERVER: &str = r#"
