@@ -296,7 +296,7 @@ impl Tenant {
             let pause = {
                 let state = shelf.state();
                 let before = state.loaded || state.rest_until.is_some();
-                before.then(|| PAUSE.saturating_sub(now() - state.read_at)).unwrap_or_default()
+                if before { PAUSE.saturating_sub(now() - state.read_at) } else { Duration::ZERO }
             };
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
