@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// A call allocates some forty small things; this allocator makes that cheap.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == "child") {

@@ -28,8 +28,10 @@ pub enum Body {
         length: Option<u64>,
         /// The link it comes over, kept until all has come.
         lease: Lease,
-        /// Longest silence of the upstream.
-        silence: Duration,
+        /// Longest silence of the upstream, and longest time for everything.
+        limits: (Duration, Duration),
+        /// End it at once when they fire (key revoked, session ended).
+        ends: [tokio_util::sync::CancellationToken; 2],
     },
     /// Server-sent events.
     Events(Feed),

@@ -183,6 +183,7 @@ impl Line {
                 }
                 clock.tick();
                 for tenant in line.all_tenants() {
+                    line.keep_listening(&tenant);
                     for (upstream, uri) in tenant.outlets().prune() {
                         if let Some(upstream) = line.config.upstreams.get(&upstream) {
                             tenant.unwatch(&line, upstream, &uri).await;

@@ -102,6 +102,10 @@ impl Line {
             )
         })?;
         if on {
+            if session.subscription_count() >= MOST_WATCHED {
+                let sentence = format!("A session follows at most {MOST_WATCHED} resources");
+                return Err(Fault::client(Kind::InvalidParams, sentence));
+            }
             if session.subscribe(&uri)
                 && let Err(fault) = self.watch_resource(posting, &tenant, &plan).await
             {
@@ -136,7 +140,7 @@ impl Line {
     }
 
     /// Makes a link follow what the tenant watches; a legacy upstream is told of the change.
-    async fn follow(
+    pub(super) async fn follow(
         &self,
         tenant: &Tenant,
         lease: &Lease,
@@ -190,6 +194,8 @@ impl Line {
                     tenant.changed(self, key.upstream.as_str(), &kinds);
                 }
                 Event::Updated { uri, .. } => tenant.outlets().updated(&key.upstream, uri),
+                // A process that all tenants share: nobody knows whose call it speaks of.
+                Event::Log(_) if key.tenant.is_none() => {}
                 Event::Log(message) => {
                     tenant.outlets().log(&key.upstream, key.principal.as_deref(), message)
                 }

@@ -6,6 +6,7 @@ mod answer;
 mod call;
 mod compose;
 mod finish;
+mod keep;
 mod keep_going;
 mod legacy;
 mod line;

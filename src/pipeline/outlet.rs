@@ -179,6 +179,13 @@ impl Outlets {
         })
     }
 
+    /// True when some stream is open on which this upstream's news arrive.
+    pub(super) fn any_for(&self, upstream: &Name) -> bool {
+        self.list()
+            .iter()
+            .any(|outlet| !outlet.events.is_closed() && concerns(&outlet.door, upstream))
+    }
+
     /// Forgets streams whose client has gone; gives the resources that nobody on them follows
     /// any more, one entry for each subscription.
     pub(super) fn prune(&self) -> Vec<(Name, String)> {

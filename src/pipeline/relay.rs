@@ -101,8 +101,9 @@ async fn arriving(
     head.extend_from_slice(asked.id.as_bytes());
     head.extend_from_slice(&first[place.end..]);
     let length = length.map(|length| length + asked.id.len() as u64 - place.len() as u64);
-    let silence = asked.upstream.timing.timeout;
-    Ok(Answer::ok(Body::Passing { head: head.freeze(), rest: body, length, lease, silence }))
+    let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
+    let ends = asked.ends.clone();
+    Ok(Answer::ok(Body::Passing { head: head.freeze(), rest: body, length, lease, limits, ends }))
 }
 
 /// The next bytes of a body; waits at most as long as the upstream may be silent.

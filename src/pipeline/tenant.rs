@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::keep::Held;
 use super::line::Line;
 use super::outlet::Outlets;
 use crate::auth::{Principal, TenantInfo};
@@ -41,6 +42,7 @@ pub(super) struct Tenant {
     namer: Namer,
     watched: Mutex<HashMap<(Name, String), usize>>,
     levels: Mutex<HashMap<LinkKey, (usize, Level)>>,
+    held: Held,
 }
 
 /// One upstream's catalogue and what is known of its age.
@@ -109,6 +111,11 @@ impl Shelf {
         }
     }
 
+    /// Whoever had it read last.
+    pub(super) fn asker(&self) -> Option<Principal> {
+        self.state().asker.clone()
+    }
+
     /// True once it was read from the upstream.
     pub(super) fn loaded(&self) -> bool {
         self.state().loaded
@@ -127,11 +134,16 @@ impl Tenant {
             namer,
             watched: Mutex::default(),
             levels: Mutex::default(),
+            held: Held::default(),
         }
     }
 
     pub(super) fn info(&self) -> &Arc<TenantInfo> {
         &self.info
+    }
+
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
     pub(super) fn outlets(&self) -> &Outlets {

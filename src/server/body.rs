@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::connection::Active;
 use super::reply;
@@ -30,8 +30,11 @@ pub(super) enum BodyError {
     /// The upstream's answer broke off while it went through.
     #[error("the upstream broke off its answer")]
     Passing(#[from] hyper::Error),
-    /// The upstream fell silent while its answer went through.
-    #[error("the upstream fell silent in the middle of its answer")]
+    /// The key was revoked or the session ended.
+    #[error("whoever asked may not read on")]
+    Ended,
+    /// The upstream fell silent, or dripped for too long, while its answer went through.
+    #[error("the upstream took too long in the middle of its answer")]
     Silence,
     /// A cold route failed.
     #[error(transparent)]
@@ -58,6 +61,8 @@ struct Passing {
     left: Option<u64>,
     silence: Duration,
     timer: Pin<Box<Sleep>>,
+    total: Pin<Box<Sleep>>,
+    ends: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
     _lease: Lease,
 }
 
@@ -85,11 +90,22 @@ impl ReplyBody {
         rest: Incoming,
         length: Option<u64>,
         lease: Lease,
-        silence: Duration,
+        (silence, total): (Duration, Duration),
+        ends: [CancellationToken; 2],
     ) -> Self {
         let timer = Box::pin(tokio::time::sleep(silence));
-        let passing =
-            Passing { head: Some(head), rest, left: length, silence, timer, _lease: lease };
+        let total = Box::pin(tokio::time::sleep(total));
+        let ends = ends.map(|end| Box::pin(end.cancelled_owned()));
+        let passing = Passing {
+            head: Some(head),
+            rest,
+            left: length,
+            silence,
+            timer,
+            total,
+            ends,
+            _lease: lease,
+        };
         Self { kind: Kind::Passing(Box::new(passing)), _active: None }
     }
 
@@ -163,6 +179,14 @@ impl Body for ReplyBody {
 
 impl Passing {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        for end in &mut self.ends {
+            if end.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Some(Err(BodyError::Ended)));
+            }
+        }
+        if self.total.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err(BodyError::Silence)));
+        }
         let frame = match self.head.take() {
             Some(head) => Some(Ok(Frame::data(head))),
             None => match Pin::new(&mut self.rest).poll_frame(context) {

@@ -20,6 +20,8 @@ use crate::base::now;
 pub(super) const HEADER_TIME: Duration = Duration::from_secs(10);
 /// On HTTP/2 there is more to agree on first.
 const HTTP2_TIME: Duration = Duration::from_secs(30);
+/// A client that takes nothing of what we write for this long is cut.
+const BLOCKED_TIME: Duration = Duration::from_secs(60);
 /// A connection without a request for this long is closed.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(300);
 
@@ -30,6 +32,8 @@ pub(super) struct Activity {
     partial: AtomicBool,
     /// Requests and replies under way.
     active: AtomicU32,
+    /// The client does not take what we write.
+    blocked: AtomicBool,
     /// Counts requests.
     served: AtomicU32,
     http2: bool,
@@ -40,6 +44,7 @@ impl Activity {
         Arc::new(Self {
             partial: AtomicBool::new(true),
             active: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
             served: AtomicU32::new(0),
             http2,
         })
@@ -64,8 +69,8 @@ impl Drop for Active {
     }
 }
 
-/// A stream of HTTP/1.1 that notes when bytes come outside a request. (Frames of HTTP/2 come at
-/// any time and mean nothing.)
+/// A stream that notes when the client takes nothing, and on HTTP/1.1 when bytes come outside a
+/// request. (Frames of HTTP/2 come at any time and mean nothing.)
 pub(super) struct Noted<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -85,7 +90,10 @@ impl<S: Read + Unpin> Read for Noted<S> {
     ) -> Poll<std::io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let activity = &self.activity;
-        if matches!(read, Poll::Ready(Ok(()))) && activity.active.load(Ordering::Relaxed) == 0 {
+        if matches!(read, Poll::Ready(Ok(())))
+            && !activity.http2
+            && activity.active.load(Ordering::Relaxed) == 0
+        {
             activity.partial.store(true, Ordering::Relaxed);
         }
         read
@@ -98,7 +106,9 @@ impl<S: Write + Unpin> Write for Noted<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.activity.blocked.store(written.is_pending(), Ordering::Relaxed);
+        written
     }
 
     fn poll_flush(
@@ -124,7 +134,9 @@ impl<S: Write + Unpin> Write for Noted<S> {
         context: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.activity.blocked.store(written.is_pending(), Ordering::Relaxed);
+        written
     }
 }
 
@@ -133,6 +145,8 @@ impl<S: Write + Unpin> Write for Noted<S> {
 pub(super) enum Cut {
     /// A header was not finished in time.
     Header,
+    /// The client took nothing of what we wrote.
+    Blocked,
     /// Nothing happened for too long.
     Idle,
 }
@@ -142,8 +156,8 @@ pub(super) struct Bounded<C> {
     connection: Pin<Box<C>>,
     activity: Arc<Activity>,
     timer: Pin<Box<Sleep>>,
-    /// The timer stands for an unfinished header.
-    header: bool,
+    /// What the timer stands for.
+    timed: Cut,
     served: u32,
 }
 
@@ -151,7 +165,7 @@ impl<C> Bounded<C> {
     pub(super) fn new(connection: C, activity: Arc<Activity>) -> Self {
         let first = if activity.http2 { HTTP2_TIME } else { HEADER_TIME };
         let timer = Box::pin(tokio::time::sleep(first));
-        Self { connection: Box::pin(connection), activity, timer, header: true, served: 0 }
+        Self { connection: Box::pin(connection), activity, timer, timed: Cut::Header, served: 0 }
     }
 
     /// The connection inside, to shut it down gracefully.
@@ -168,14 +182,20 @@ impl<C: Future> Future for Bounded<C> {
         if let Poll::Ready(output) = this.connection.as_mut().poll(context) {
             return Poll::Ready(Ok(output));
         }
-        let partial = this.activity.partial.load(Ordering::Relaxed);
-        if partial != this.header {
-            this.header = partial;
-            this.timer.as_mut().reset(now() + if partial { HEADER_TIME } else { IDLE_TIME });
+        let (timed, limit) = if this.activity.blocked.load(Ordering::Relaxed) {
+            (Cut::Blocked, BLOCKED_TIME)
+        } else if this.activity.partial.load(Ordering::Relaxed) {
+            (Cut::Header, HEADER_TIME)
+        } else {
+            (Cut::Idle, IDLE_TIME)
+        };
+        if timed != this.timed {
+            this.timed = timed;
+            this.timer.as_mut().reset(now() + limit);
         }
         while this.timer.as_mut().poll(context).is_ready() {
-            if this.header {
-                return Poll::Ready(Err(Cut::Header));
+            if this.timed != Cut::Idle {
+                return Poll::Ready(Err(this.timed));
             }
             // Not armed anew for each request: it only looks whether there was one meanwhile.
             let served = this.activity.served.load(Ordering::Relaxed);

@@ -132,7 +132,7 @@ async fn talk<S>(
             .keep_alive_interval(Duration::from_secs(60))
             .keep_alive_timeout(Duration::from_secs(20))
             .timer(TokioTimer::new())
-            .serve_connection(stream, service);
+            .serve_connection(Noted::new(stream, activity.clone()), service);
         let mut bounded = Bounded::new(connection, activity);
         tokio::select! {
             ended = &mut bounded => ended,

@@ -45,8 +45,8 @@ fn good(answer: Answer, id: String, era: Era, tool: bool) -> Response<ReplyBody>
         Body::Empty => Response::new(ReplyBody::whole(Bytes::new())),
         Body::Json(bytes) => json(StatusCode::OK, bytes),
         Body::Pieces(pieces) => typed(ReplyBody::pieces(pieces), "application/json"),
-        Body::Passing { head, rest, length, lease, silence } => {
-            typed(ReplyBody::passing(head, rest, length, lease, silence), "application/json")
+        Body::Passing { head, rest, length, lease, limits, ends } => {
+            typed(ReplyBody::passing(head, rest, length, lease, limits, ends), "application/json")
         }
         Body::Events(feed) => {
             let mut response = typed(ReplyBody::events(feed, id, era, tool), "text/event-stream");

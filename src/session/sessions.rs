@@ -140,6 +140,12 @@ impl Session {
         call.inspect(|(_, token)| token.cancel()).is_some()
     }
 
+    /// How many resources it follows.
+    #[must_use]
+    pub fn subscription_count(&self) -> usize {
+        self.live().subscriptions.len()
+    }
+
     /// Remembers a subscription; false when it was there already.
     pub fn subscribe(&self, uri: &str) -> bool {
         self.live().subscriptions.insert(uri.to_owned())

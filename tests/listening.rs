@@ -1,0 +1,146 @@
+//! Streams that stay open: what is heard on them, also when the upstream was away, and when they
+//! end.
+
+#[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
+#[allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use support::{Client, Era, Process, Proxy, Setup, everything, serve_everything};
+
+/// Longest wait for a message.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An open event stream.
+struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    /// Sends a request whose answer is a stream.
+    fn open(address: SocketAddr, line: &str, headers: &str, body: &str) -> Self {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let length = body.len();
+        write!(
+            stream,
+            "{line} HTTP/1.1\r\n{headers}\r\nHost: {address}\r\nAccept: application/json, text/event-stream\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("it takes the request");
+        let mut lines = Self(BufReader::new(stream));
+        let status = lines.line().expect("a status");
+        assert!(status.contains(" 200 "), "{status}");
+        lines
+    }
+
+    /// The next line; none when the stream has ended, which is the last chunk or the connection's
+    /// end.
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.0.read_line(&mut line).expect("nothing came in time");
+        let line = line.trim_end();
+        (read > 0 && line != "0").then(|| line.to_owned())
+    }
+
+    /// The next message of this method.
+    fn hears(&mut self, method: &str) -> Value {
+        loop {
+            let line = self.line().unwrap_or_else(|| panic!("the stream ended before {method}"));
+            let Some(data) = line.strip_prefix("data:") else { continue };
+            let message: Value = serde_json::from_str(data).expect("JSON");
+            if message["method"] == method {
+                return message;
+            }
+        }
+    }
+}
+
+/// The stream of a session.
+fn session_stream(proxy: &Proxy, key: &str, door: &str, client: &Client) -> Stream {
+    let session = client.session().expect("a session");
+    let headers = format!("Authorization: Bearer {key}\r\nMcp-Session-Id: {session}");
+    Stream::open(proxy.address(), &format!("GET {door}"), &headers, "")
+}
+
+#[test]
+fn a_subscription_outlives_the_upstream() {
+    let (server, address) = serve_everything(&["--era", "legacy"]);
+    let proxy = Proxy::start(&format!("[upstreams.up]\nurl = \"http://{address}/mcp\"\n"));
+    let mut client = proxy.client(Era::Legacy, "/mcp/up");
+    let watched = json!({"uri": "test://watched-resource"});
+    client.request("resources/subscribe", watched.clone());
+    let mut stream = session_stream(&proxy, proxy.key(), "/mcp/up", &client);
+    client.call("touch_resource", watched.clone());
+    let told = stream.hears("notifications/resources/updated");
+    assert_eq!(told["params"]["uri"], "test://watched-resource");
+
+    server.stop();
+    let again = Process::start(Command::new(everything()).args([
+        "--http",
+        &address.to_string(),
+        "--era",
+        "legacy",
+    ]));
+    again.line("its address", support::address_in);
+    // What may have been missed is announced as soon as the link is back …
+    stream.hears("notifications/resources/updated");
+    // … and the new server knows the subscription.
+    client.call("touch_resource", watched);
+    stream.hears("notifications/resources/updated");
+}
+
+#[test]
+fn a_listen_says_what_it_honours_and_hears_it() {
+    let (_server, address) = serve_everything(&["--era", "modern"]);
+    let proxy = Proxy::start(&format!("[upstreams.up]\nurl = \"http://{address}/mcp\"\n"));
+    let params = Era::Modern.params(json!({"notifications": {
+        "toolsListChanged": true,
+        "resourceSubscriptions": ["up+test://watched-resource", "nobody+test://x"],
+    }}));
+    let body =
+        json!({"jsonrpc": "2.0", "id": "l-1", "method": "subscriptions/listen", "params": params});
+    let headers = format!(
+        "Authorization: Bearer {}\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen",
+        proxy.key()
+    );
+    let mut stream = Stream::open(proxy.address(), "POST /mcp", &headers, &body.to_string());
+    let told = stream.hears("notifications/subscriptions/acknowledged");
+    assert_eq!(
+        told["params"]["notifications"],
+        json!({"toolsListChanged": true, "resourceSubscriptions": ["up+test://watched-resource"]})
+    );
+    let mut client = proxy.client(Era::Modern, "/mcp");
+    client.call("up__touch_resource", json!({"uri": "test://watched-resource"}));
+    let told = stream.hears("notifications/resources/updated");
+    assert_eq!(told["params"]["uri"], "up+test://watched-resource");
+    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "l-1");
+    client.call("up__test_trigger_tool_change", json!({}));
+    let told = stream.hears("notifications/tools/list_changed");
+    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "l-1");
+}
+
+#[test]
+fn a_revoked_key_ends_its_streams_and_its_requests() {
+    let (_server, address) = serve_everything(&[]);
+    // A tenant of the file takes no key of the store, so this one is the store's.
+    let setup = Setup::new().config(&format!("[upstreams.up]\nurl = \"http://{address}/mcp\"\n"));
+    setup.add_tenant("acme");
+    let key = setup.create_key("acme", "laptop");
+    let proxy = setup.serve();
+    let mut client = Client::connect(Era::Legacy, proxy.address(), "/mcp", Some(&key));
+    let mut stream = session_stream(&proxy, &key, "/mcp", &client);
+    let id = key.split('_').nth(1).expect("a key has an id");
+    let (status, _, errors) = proxy.setup().run(&["key", "revoke", id], b"");
+    assert!(status.success(), "{errors}");
+    let revoked = Instant::now();
+    while stream.line().is_some() {}
+    let took = revoked.elapsed();
+    assert!(took < Duration::from_secs(1), "the stream ended {took:?} after the revocation");
+    assert_eq!(client.send("ping", json!({})).status, 401);
+}
