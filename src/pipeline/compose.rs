@@ -147,12 +147,12 @@ fn write_meta(
         }
         (Era::Modern, Era::Legacy) => {
             let Some(meta) = meta else { return };
-            rebuild(posted, meta, &[], edits);
+            rebuild(meta, &[], edits);
         }
         (Era::Legacy, Era::Modern) => {
             let own = modern_members(caller);
             match meta {
-                Some(meta) => rebuild(posted, meta, &own, edits),
+                Some(meta) => rebuild(meta, &own, edits),
                 None => added.push(format!("\"_meta\":{{{}}}", own.join(","))),
             }
         }
@@ -186,7 +186,7 @@ fn modern_members(caller: &Caller) -> Vec<String> {
 
 /// Writes `_meta` anew: what is not reserved as it stands, the progress token as the hop's own,
 /// and `own` members after them.
-fn rebuild(posted: &Posted, meta: &Meta, own: &[String], edits: &mut Edits) {
+fn rebuild(meta: &Meta, own: &[String], edits: &mut Edits) {
     let mut first = true;
     let mut at = meta.span.start + 1;
     let comma = |first: &mut bool| if std::mem::replace(first, false) { "" } else { "," };
@@ -210,7 +210,6 @@ fn rebuild(posted: &Posted, meta: &Meta, own: &[String], edits: &mut Edits) {
         tail.push_str(member);
     }
     edits.replace(at..meta.span.end - 1, tail);
-    debug_assert!(!posted.body().is_empty());
 }
 
 /// Takes out of a `ClientCapabilities` object at `base` what is not passed on: an upstream must

@@ -60,7 +60,7 @@ impl Line {
         let result = format!(
             "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}{instructions}}}",
             revision.as_str(),
-            capabilities(Era::Legacy),
+            capabilities(),
             server_info(),
         );
         let mut answer = Answer::result(posted.id_text(), &result);

@@ -68,7 +68,7 @@ impl Line {
                  \"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",\
                  \"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
                 Revision::LATEST_MODERN.as_str(),
-                capabilities(Era::Modern),
+                capabilities(),
                 server_info(),
             ),
         )
@@ -77,14 +77,10 @@ impl Line {
 
 /// What the proxy offers whatever stands behind it: a fixed set, so that it cannot depend on
 /// which upstream happened to be up (protocol.md 4.6). An empty list is legal.
-pub(super) fn capabilities(era: Era) -> &'static str {
+pub(super) fn capabilities() -> &'static str {
     // `logging` is declared because upstreams' messages are passed on.
-    match era {
-        Era::Legacy | Era::Modern => {
-            "{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true},\
-             \"resources\":{\"subscribe\":true,\"listChanged\":true},\"completions\":{},\"logging\":{}}"
-        }
-    }
+    "{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true},\
+     \"resources\":{\"subscribe\":true,\"listChanged\":true},\"completions\":{},\"logging\":{}}"
 }
 
 fn unknown(method: &str) -> Fault {

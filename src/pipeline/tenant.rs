@@ -32,6 +32,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// An unknown name makes a list be read again when it is at least this old.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// Links whose log level is remembered.
+const MOST_LEVELS: usize = 1_024;
+
 /// The state of one tenant.
 #[derive(Debug)]
 pub(super) struct Tenant {
@@ -375,7 +378,14 @@ impl Tenant {
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         match levels.get(key) {
             Some((told, known)) if *told == link && *known <= level => false,
-            _ => levels.insert(key.clone(), (link, level)).is_none_or(|_| true),
+            _ => {
+                if levels.len() >= MOST_LEVELS {
+                    // What is forgotten is told once more.
+                    levels.clear();
+                }
+                levels.insert(key.clone(), (link, level));
+                true
+            }
         }
     }
 
