@@ -136,6 +136,8 @@ pub(crate) fn tool(name: &str, arguments: &str) -> Outgoing {
         parameters: Vec::new(),
         timeout: PATIENCE,
         max_time: PATIENCE,
+        asker: None,
+        takes: CapSet::NONE,
     }
 }
 

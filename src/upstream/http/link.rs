@@ -191,7 +191,7 @@ impl Link for HttpLink {
         Box::pin(self.ask(outgoing))
     }
 
-    fn notify(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
+    fn send(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
         Box::pin(async move {
             timeout(NOTIFY, self.core.deliver(message)).await.unwrap_or_else(|_| {
                 let detail = "a notification was not taken in time";

@@ -54,7 +54,7 @@ impl Link for StdioLink {
         })
     }
 
-    fn notify(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
+    fn send(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
         Box::pin(self.running.shared.send(message, NOTIFY))
     }
 
