@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::question::Asker;
 use crate::base::{Fault, Name, Retry, TenantId};
+use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{CapSet, Draft, Era, Inbound, Method, Revision};
 
 /// A boxed future, so that `dyn Link` is possible.
@@ -110,6 +111,23 @@ impl Message {
     pub fn text(&self) -> &str {
         // Links hand out only what `Inbound::read` took as text.
         std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
+
+    /// The JSON text of a member of `params` (or of the result), as it stands.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let params = &self.text()[self.inbound.payload.clone()?];
+        let mut found = None;
+        Reader::new(params, UPSTREAM_DEPTH)
+            .object::<JsonError>(|reader, key| {
+                let value = reader.value()?;
+                if key.is(name) {
+                    found = Some(value);
+                }
+                Ok(())
+            })
+            .ok()?;
+        Some(&params[found?])
     }
 }
 
