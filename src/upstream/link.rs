@@ -144,7 +144,7 @@ pub enum Reply {
         /// `Content-Length`.
         length: Option<u64>,
         /// The body.
-        body: hyper::body::Incoming,
+        body: super::http::Arriving,
     },
     /// Notifications and questions, then the response.
     Exchange(Box<dyn Exchange>),
