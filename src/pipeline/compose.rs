@@ -51,6 +51,8 @@ pub(super) fn compose(
         parameters,
         timeout: timing.timeout,
         max_time: timing.max_time,
+        asker: Some(caller.asker()),
+        takes: CapSet::NONE,
     })
 }
 

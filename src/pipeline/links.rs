@@ -244,6 +244,7 @@ impl Line {
                     memory: self.memory(name),
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
+                    exclusive: false,
                     redact,
                 };
                 Ok(stdio::open(spec, sink, &self.tasks).await?)

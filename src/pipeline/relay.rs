@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +16,7 @@ use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::credential::Armed;
 use crate::session::{Level, Running};
-use crate::upstream::{Exchange, Lease, Message, Reply};
+use crate::upstream::{Arriving, Exchange, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{Era, Inbound, InboundKind, Method};
 
@@ -84,7 +83,7 @@ async fn arriving(
     lease: Lease,
     id: u64,
     length: Option<u64>,
-    mut body: Incoming,
+    mut body: Arriving,
 ) -> Result<Answer, Fault> {
     let untouched = asked.era == Era::Legacy
         && asked.upstream_era == Era::Legacy
@@ -107,7 +106,7 @@ async fn arriving(
 }
 
 /// The next bytes of a body; waits at most as long as the upstream may be silent.
-async fn next_piece(upstream: &Upstream, body: &mut Incoming) -> Result<Option<Bytes>, Fault> {
+async fn next_piece(upstream: &Upstream, body: &mut Arriving) -> Result<Option<Bytes>, Fault> {
     loop {
         let frame = tokio::time::timeout(upstream.timing.timeout, body.frame()).await;
         match frame.map_err(|_| broken(upstream, "silence"))? {
@@ -149,7 +148,7 @@ fn leading_id(first: &[u8], id: u64) -> Option<std::ops::Range<usize>> {
 pub(super) async fn collect(
     upstream: &Upstream,
     id: u64,
-    mut body: Incoming,
+    mut body: Arriving,
     first: Bytes,
 ) -> Result<Message, Fault> {
     let all = async {

@@ -96,7 +96,7 @@ const PINNED: &[(&str, &[&str], &str)] = &[
     ),
     // Questions of upstreams to us.
     (
-        "src/upstream/question.rs",
+        "src/upstream/question/refusal.rs",
         &["ping", "elicitation/create", "sampling/createMessage", "roots/list"],
         "each gets the refusal of its own kind",
     ),

@@ -374,6 +374,8 @@ impl Stage {
             parameters: Vec::new(),
             timeout: LONG,
             max_time: LONG,
+            asker: None,
+            takes: CapSet::NONE,
         }
     }
 

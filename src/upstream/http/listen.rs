@@ -169,10 +169,10 @@ impl Listener {
     async fn subscribe(&mut self, filter: &str) -> Opened {
         let core = &self.core;
         let id = core.next_id();
-        let mut headers = core.session().headers();
-        headers.insert(METHOD, HeaderValue::from_static("subscriptions/listen"));
+        let mut head = core.session().post();
+        head.push(&METHOD, &HeaderValue::from_static("subscriptions/listen"));
         let draft = own_request(Era::Modern, core.capabilities, "subscriptions/listen", filter);
-        let response = match core.road.post(headers, draft.render(id)).await {
+        let response = match core.road.post(head, draft.render(id)).await {
             Ok(response) => response,
             Err(error) => return Opened::NotNow(error.detail),
         };

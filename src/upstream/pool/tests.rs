@@ -29,7 +29,7 @@ impl Link for Pretend {
         Box::pin(async move { Err(LinkError::before(&name, Cause::Down, "pretend")) })
     }
 
-    fn notify(&self, _: bytes::Bytes) -> Pending<'_, Result<(), LinkError>> {
+    fn send(&self, _: bytes::Bytes) -> Pending<'_, Result<(), LinkError>> {
         Box::pin(async { Ok(()) })
     }
 

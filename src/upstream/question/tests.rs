@@ -1,0 +1,1 @@
+//! Whose a question is, and that each gets one answer.
