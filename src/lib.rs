@@ -117,6 +117,7 @@
 pub mod app;
 pub mod auth;
 pub mod base;
+pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod credential;

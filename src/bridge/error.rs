@@ -1,5 +1,6 @@
 //! Why something cannot be carried from one era to the other.
 
+use crate::wire::CapSet;
 use crate::wire::json::JsonError;
 
 /// What is wrong with a question, a state or an answer.
@@ -20,6 +21,9 @@ pub enum BridgeError {
     /// More at once than anybody answers.
     #[error("it asks more than {0} things at once")]
     TooMany(usize),
+    /// It asks what the client did not declare.
+    #[error("it asks for what the client has not declared: {}", .0.to_json())]
+    Undeclared(CapSet),
     /// It went on for too many rounds.
     #[error("it asked again after {0} rounds of answers")]
     TooOften(u32),

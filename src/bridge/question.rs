@@ -171,6 +171,16 @@ impl Question {
         Ok(edits)
     }
 
+    /// Its method.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        match self.asks {
+            Asks::Form | Asks::Url => "elicitation/create",
+            Asks::Model => "sampling/createMessage",
+            Asks::Roots => "roots/list",
+        }
+    }
+
     /// True when the answer to it may say that the user wants not to go on.
     #[must_use]
     pub fn can_be_cancelled(&self) -> bool {

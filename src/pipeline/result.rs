@@ -121,32 +121,9 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
     Ok(())
 }
 
-/// Takes members of the modern era, given by the places of their values, out of a result that
-/// goes to a legacy client (R61).
+/// Takes members of the modern era out of a result that goes to a legacy client (R61).
 fn strip_modern(text: &str, values: [&Option<Span>; 3], edits: &mut Edits) {
-    let mut values: Vec<&Span> = values.into_iter().flatten().collect();
-    values.sort_unstable_by_key(|value| value.start);
-    let mut gone = 0;
-    for value in values {
-        // Before a value stand its key, whose text has no quote in it, and a colon.
-        let before = text[..value.start].trim_end_matches([' ', '\t', '\r', '\n', ':']);
-        let key = before.strip_suffix('"').and_then(|before| before.rfind('"'));
-        let Some(key) = key else { continue };
-        let before = text[..key].trim_end();
-        let (start, end) = if before.ends_with(',') && before.len() > gone {
-            (before.len() - 1, value.end)
-        } else {
-            // The first one, or the first that is left: the comma behind it goes.
-            let rest = text[value.end..].trim_start();
-            let behind = rest.strip_prefix(',').map_or(value.end, |rest| {
-                let next = rest.trim_start();
-                text.len() - next.len()
-            });
-            (key, behind)
-        };
-        edits.replace(start..end, "");
-        gone = end;
-    }
+    edits.remove_members(text, values.into_iter().flatten().cloned());
 }
 
 /// A result that is no result yet: the upstream asks something that is not passed on.

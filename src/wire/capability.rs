@@ -36,6 +36,12 @@ impl CapSet {
         Self(self.0 & other.0)
     }
 
+    /// What this set has and the other has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// True when all of `other` is in this set.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {

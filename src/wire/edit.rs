@@ -40,6 +40,34 @@ impl Edits {
         self.list.push((at..at, Piece::Id));
     }
 
+    /// Takes members of objects out of `text`, each given by the place of its value: key, colon
+    /// and one comma go with it. No two may be the members of different objects one in the other.
+    pub fn remove_members(&mut self, text: &str, values: impl IntoIterator<Item = Span>) {
+        let mut values: Vec<Span> = values.into_iter().collect();
+        values.sort_unstable_by_key(|value| value.start);
+        let mut gone = 0;
+        for value in values {
+            // Before a value stand its key, whose text has no quote in it, and a colon.
+            let before = text[..value.start].trim_end_matches([' ', '\t', '\r', '\n', ':']);
+            let key = before.strip_suffix('"').and_then(|before| before.rfind('"'));
+            let Some(key) = key else { continue };
+            let before = text[..key].trim_end();
+            let (start, end) = if before.ends_with(',') && before.len() > gone {
+                (before.len() - 1, value.end)
+            } else {
+                // The first one, or the first that is left: the comma behind it goes.
+                let rest = text[value.end..].trim_start();
+                let behind = rest.strip_prefix(',').map_or(value.end, |rest| {
+                    let next = rest.trim_start();
+                    text.len() - next.len()
+                });
+                (key, behind)
+            };
+            self.replace(start..end, "");
+            gone = end;
+        }
+    }
+
     /// Takes over the edits of a part that begins at `base` of this text.
     pub fn append(&mut self, part: Self, base: usize) {
         let moved =

@@ -20,6 +20,7 @@ const TIERS: &[(&str, u8)] = &[
     ("credential", 3),
     ("upstream", 3),
     ("session", 3),
+    ("bridge", 3),
     ("pipeline", 4),
     ("server", 5),
     ("app", 6),
