@@ -82,6 +82,7 @@ pub async fn build(
         tasks: tasks.clone(),
         clock: clock.clone(),
         calls,
+        ring: foundation.ring.clone(),
     });
     line.watch(clock);
     let readiness = Readiness::default();

@@ -66,6 +66,9 @@ pub enum Kind {
     UnknownSession,
     /// The resource is not there; carries its URI.
     UnknownResource(String),
+    /// The upstream needs to ask what the client did not declare; carries `requiredCapabilities`
+    /// as JSON text. In the legacy era, which has no word for it, as `Upstream`.
+    Undeclared(String),
     /// The upstream failed; tools answer this as a result with `isError`.
     Upstream,
     /// The tenant has not filled in the upstream's secrets.

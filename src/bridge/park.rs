@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::input::Responses;
 use super::response::answer_to;
-use crate::wire::json::{Span, quote};
+use crate::wire::json::quote;
 
 /// Questions that may wait for an answer at a time; the link allows no more either.
 const MOST: usize = 16;
@@ -122,23 +122,6 @@ impl Park {
         self.until = None;
         std::mem::take(&mut self.open)
     }
-}
-
-/// Place of `requestId` in the `params` of `notifications/cancelled`.
-#[must_use]
-pub fn cancelled_id(params: &str) -> Option<Span> {
-    use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
-    let mut found = None;
-    Reader::new(params, UPSTREAM_DEPTH)
-        .object::<JsonError>(|reader, key| {
-            let place = reader.value()?;
-            if key.is("requestId") {
-                found = Some(place);
-            }
-            Ok(())
-        })
-        .ok()?;
-    found
 }
 
 #[cfg(test)]

@@ -112,6 +112,16 @@ impl Question {
         Ok(found)
     }
 
+    /// Reads a visit to a URL from the text of its `params`.
+    ///
+    /// # Errors
+    /// When it is another question or has not its shape.
+    pub fn visit(params: &str) -> Result<Self, BridgeError> {
+        let found = Self::read("elicitation/create", params)?;
+        let visit = found.asks == Asks::Url;
+        visit.then_some(found).ok_or(BridgeError::Shape("an elicitation that is no visit"))
+    }
+
     /// The changes that word its `params` for a client: the message names the upstream (R99), the
     /// context of other servers is not asked for (R78), the rest is as the client's revision has
     /// it. `mark` is the `elicitationId` of a visit that has none and needs one.

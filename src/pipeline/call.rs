@@ -6,17 +6,20 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::answer::Answer;
-use super::compose::compose;
+use super::compose::{Carry, compose};
 use super::finish::Record;
 use super::line::Line;
-use super::relay::{Asked, relay};
+use super::relay::{Asked, Relayed, relay};
+use super::state::refused;
+use super::talk::{Talk, visited};
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
+use crate::bridge::Inner;
 use crate::namespace::{Door, Plan, View};
 use crate::session::{Level, Running, Session};
 use crate::upstream::{Asker, Cause, LinkError, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
-use crate::wire::{Era, Field, MetaKey, Method, NameKind, Posted, Route};
+use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route};
 
 /// Who asks, and what the answer must respect.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Caller {
     pub(super) era: Era,
     /// The least severe log message that the caller wants; `None` in the modern era means none.
     pub(super) level: Option<Level>,
+    /// Which questions it can be asked.
+    pub(super) declares: CapSet,
     /// In the legacy era.
     pub(super) session: Option<Arc<Session>>,
     /// In the modern era: the caller's own `Mcp-Param-*` are held against the body.
@@ -33,6 +38,13 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Which questions of an upstream it can be asked while this method runs: in the modern era
+    /// only three methods may ask (R31).
+    pub(super) fn takes(&self, method: &Method) -> CapSet {
+        let may = self.era == Era::Legacy || may_ask(method);
+        if may { self.declares } else { CapSet::NONE }
+    }
+
     /// Who waits for an answer, as links tell callers apart.
     pub(super) fn asker(&self) -> Asker {
         let tenant = self.principal.tenant().id();
@@ -41,6 +53,11 @@ impl Caller {
             None => Asker::new(&(tenant, self.principal.key())),
         }
     }
+}
+
+/// `tools/call`, `prompts/get` and `resources/read`.
+pub(super) fn may_ask(method: &Method) -> bool {
+    matches!(method.route, Route::Name(_) | Route::Uri)
 }
 
 impl Line {
@@ -80,6 +97,22 @@ impl Line {
         let mut plan = self.plan(&caller, &posted, method).await?;
         record.planned(&plan);
         let armed = self.arm(&caller.principal, plan.upstream()).await?;
+        let mut carry = Carry::AsItIs;
+        if caller.era == Era::Modern
+            && may_ask(method)
+            && posted.field(Field::RequestState).is_some()
+        {
+            let opened = self.open_state(&caller, &posted, (method, &plan))?;
+            match opened.map(|carried| carried.inner) {
+                Some(Inner::Park { boot, id, round }) => {
+                    let place = (boot, id, round);
+                    return Box::pin(self.come_back(&caller, &posted, method, place)).await;
+                }
+                Some(Inner::Resend(keys)) => carry = visited(&caller, &posted, &plan, &keys)?,
+                Some(Inner::Pass(state)) => carry = Carry::State(state),
+                None => {}
+            }
+        }
         let mut again = true;
         loop {
             let lease = self.call_link(&caller, plan.upstream(), &armed).await?;
@@ -91,7 +124,11 @@ impl Line {
             if caller.level.is_some() {
                 Box::pin(self.raise_level(&caller, plan.upstream(), &lease)).await;
             }
-            let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era)?;
+            if matches!(carry, Carry::State(_)) && facts.era != Era::Modern {
+                // The upstream that gave it is another one by now.
+                return Err(refused());
+            }
+            let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era, &carry)?;
             let reply = lease.request(outgoing).await;
             match &reply {
                 // It has only begun; `relay` sees how it ends.
@@ -121,7 +158,23 @@ impl Line {
                         .map_or_else(|| caller.principal.ended().clone(), |s| s.ended().clone()),
                 ],
             };
-            match relay(self, asked, lease, reply?, running.cloned()).await {
+            match relay(asked, lease, reply?).await {
+                Ok(Relayed::Done(answer)) => return Ok(answer),
+                Ok(Relayed::Talk(asked, lease, turn)) => {
+                    let (line, running) = (self.clone(), running.cloned());
+                    let talk = Box::new(Talk {
+                        line,
+                        caller,
+                        posted,
+                        method,
+                        plan,
+                        armed,
+                        asked,
+                        lease,
+                        running,
+                    });
+                    return Box::pin(talk.go_on(turn)).await;
+                }
                 // The upstream's tool wants other headers than its list said: once more with a
                 // new list. It refused before executing anything (SEP-2243).
                 Err(fault) if again && matches!(fault.kind, Kind::HeaderMismatch) => {
@@ -133,7 +186,7 @@ impl Line {
                 Err(fault) if matches!(fault.kind, Kind::HeaderMismatch) => {
                     return Err(Fault::upstream(Retry::Never, fault.public));
                 }
-                answer => return answer,
+                Err(fault) => return Err(fault),
             }
         }
     }

@@ -3,7 +3,6 @@
 //! upstream's era, and the tenant's hidden arguments go in. All else stays as it came.
 
 use super::call::Caller;
-use super::links::RELAYED;
 use crate::base::{Fault, Kind};
 use crate::config::Transport;
 use crate::credential::Armed;
@@ -11,6 +10,19 @@ use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_hea
 use crate::upstream::Outgoing;
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, quote};
 use crate::wire::{CapSet, Edits, Era, Field, Meta, MetaKey, Method, Posted, Revision, Route};
+
+/// What a request carries from one round of questions to the next.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Carry {
+    /// What the client wrote.
+    #[default]
+    AsItIs,
+    /// The client's answers, and in the place of our state this one of the upstream, as JSON
+    /// text; none when the upstream gave none (R34).
+    State(Option<String>),
+    /// These and nothing of the client's: `inputResponses` and `requestState` as JSON texts.
+    Own(Option<String>, Option<String>),
+}
 
 /// Makes the message for an upstream of this era.
 pub(super) fn compose(
@@ -20,6 +32,7 @@ pub(super) fn compose(
     plan: &Plan,
     armed: &Armed,
     era: Era,
+    carry: &Carry,
 ) -> Result<Outgoing, Fault> {
     let mut edits = Edits::default();
     if let Some(id) = posted.id() {
@@ -29,6 +42,7 @@ pub(super) fn compose(
     // Members to add to `params`, which may be missing.
     let mut added = Vec::new();
     write_meta(caller, posted, era, &mut edits, &mut added);
+    write_carry(caller, posted, era, carry, &mut edits, &mut added);
     write_arguments(caller, posted, plan, armed, &mut edits, &mut added)?;
     add_members(posted, &added, &mut edits);
     let (mut name, mut parameters) = (None, Vec::new());
@@ -52,7 +66,7 @@ pub(super) fn compose(
         timeout: timing.timeout,
         max_time: timing.max_time,
         asker: Some(caller.asker()),
-        takes: CapSet::NONE,
+        takes: if era == Era::Legacy { caller.takes(method) } else { CapSet::NONE },
     })
 }
 
@@ -165,8 +179,6 @@ fn write_meta(
 fn modern_members(caller: &Caller) -> Vec<String> {
     let client_info =
         caller.session.as_ref().map_or("{}", |session| &session.opening().client_info);
-    let declared =
-        caller.session.as_ref().map_or(CapSet::NONE, |session| session.opening().capabilities);
     let mut members = vec![
         format!(
             "\"io.modelcontextprotocol/protocolVersion\":\"{}\"",
@@ -174,7 +186,7 @@ fn modern_members(caller: &Caller) -> Vec<String> {
         ),
         format!(
             "\"io.modelcontextprotocol/clientCapabilities\":{}",
-            declared.and(RELAYED).to_json()
+            caller.declares.to_json()
         ),
     ];
     if client_info.len() > 2 {
@@ -221,9 +233,7 @@ fn reduce_capabilities(text: &str, base: usize, edits: &mut Edits) {
     let mut reader = Reader::new(text, CLIENT_DEPTH);
     // It was read when the request was judged.
     let _ = reader.object::<JsonError>(|reader, key| {
-        let hidden = ["elicitation", "sampling", "roots", "extensions", "tasks"]
-            .iter()
-            .any(|name| key.is(name));
+        let hidden = ["extensions", "tasks"].iter().any(|name| key.is(name));
         let value = reader.value()?;
         members.push((key.span().start..value.end, hidden));
         Ok(())
@@ -234,6 +244,38 @@ fn reduce_capabilities(text: &str, base: usize, edits: &mut Edits) {
     let kept: Vec<&str> =
         members.iter().filter(|(_, hidden)| !hidden).map(|(span, _)| &text[span.clone()]).collect();
     edits.replace(base..base + text.len(), format!("{{{}}}", kept.join(",")));
+}
+
+/// The members with which a request goes on after questions. Only a modern client's own go to a
+/// modern upstream; to all others they mean nothing.
+fn write_carry(
+    caller: &Caller,
+    posted: &Posted,
+    era: Era,
+    carry: &Carry,
+    edits: &mut Edits,
+    added: &mut Vec<String>,
+) {
+    let ours = match (carry, caller.era, era) {
+        (_, Era::Legacy, Era::Legacy) | (Carry::AsItIs, Era::Modern, Era::Modern) => return,
+        (Carry::State(state), Era::Modern, Era::Modern) => {
+            if let (Some(place), Some(state)) = (posted.field(Field::RequestState), state) {
+                edits.replace(place, state.as_str());
+                return;
+            }
+            [None, None]
+        }
+        (Carry::Own(responses, state), ..) => [
+            responses.as_ref().map(|text| format!("\"inputResponses\":{text}")),
+            state.as_ref().map(|text| format!("\"requestState\":{text}")),
+        ],
+        _ => [None, None],
+    };
+    let own_answers = matches!((carry, era), (Carry::State(_), Era::Modern));
+    let answers = posted.field(Field::InputResponses).filter(|_| !own_answers);
+    let gone = answers.into_iter().chain(posted.field(Field::RequestState));
+    edits.remove_members(posted.text(0..posted.body().len()), gone);
+    added.extend(ours.into_iter().flatten());
 }
 
 /// The tenant's hidden arguments.

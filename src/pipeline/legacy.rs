@@ -9,6 +9,7 @@ use super::line::{Line, server_info};
 use super::modern::capabilities;
 use super::serve::{Posting, accepted, header};
 use crate::base::{Fault, Kind};
+use crate::bridge::Reply;
 use crate::session::{Level, Opening, Session};
 use crate::wire::json::quote;
 use crate::wire::{
@@ -99,7 +100,15 @@ impl Line {
         session: Arc<Session>,
     ) -> Outcome {
         match posted.kind {
-            PostedKind::Response => accepted(id, Era::Legacy),
+            PostedKind::Response => {
+                // Only what answers a question that is open in this session is taken (R57).
+                if let Ok(reply) = Reply::read(posted.body().clone())
+                    && let Some(id) = reply.id()
+                {
+                    session.answer(&id, posted.body().clone());
+                }
+                accepted(id, Era::Legacy)
+            }
             PostedKind::Notification => {
                 self.notification(&posted, &session);
                 accepted(id, Era::Legacy)
@@ -140,6 +149,10 @@ impl Line {
                     door: posting.door,
                     era: Era::Legacy,
                     level: session.level(),
+                    declares: session
+                        .opening()
+                        .capabilities
+                        .questions_of(session.opening().revision),
                     session: Some(session),
                     headers: None,
                 };

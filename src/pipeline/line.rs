@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use super::parks::Parks;
 use super::tenant::Tenant;
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Tasks, TenantId};
 use crate::config::Config;
 use crate::credential::Credentials;
 use crate::namespace::{Door, Namer};
+use crate::seal::Ring;
 use crate::session::{Session, Sessions};
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::{EraMemory, Launcher};
@@ -46,6 +48,8 @@ pub struct Parts {
     pub clock: Arc<Clock>,
     /// Where each call leaves its line; none when the log leaves them out.
     pub calls: Option<CallLog>,
+    /// Seals what clients carry for us.
+    pub ring: Arc<Ring>,
 }
 
 /// The request line. One for the process.
@@ -59,6 +63,8 @@ pub struct Line {
     pub(super) launcher: Launcher,
     pub(super) tasks: Tasks,
     pub(super) calls: Option<CallLog>,
+    pub(super) ring: Arc<Ring>,
+    pub(super) parks: Parks,
     tenants: RwLock<Map<TenantId, Arc<Tenant>>>,
     memories: HashMap<Name, Arc<EraMemory>>,
 }
@@ -90,6 +96,8 @@ impl Line {
             launcher: parts.launcher,
             tasks: parts.tasks,
             calls: parts.calls,
+            ring: parts.ring,
+            parks: Parks::default(),
             tenants: RwLock::default(),
         })
     }

@@ -15,10 +15,13 @@ mod list;
 mod listen;
 mod modern;
 mod outlet;
+mod parks;
 mod refresh;
 mod relay;
 mod result;
 mod serve;
+mod state;
+mod talk;
 mod tenant;
 
 pub use answer::{Answer, Body, Feed, Outcome};

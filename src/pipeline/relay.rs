@@ -5,23 +5,19 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answer, Body, Feed};
-use super::line::Line;
-use super::outlet::event;
-use super::result::{notify, respond, uri_way};
+use super::answer::{Answer, Body};
+use super::result::{is_question, respond, uri_way, wants_visits};
+use super::talk::Turn;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::credential::Armed;
-use crate::session::{Level, Running};
-use crate::upstream::{Arriving, Exchange, Lease, Message, Reply};
+use crate::session::Level;
+use crate::upstream::{Arriving, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{Era, Inbound, InboundKind, Method};
 
-/// Events that wait for a client that reads slowly; the upstream waits then.
-const QUEUE: usize = 16;
 /// Longest response that is kept in memory to be changed; a longer one must go through.
 const LONGEST: usize = 16 << 20;
 
@@ -44,31 +40,43 @@ pub(super) struct Asked {
     pub(super) ends: [CancellationToken; 2],
 }
 
+/// What becomes of a reply.
+pub(super) enum Relayed {
+    /// The answer.
+    Done(Answer),
+    /// More is said than one answer, or something is asked.
+    Talk(Asked, Lease, Turn),
+}
+
 /// Brings a reply back to its client.
-pub(super) async fn relay(
-    line: &Arc<Line>,
-    asked: Asked,
-    lease: Lease,
-    reply: Reply,
-    running: Option<Arc<Running>>,
-) -> Result<Answer, Fault> {
-    match reply {
-        Reply::Message(message) => whole(&asked, &message),
+pub(super) async fn relay(asked: Asked, lease: Lease, reply: Reply) -> Result<Relayed, Fault> {
+    let message = match reply {
+        Reply::Message(message) => message,
         Reply::Json { id, length, body } => {
-            Box::pin(arriving(&asked, lease, id, length, body)).await
+            match Box::pin(arriving(&asked, id, length, body)).await? {
+                Arrived::Whole(message) => message,
+                Arrived::Passing { head, rest, length } => {
+                    let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
+                    let ends = asked.ends;
+                    let body = Body::Passing { head, rest, length, lease, limits, ends };
+                    return Ok(Relayed::Done(Answer::ok(body)));
+                }
+            }
         }
-        Reply::Exchange(mut exchange) => loop {
+        Reply::Exchange(mut exchange) => {
             let message = exchange.next().await.inspect_err(|error| lease.report(Err(error)))?;
-            if matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
-                lease.report(Ok(()));
-                return whole(&asked, &message);
+            if !matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
+                let turn = Turn { first: Some(message), rest: Some(exchange) };
+                return Ok(Relayed::Talk(asked, lease, turn));
             }
-            // A notification first: from here on it is a stream.
-            if let Some(first) = notify(&asked, &message) {
-                return Ok(stream(line, asked, lease, exchange, &first, running));
-            }
-        },
+            lease.report(Ok(()));
+            message
+        }
+    };
+    if is_question(&asked, &message) || wants_visits(&asked, &message) {
+        return Ok(Relayed::Talk(asked, lease, Turn { first: Some(message), rest: None }));
     }
+    whole(&asked, &message).map(Relayed::Done)
 }
 
 fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {
@@ -76,33 +84,38 @@ fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {
     Ok(Answer { status: ready.status, body: Body::Json(ready.bytes), session: None })
 }
 
+/// What became of a response that was still arriving.
+enum Arrived {
+    /// It was read to its end.
+    Whole(Message),
+    /// It goes through as it comes: what was read, the rest, the length of both.
+    Passing { head: Bytes, rest: Arriving, length: Option<u64> },
+}
+
 /// A response that is still arriving. It goes through as it comes when only its id changes and
 /// the id stands before the result; else it is read to its end.
 async fn arriving(
     asked: &Asked,
-    lease: Lease,
     id: u64,
     length: Option<u64>,
     mut body: Arriving,
-) -> Result<Answer, Fault> {
+) -> Result<Arrived, Fault> {
     let untouched = asked.era == Era::Legacy
         && asked.upstream_era == Era::Legacy
         && !(asked.merged && uri_way(asked.method.route).is_some());
     if !untouched {
-        return whole(asked, &collect(&asked.upstream, id, body, Bytes::new()).await?);
+        return Ok(Arrived::Whole(collect(&asked.upstream, id, body, Bytes::new()).await?));
     }
     let first = next_piece(&asked.upstream, &mut body).await?.unwrap_or_default();
     let Some(place) = leading_id(&first, id) else {
-        return whole(asked, &collect(&asked.upstream, id, body, first).await?);
+        return Ok(Arrived::Whole(collect(&asked.upstream, id, body, first).await?));
     };
     let mut head = BytesMut::with_capacity(first.len() + asked.id.len());
     head.extend_from_slice(&first[..place.start]);
     head.extend_from_slice(asked.id.as_bytes());
     head.extend_from_slice(&first[place.end..]);
     let length = length.map(|length| length + asked.id.len() as u64 - place.len() as u64);
-    let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
-    let ends = asked.ends.clone();
-    Ok(Answer::ok(Body::Passing { head: head.freeze(), rest: body, length, lease, limits, ends }))
+    Ok(Arrived::Passing { head: head.freeze(), rest: body, length })
 }
 
 /// The next bytes of a body; waits at most as long as the upstream may be silent.
@@ -191,62 +204,4 @@ fn broken(upstream: &Upstream, detail: &str) -> Fault {
         ),
     )
     .because(detail)
-}
-
-/// A stream of events: the rest of an exchange, in a task that ends with it. In the modern era a
-/// client that has gone cancels the request; in the legacy era it does not.
-fn stream(
-    line: &Arc<Line>,
-    asked: Asked,
-    lease: Lease,
-    mut exchange: Box<dyn Exchange>,
-    first: &Bytes,
-    running: Option<Arc<Running>>,
-) -> Answer {
-    let (sender, events) = mpsc::channel(QUEUE);
-    let feed = Feed { events, ends: asked.ends.clone() };
-    // The queue is new and empty.
-    let _ = sender.try_send(Ok(event(first)));
-    let patience = asked.upstream.timing.timeout;
-    line.tasks.spawn("stream", async move {
-        // Held to the end: as long as the stream lives, the client can cancel the call.
-        let cancelled =
-            running.as_ref().map_or_else(CancellationToken::new, |call| call.cancelled().clone());
-        loop {
-            let next = tokio::select! {
-                next = exchange.next() => next,
-                () = cancelled.cancelled() => break,
-                () = sender.closed(), if asked.era == Era::Modern => break,
-            };
-            let last =
-                !matches!(&next, Ok(message) if message.inbound.kind == InboundKind::Notification);
-            if last {
-                lease.report(next.as_ref().map(drop));
-            }
-            let message = next.map_err(Fault::from);
-            let item = match message {
-                Ok(message) if !last => notify(&asked, &message).map(Ok),
-                Ok(message) => Some(respond(&asked, &message).map(|ready| ready.bytes)),
-                Err(fault) => Some(Err(fault)),
-            };
-            if let Some(item) = item {
-                // A client that has gone hears nothing; the legacy era goes on all the same. One
-                // that is there and does not read must not hold the link for ever.
-                let sent = tokio::select! {
-                    sent = tokio::time::timeout(patience, sender.send(item.map(|bytes| event(&bytes)))) => sent,
-                    () = cancelled.cancelled() => break,
-                };
-                if sent.is_err() {
-                    tracing::debug!(upstream = %asked.upstream.name, "a client does not read its stream; it is ended");
-                    break;
-                }
-            }
-            if last {
-                break;
-            }
-        }
-        drop(exchange);
-        drop(lease);
-    });
-    Answer::ok(Body::Events(feed))
 }

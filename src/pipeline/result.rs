@@ -5,12 +5,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::call::may_ask;
 use super::relay::Asked;
 use crate::base::{Fault, Kind, Retry};
 use crate::namespace::{ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result_uris};
 use crate::upstream::Message;
 use crate::wire::json::{Span, quote};
-use crate::wire::{Edits, Era, Inbound, InboundKind, NameKind, Route};
+use crate::wire::{CapSet, Edits, Era, Inbound, InboundKind, NameKind, Route};
 
 /// A response ready for the client, with the HTTP status that it asks for when nothing has been
 /// sent yet.
@@ -63,7 +64,7 @@ fn hidden(asked: &Asked, bytes: Bytes) -> Option<Bytes> {
     }
 }
 
-fn garbage(asked: &Asked, detail: &str) -> Fault {
+pub(super) fn garbage(asked: &Asked, detail: &str) -> Fault {
     Fault::upstream(
         Retry::MayHaveRun,
         format!(
@@ -126,6 +127,40 @@ fn strip_modern(text: &str, values: [&Option<Span>; 3], edits: &mut Edits) {
     edits.remove_members(text, values.into_iter().flatten().cloned());
 }
 
+/// True for a result of a modern upstream that asks something first, where it may (R31).
+pub(super) fn is_question(asked: &Asked, message: &Message) -> bool {
+    let Some(place) = &message.inbound.result.result_type else { return false };
+    asked.upstream_era == Era::Modern
+        && may_ask(asked.method)
+        && message.inbound.kind == InboundKind::Result
+        && &message.text()[place.clone()] == "\"input_required\""
+}
+
+/// True for an error of a legacy upstream that asks for visits to URLs, of a client that does not
+/// know it (R79).
+pub(super) fn wants_visits(asked: &Asked, message: &Message) -> bool {
+    asked.era == Era::Modern
+        && asked.upstream_era == Era::Legacy
+        && may_ask(asked.method)
+        && message.inbound.kind == InboundKind::Error
+        && message.param("code") == Some("-32042")
+}
+
+/// The upstream needs to ask what the client has not declared.
+pub(super) fn undeclared(asked: &Asked, lacking: CapSet) -> Fault {
+    let mut fault = Fault::upstream(
+        Retry::Safe,
+        format!(
+            "Upstream `{}` needs a capability that this client has not declared: {}. Use a client that has it, or a \
+             tool that needs no such answer.",
+            asked.upstream.name,
+            lacking.names()
+        ),
+    );
+    fault.kind = Kind::Undeclared(lacking.to_json());
+    fault
+}
+
 /// A result that is no result yet: the upstream asks something that is not passed on.
 fn question(asked: &Asked, result_type: &str) -> Fault {
     Fault::upstream(
@@ -171,6 +206,12 @@ fn shape_error(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<u1
             replace_code(text, payload.start, edits);
             Ok(200)
         }
+        (-32021, Era::Legacy) if asked.upstream_era == Era::Modern => {
+            let required = error["data"]["requiredCapabilities"].to_string();
+            let lacking = CapSet::read(&required).unwrap_or_default();
+            Err(undeclared(asked, lacking))
+        }
+        // Where no question may be asked (completions).
         (-32042, Era::Modern) => Err(question(asked, "URL elicitation required")),
         _ => Ok(200),
     }

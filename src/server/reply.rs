@@ -18,7 +18,7 @@ pub(super) fn reply(outcome: Outcome) -> Response<ReplyBody> {
         Err(fault) => {
             log(&fault);
             let (status, _) = codes(&fault.kind, era);
-            let status = if is_tool_result(tool, &fault.kind) { StatusCode::OK } else { status };
+            let status = if is_tool_result(tool, era, &fault.kind) { StatusCode::OK } else { status };
             let mut response = json(status, Bytes::from(fault_message(&id, era, tool, &fault)));
             finish(&mut response, &fault.kind);
             response
@@ -131,21 +131,27 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
         Kind::UnknownSession => (StatusCode::NOT_FOUND, -32600),
         Kind::UnknownResource(_) if modern => (StatusCode::OK, -32602),
         Kind::UnknownResource(_) => (StatusCode::OK, -32002),
-        Kind::Upstream | Kind::NeedsSetup => (StatusCode::OK, -32603),
+        Kind::Undeclared(_) if modern => (StatusCode::BAD_REQUEST, -32021),
+        Kind::Upstream | Kind::NeedsSetup | Kind::Undeclared(_) => (StatusCode::OK, -32603),
         Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, -32603),
         Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, -32603),
     }
 }
 
 /// A tool whose upstream failed has a result that says so: the model can read it and go on.
-fn is_tool_result(tool: bool, kind: &Kind) -> bool {
-    tool && matches!(kind, Kind::Upstream | Kind::NeedsSetup)
+fn is_tool_result(tool: bool, era: Era, kind: &Kind) -> bool {
+    let result = match kind {
+        Kind::Upstream | Kind::NeedsSetup => true,
+        Kind::Undeclared(_) => era == Era::Legacy,
+        _ => false,
+    };
+    tool && result
 }
 
 /// A fault as a JSON-RPC message.
 pub(super) fn fault_message(id: &str, era: Era, tool: bool, fault: &Fault) -> String {
     let text = quote(&fault.public);
-    if is_tool_result(tool, &fault.kind) {
+    if is_tool_result(tool, era, &fault.kind) {
         let complete = if era == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
         return format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{{complete}\"content\":[{{\"type\":\"text\",\
@@ -159,6 +165,9 @@ pub(super) fn fault_message(id: &str, era: Era, tool: bool, fault: &Fault) -> St
             Revision::LATEST_MODERN.as_str(),
             quote(requested)
         ),
+        Kind::Undeclared(required) if era == Era::Modern => {
+            format!(",\"data\":{{\"requiredCapabilities\":{required}}}")
+        }
         Kind::UnknownResource(uri) => format!(",\"data\":{{\"uri\":{}}}", quote(uri)),
         _ => String::new(),
     };

@@ -2,7 +2,8 @@
 //! and what it has asked to be told. The modern era needs none of this.
 
 mod level;
+mod questions;
 mod sessions;
 
 pub use level::Level;
-pub use sessions::{Opening, Running, Session, SessionId, Sessions};
+pub use sessions::{Opening, Question, Running, Session, SessionId, Sessions};

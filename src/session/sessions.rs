@@ -6,9 +6,12 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Level;
+use super::questions::Questions;
 use crate::base::{Clock, KeyId, Map, TenantId};
 use crate::wire::{CapSet, Revision};
 
@@ -89,6 +92,7 @@ pub struct Session {
 /// What most sessions never need, so that an idle one stays small.
 #[derive(Debug, Default)]
 struct Live {
+    questions: Questions,
     calls: Vec<(Box<str>, CancellationToken)>,
     subscriptions: BTreeSet<String>,
 }
@@ -140,6 +144,20 @@ impl Session {
         call.inspect(|(_, token)| token.cancel()).is_some()
     }
 
+    /// Registers a question to the client; its answer comes to `answers`. Dropping the guard
+    /// forgets the question.
+    #[must_use]
+    pub fn ask(self: &Arc<Self>, answers: mpsc::Sender<(u64, Bytes)>) -> Question {
+        let number = self.live().questions.open(answers);
+        Question { session: self.clone(), number }
+    }
+
+    /// Takes an answer of the client, whose id means `id`; false when no such question is open.
+    /// Only the first answer counts.
+    pub fn answer(&self, id: &str, body: Bytes) -> bool {
+        self.live().questions.answer(id, body)
+    }
+
     /// How many resources it follows.
     #[must_use]
     pub fn subscription_count(&self) -> usize {
@@ -171,6 +189,33 @@ impl Session {
 
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question that waits for the client's answer.
+#[derive(Debug)]
+pub struct Question {
+    session: Arc<Session>,
+    number: u64,
+}
+
+impl Question {
+    /// The number that comes with its answer.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The id of its request.
+    #[must_use]
+    pub fn id(&self) -> String {
+        Questions::id(self.number)
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.session.live().questions.forget(self.number);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a client says it can do, reduced to what decides which link may serve it.
 
+use super::era::Revision;
 use super::json::{JsonError, Reader};
 
 /// A reduced set of client capabilities. Two clients with the same set may share a legacy
@@ -23,6 +24,21 @@ impl CapSet {
     pub const ROOTS: Self = Self(16);
     /// `extensions["io.modelcontextprotocol/ui"]` (MCP Apps)
     pub const APPS: Self = Self(32);
+
+    /// Everything that a client can be asked.
+    pub const QUESTIONS: Self = Self(31);
+
+    /// What of this set means questions that a client of `revision` knows: forms came with
+    /// 2025-06-18, URLs and sampling with tools with 2025-11-25.
+    #[must_use]
+    pub const fn questions_of(self, revision: Revision) -> Self {
+        let known = match revision {
+            Revision::V2024_11_05 | Revision::V2025_03_26 => Self::SAMPLING.with(Self::ROOTS),
+            Revision::V2025_06_18 => Self::SAMPLING.with(Self::ROOTS).with(Self::ELICIT_FORM),
+            Revision::V2025_11_25 | Revision::V2026_07_28 => Self::QUESTIONS,
+        };
+        self.and(known)
+    }
 
     /// Both together.
     #[must_use]
@@ -96,6 +112,22 @@ impl CapSet {
         Ok(set)
     }
 
+    /// What is in the set, for a person: `elicitation.form, roots`.
+    #[must_use]
+    pub fn names(self) -> String {
+        let all = [
+            (Self::ELICIT_FORM, "elicitation.form"),
+            (Self::ELICIT_URL, "elicitation.url"),
+            (Self::SAMPLING, "sampling"),
+            (Self::SAMPLING_TOOLS, "sampling.tools"),
+            (Self::ROOTS, "roots"),
+            (Self::APPS, "extensions.io.modelcontextprotocol/ui"),
+        ];
+        let names: Vec<&str> =
+            all.iter().filter(|(one, _)| self.has(*one)).map(|(_, name)| *name).collect();
+        if names.is_empty() { "one that it does not name".to_owned() } else { names.join(", ") }
+    }
+
     /// The `ClientCapabilities` object that declares this set to an upstream.
     #[must_use]
     pub fn to_json(self) -> String {
@@ -108,7 +140,7 @@ impl CapSet {
         if !modes.is_empty() {
             members.push(format!("\"elicitation\":{{{}}}", modes.join(",")));
         }
-        if self.has(Self::SAMPLING) {
+        if self.has(Self::SAMPLING) || self.has(Self::SAMPLING_TOOLS) {
             let tools = if self.has(Self::SAMPLING_TOOLS) { "\"tools\":{}" } else { "" };
             members.push(format!("\"sampling\":{{{tools}}}"));
         }
