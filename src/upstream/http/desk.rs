@@ -70,12 +70,11 @@ impl Books {
 impl Desk {
     /// `declared`: what the upstream was told that it may ask.
     pub(super) fn new(declared: CapSet) -> Self {
-        let questions = CapSet::ELICIT_FORM
-            .with(CapSet::ELICIT_URL)
-            .with(CapSet::SAMPLING)
-            .with(CapSet::SAMPLING_TOOLS)
-            .with(CapSet::ROOTS);
-        Self { declared: declared.and(questions), books: Mutex::default(), changed: Notify::new() }
+        Self {
+            declared: declared.and(CapSet::QUESTIONS),
+            books: Mutex::default(),
+            changed: Notify::new(),
+        }
     }
 
     /// True when the upstream may ask anything.
