@@ -19,7 +19,7 @@ impl World {
         let (modern, new) = serve_everything(&["--era", "modern"]);
         let program = everything();
         let proxy = Proxy::start(&format!(
-            "[upstreams.web-legacy]\nurl = \"http://{old}/mcp\"\n\
+            "[namespace]\nmax_name = 64\n[upstreams.web-legacy]\nurl = \"http://{old}/mcp\"\n\
              [upstreams.web-modern]\nurl = \"http://{new}/mcp\"\n\
              [upstreams.pipe-legacy]\ncommand = [{program:?}, \"--era\", \"legacy\"]\n\
              [upstreams.pipe-modern]\ncommand = [{program:?}, \"--era\", \"modern\"]\n"
