@@ -12,10 +12,11 @@ use super::answer::{Answer, Body, Feed};
 use super::line::Line;
 use super::outlet::event;
 use super::result::{notify, respond, uri_way};
+use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::credential::Armed;
-use crate::session::{Level, Running};
+use crate::session::{Level, Running, Session};
 use crate::upstream::{Arriving, Exchange, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{Era, Inbound, InboundKind, Method};
@@ -41,7 +42,17 @@ pub(super) struct Asked {
     pub(super) upstream_era: Era,
     /// URIs are made public.
     pub(super) merged: bool,
-    pub(super) ends: [CancellationToken; 2],
+    pub(super) principal: Principal,
+    pub(super) session: Option<Arc<Session>>,
+}
+
+impl Asked {
+    /// What ends a stream before its time. (Tokens are made for streams alone: cloning one takes
+    /// a lock that all callers with the same key share.)
+    fn ends(&self) -> [CancellationToken; 2] {
+        let key = self.principal.ended();
+        [key.clone(), self.session.as_ref().map_or(key, |session| session.ended()).clone()]
+    }
 }
 
 /// Brings a reply back to its client.
@@ -101,7 +112,7 @@ async fn arriving(
     head.extend_from_slice(&first[place.end..]);
     let length = length.map(|length| length + asked.id.len() as u64 - place.len() as u64);
     let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
-    let ends = asked.ends.clone();
+    let ends = asked.ends();
     Ok(Answer::ok(Body::Passing { head: head.freeze(), rest: body, length, lease, limits, ends }))
 }
 
@@ -204,7 +215,7 @@ fn stream(
     running: Option<Arc<Running>>,
 ) -> Answer {
     let (sender, events) = mpsc::channel(QUEUE);
-    let feed = Feed { events, ends: asked.ends.clone() };
+    let feed = Feed { events, ends: asked.ends() };
     // The queue is new and empty.
     let _ = sender.try_send(Ok(event(first)));
     let patience = asked.upstream.timing.timeout;

@@ -17,10 +17,11 @@ use super::answer::{Answer, ERROR_LIMIT, collect};
 use super::desk::{Desk, Noted};
 use super::head::RequestHead;
 use super::ladder::{FIRST_ID, Greeting, greet};
-use super::target::{HttpTarget, METHOD, NAME, Road};
+use super::target::{HttpTarget, Road};
 use crate::base::Tasks;
 use crate::upstream::link::{Cause, Event, Facts, LinkError, Message, Outgoing, Ran, Sink};
 use crate::upstream::question::{Question, refusal};
+use crate::wire::header::{METHOD, NAME};
 use crate::wire::{CapSet, Era, Inbound, InboundKind};
 
 /// Longest wait for an errand (a cancellation, the refusal of a question).
