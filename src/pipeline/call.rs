@@ -150,13 +150,8 @@ impl Line {
                 armed: armed.clone(),
                 upstream_era: facts.era,
                 merged: plan.merged(),
-                ends: [
-                    caller.principal.ended().clone(),
-                    caller
-                        .session
-                        .as_ref()
-                        .map_or_else(|| caller.principal.ended().clone(), |s| s.ended().clone()),
-                ],
+                principal: caller.principal.clone(),
+                session: caller.session.clone(),
             };
             match relay(asked, lease, reply?).await {
                 Ok(Relayed::Done(answer)) => return Ok(answer),

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{Answer, Body};
 use super::result::{is_question, respond, uri_way, wants_visits};
 use super::talk::Turn;
+use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::credential::Armed;
-use crate::session::Level;
+use crate::session::{Level, Session};
 use crate::upstream::{Arriving, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{Era, Inbound, InboundKind, Method};
@@ -37,7 +38,17 @@ pub(super) struct Asked {
     pub(super) upstream_era: Era,
     /// URIs are made public.
     pub(super) merged: bool,
-    pub(super) ends: [CancellationToken; 2],
+    pub(super) principal: Principal,
+    pub(super) session: Option<Arc<Session>>,
+}
+
+impl Asked {
+    /// What ends a stream before its time. (Tokens are made for streams alone: cloning one takes
+    /// a lock that all callers with the same key share.)
+    pub(super) fn ends(&self) -> [CancellationToken; 2] {
+        let key = self.principal.ended();
+        [key.clone(), self.session.as_ref().map_or(key, |session| session.ended()).clone()]
+    }
 }
 
 /// What becomes of a reply.
@@ -57,7 +68,7 @@ pub(super) async fn relay(asked: Asked, lease: Lease, reply: Reply) -> Result<Re
                 Arrived::Whole(message) => message,
                 Arrived::Passing { head, rest, length } => {
                     let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
-                    let ends = asked.ends;
+                    let ends = asked.ends();
                     let body = Body::Passing { head, rest, length, lease, limits, ends };
                     return Ok(Relayed::Done(Answer::ok(body)));
                 }

@@ -79,7 +79,11 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         EVENTS_AND_CANCEL,
         "events of a link, and giving up a request of ours",
     ),
-    ("src/upstream/stdio/dispatch.rs", EVENTS_AND_CANCEL, "events of a link"),
+    (
+        "src/upstream/stdio/dispatch.rs",
+        EVENTS_AND_CANCEL,
+        "events of a link, and what is said about a question",
+    ),
     ("src/upstream/stdio/shared.rs", &["notifications/cancelled"], "giving up a request of ours"),
     ("src/upstream/stdio/call.rs", &["notifications/progress"], "progress starts the silence anew"),
     (
@@ -87,6 +91,7 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         &[
             "notifications/progress",
             "notifications/cancelled",
+            "notifications/elicitation/complete",
             "notifications/resources/updated",
             "notifications/resources/list_changed",
             "notifications/tools/list_changed",
@@ -100,12 +105,18 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         &["ping", "elicitation/create", "sampling/createMessage", "roots/list"],
         "each gets the refusal of its own kind",
     ),
+    (
+        "src/upstream/question/need.rs",
+        &["elicitation/create", "sampling/createMessage", "roots/list"],
+        "what a client must be able to do to be asked each",
+    ),
 ];
 
 const EVENTS_AND_CANCEL: &[&str] = &[
     "notifications/progress",
     "notifications/message",
     "notifications/cancelled",
+    "notifications/elicitation/complete",
     "notifications/resources/updated",
     "notifications/resources/list_changed",
     "notifications/tools/list_changed",

@@ -69,7 +69,7 @@ impl Talk {
     }
 
     pub(super) fn out(&self, sender: oneshot::Sender<Result<Answer, Fault>>) -> Out {
-        Out::new(sender, self.asked.ends.clone(), self.asked.upstream.timing.timeout)
+        Out::new(sender, self.asked.ends(), self.asked.upstream.timing.timeout)
     }
 
     /// Fires when a legacy client cancels the call.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::answer::{Answer, ERROR_LIMIT, collect, judge, own};
 use super::connection::{Arriving, Response};
 use super::core::Core;
-use super::desk::Pause;
+use super::desk::{Noted, Pause};
 use super::events::Events;
 use crate::base::now;
 use crate::upstream::link::{Cause, Exchange, LinkError, Message, Pending, Ran};
@@ -221,7 +221,8 @@ impl Conversation {
                 }
                 // That of a question: it is withdrawn.
                 Some("notifications/cancelled") => {
-                    return Ok(self.core.desk.note(message, self.patience.seat).ok().flatten());
+                    let noted = self.core.desk.note(&message, self.patience.seat);
+                    return Ok((noted == Noted::Own).then_some(message));
                 }
                 Some(
                     "notifications/tools/list_changed"
@@ -231,8 +232,8 @@ impl Conversation {
                 ) => self.core.announce(message),
                 // Most often it is this call that was asked to open the page.
                 Some("notifications/elicitation/complete") => {
-                    let noted = self.core.desk.note(message, self.patience.seat);
-                    return Ok(noted.unwrap_or_else(Some));
+                    let noted = self.core.desk.note(&message, self.patience.seat);
+                    return Ok((noted != Noted::Others).then_some(message));
                 }
                 _ => return Ok(Some(message)),
             },

@@ -14,13 +14,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, ERROR_LIMIT, collect};
-use super::desk::Desk;
+use super::desk::{Desk, Noted};
 use super::head::RequestHead;
 use super::ladder::{FIRST_ID, Greeting, greet};
-use super::target::{HttpTarget, METHOD, NAME, Road};
+use super::target::{HttpTarget, Road};
 use crate::base::Tasks;
 use crate::upstream::link::{Cause, Event, Facts, LinkError, Message, Outgoing, Ran, Sink};
 use crate::upstream::question::{Question, refusal};
+use crate::wire::header::{METHOD, NAME};
 use crate::wire::{CapSet, Era, Inbound, InboundKind};
 
 /// Longest wait for an errand (a cancellation, the refusal of a question).
@@ -209,9 +210,9 @@ impl Core {
                 return;
             }
             Some("notifications/cancelled" | "notifications/elicitation/complete") => {
-                let cancelled = message.param("requestId").is_some();
-                match self.desk.note(message, None) {
-                    Err(message) if !cancelled => Event::Other(message),
+                let page = message.param("elicitationId").is_some();
+                match self.desk.note(&message, None) {
+                    Noted::Nobodys if page => Event::Other(message),
                     _ => return,
                 }
             }
@@ -222,9 +223,9 @@ impl Core {
 
     /// A question on the link's own stream: it waits for the call that it can only belong to, or
     /// is refused.
-    pub(super) fn question(self: &Arc<Self>, message: Message) {
-        if let Err(message) = self.desk.attribute(message) {
-            self.refuse(&message);
+    pub(super) fn question(self: &Arc<Self>, message: &Message) {
+        if !self.desk.attribute(message) {
+            self.refuse(message);
         }
     }
 

@@ -35,6 +35,17 @@ struct Books {
     questions: Ledger,
 }
 
+/// Whom a word about a question concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// The call on whose stream it came.
+    Own,
+    /// Another call, for which it waits now.
+    Others,
+    /// No question that is known.
+    Nobodys,
+}
+
 /// Whether the silence of a call counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pause {
@@ -119,32 +130,28 @@ impl Desk {
     }
 
     /// A question that came on the link's own stream: it waits for the call that it can only
-    /// belong to. Gives it back when there is none and it must be refused.
-    pub(super) fn attribute(&self, message: Message) -> Result<(), Message> {
+    /// belong to. False when there is none and it must be refused.
+    pub(super) fn attribute(&self, message: &Message) -> bool {
         let mut guard = self.books();
         let books = &mut *guard;
-        let owner = Question::read(&message).and_then(|question| {
+        let owner = Question::read(message).and_then(|question| {
             let need = question.need.filter(|need| self.declared.has(*need))?;
             let seats = books.calls.iter().map(|call| call.seat);
             let owner = books.questions.owner(seats, need, now())?;
             let room = books.call(owner).is_some_and(|call| call.waiting.len() < WAITING);
             (room && books.questions.open(&question, owner)).then_some(owner)
         });
-        let Some(call) = owner.and_then(|owner| books.call(owner)) else { return Err(message) };
-        call.waiting.push_back(message);
+        let Some(call) = owner.and_then(|owner| books.call(owner)) else { return false };
+        call.waiting.push_back(message.clone());
         drop(guard);
         self.changed.notify_waiters();
-        Ok(())
+        true
     }
 
     /// What the upstream says about one of its questions: that it is withdrawn, or that a page is
-    /// done with. Gives it back with the call that it belongs to, when it came on that call's own
-    /// stream (`on`); else it waits for that call. `None`: it belongs to no question.
-    pub(super) fn note(
-        &self,
-        message: Message,
-        on: Option<u64>,
-    ) -> Result<Option<Message>, Message> {
+    /// done with. `on`: the call on whose stream it came. It waits for another call when it
+    /// belongs to that one.
+    pub(super) fn note(&self, message: &Message, on: Option<u64>) -> Noted {
         let mut guard = self.books();
         let books = &mut *guard;
         let owner = if let Some(id) = message.param("requestId") {
@@ -154,19 +161,14 @@ impl Desk {
             let id: Option<String> = id.and_then(|id| serde_json::from_str(id).ok());
             id.and_then(|id| books.questions.elicited(&id))
         };
-        let Some(owner) = owner else { return Err(message) };
+        let Some(owner) = owner else { return Noted::Nobodys };
         let own = on == Some(owner);
-        let given = if own {
-            Some(message)
-        } else {
-            if let Some(call) = books.call(owner).filter(|call| call.waiting.len() < WAITING) {
-                call.waiting.push_back(message);
-            }
-            None
-        };
+        if !own && let Some(call) = books.call(owner).filter(|call| call.waiting.len() < WAITING) {
+            call.waiting.push_back(message.clone());
+        }
         drop(guard);
         self.changed.notify_waiters();
-        Ok(given)
+        if own { Noted::Own } else { Noted::Others }
     }
 
     /// The question with this id has its answer. False when no such question is open.

@@ -1,10 +1,11 @@
 //! The head of a request as bytes, and the head of a response read from bytes (RFC 9112).
 
 use std::fmt;
+use std::io::Cursor;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method as Verb, StatusCode, Uri};
 use httparse::ParserConfig;
@@ -15,8 +16,18 @@ const HEADERS: usize = 100;
 
 /// The head of a request without its end: what all requests of a session have in common is
 /// written once, and each of them copies it and adds its own.
-#[derive(Clone)]
 pub(super) struct RequestHead(Vec<u8>);
+
+/// What a request adds: method, name, length, and most often nothing else.
+const ADDED: usize = 256;
+
+impl Clone for RequestHead {
+    fn clone(&self) -> Self {
+        let mut copy = Vec::with_capacity(self.0.len() + ADDED);
+        copy.extend_from_slice(&self.0);
+        Self(copy)
+    }
+}
 
 impl RequestHead {
     /// Request line, `Host` (unless it is among the headers) and these headers.
@@ -50,12 +61,12 @@ impl RequestHead {
     }
 
     /// The head complete, before a body of this many bytes (`None`: before none at all).
-    pub(super) fn finish(mut self, length: Option<usize>) -> Bytes {
+    pub(super) fn finish(mut self, length: Option<usize>) -> impl Buf + Send {
         if let Some(length) = length {
             self.write("content-length", length.to_string().as_bytes());
         }
         self.0.extend_from_slice(b"\r\n");
-        Bytes::from(self.0)
+        Cursor::new(self.0)
     }
 }
 
@@ -226,12 +237,16 @@ mod tests {
         let mut head = RequestHead::new(&Verb::POST, &uri, &headers);
         assert!(!format!("{head:?}").contains("x-key"));
         head.push(&HeaderName::from_static("mcp-name"), &HeaderValue::from_static("echo"));
+        let text = |head: RequestHead, length| {
+            let mut head = head.finish(length);
+            String::from_utf8(head.copy_to_bytes(head.remaining()).to_vec()).unwrap()
+        };
         assert_eq!(
-            head.finish(Some(12)),
+            text(head, Some(12)),
             "POST /mcp?a=b HTTP/1.1\r\nhost: example.com:8080\r\nx-key: v\r\nmcp-name: echo\r\n\
              content-length: 12\r\n\r\n"
         );
-        let get = |uri| RequestHead::new(&Verb::GET, &uri, &HeaderMap::new()).finish(None);
+        let get = |uri| text(RequestHead::new(&Verb::GET, &uri, &HeaderMap::new()), None);
         assert_eq!(
             get(Uri::from_static("https://example.com:443")),
             "GET / HTTP/1.1\r\nhost: example.com\r\n\r\n"
@@ -241,8 +256,8 @@ mod tests {
             "GET /?q HTTP/1.1\r\nhost: [::1]:443\r\n\r\n"
         );
         headers.insert(header::HOST, HeaderValue::from_static("other"));
-        let head = RequestHead::new(&Verb::GET, &uri, &headers).finish(None);
-        assert_eq!(std::str::from_utf8(&head).unwrap().matches("host:").count(), 1);
+        let head = text(RequestHead::new(&Verb::GET, &uri, &headers), None);
+        assert_eq!(head.matches("host:").count(), 1);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, ERROR_LIMIT, Refusal, collect, judge, own};
 use super::events::Events;
-use super::target::{HttpTarget, METHOD, Road, SESSION};
+use super::target::{HttpTarget, Road};
 use crate::config::EraSetting;
 use crate::upstream::handshake::{
     Verdict, discover, initialize, initialized, judge_discover, judge_initialize,
 };
 use crate::upstream::link::{Cause, Facts, LinkError, Message, Ran};
+use crate::wire::header::{METHOD, SESSION};
 use crate::wire::{CapSet, Draft, Revision};
 
 /// The numbers of the two requests of a handshake. Not 0, which some servers take for absent.

@@ -13,10 +13,11 @@ use super::answer::{Answer, judge};
 use super::conversation::open_stream;
 use super::core::Core;
 use super::events::Events;
-use super::target::{METHOD, Road};
+use super::target::Road;
 use crate::base::now;
 use crate::upstream::handshake::own_request;
 use crate::upstream::link::{Event, Interest, Message};
+use crate::wire::header::METHOD;
 use crate::wire::{Era, InboundKind};
 
 /// Longest wait for a stream to open.
@@ -283,7 +284,7 @@ impl Listener {
     fn take(&self, message: Message) {
         match message.inbound.kind {
             InboundKind::Notification => self.core.announce(message),
-            InboundKind::Request => self.core.question(message),
+            InboundKind::Request => self.core.question(&message),
             InboundKind::Result | InboundKind::Error => {}
         }
     }

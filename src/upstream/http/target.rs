@@ -14,13 +14,8 @@ use super::head::RequestHead;
 use crate::base::Name;
 use crate::config::EraSetting;
 use crate::upstream::link::{Cause, LinkError, Ran};
+use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
 use crate::wire::{CapSet, Revision};
-
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-pub(super) const NAME: HeaderName = HeaderName::from_static("mcp-name");
-pub(super) const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// One HTTP upstream as one tenant reaches it, every reference resolved.
 #[derive(Clone)]
