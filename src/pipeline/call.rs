@@ -167,6 +167,7 @@ impl Line {
                         asked,
                         lease,
                         running,
+                        progress: None,
                     });
                     return Box::pin(talk.go_on(turn)).await;
                 }

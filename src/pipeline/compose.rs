@@ -184,10 +184,7 @@ fn modern_members(caller: &Caller) -> Vec<String> {
             "\"io.modelcontextprotocol/protocolVersion\":\"{}\"",
             Revision::LATEST_MODERN.as_str()
         ),
-        format!(
-            "\"io.modelcontextprotocol/clientCapabilities\":{}",
-            caller.declares.to_json()
-        ),
+        format!("\"io.modelcontextprotocol/clientCapabilities\":{}", caller.declares.to_json()),
     ];
     if client_info.len() > 2 {
         members.push(format!("\"io.modelcontextprotocol/clientInfo\":{client_info}"));

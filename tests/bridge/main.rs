@@ -9,6 +9,7 @@ mod support;
 mod crossing;
 mod pairs;
 mod parked;
+mod rounds;
 mod speaker;
 mod states;
 mod wording;

@@ -32,6 +32,8 @@ pub(in crate::pipeline) struct Talk {
     pub(in crate::pipeline) lease: Lease,
     /// Held to the end: as long as it lives, a legacy client can cancel the call.
     pub(in crate::pipeline) running: Option<Arc<Running>>,
+    /// The last progress of a call of several rounds.
+    pub(in crate::pipeline) progress: Option<f64>,
 }
 
 /// What has come from the upstream: a first message, and what follows it.
@@ -101,15 +103,13 @@ impl Talk {
 
     /// Passes notifications on until a message that is none; `None` when nobody wants it.
     pub(super) async fn until_answer(
-        &self,
+        &mut self,
         turn: &mut Turn,
         out: &mut Out,
     ) -> Option<Result<Message, LinkError>> {
         loop {
             match self.hear(turn, out, std::future::pending::<()>()).await {
-                Heard::Next(Ok(message))
-                    if message.inbound.kind == InboundKind::Notification =>
-                {
+                Heard::Next(Ok(message)) if message.inbound.kind == InboundKind::Notification => {
                     self.note(out, &message).await.then_some(())?;
                 }
                 Heard::Next(answer) => {
@@ -122,7 +122,10 @@ impl Talk {
     }
 
     /// Passes a notification on. False when the client does not read.
-    pub(super) async fn note(&self, out: &mut Out, message: &Message) -> bool {
+    pub(super) async fn note(&mut self, out: &mut Out, message: &Message) -> bool {
+        if !self.rises(message) {
+            return true;
+        }
         let Some(bytes) = notify(&self.asked, message) else { return true };
         let cancelled = self.cancelled();
         tokio::select! {
@@ -134,6 +137,22 @@ impl Talk {
             }
             () = cancelled.cancelled() => false,
         }
+    }
+
+    /// False for progress that falls back behind what the client was told: each round of a call
+    /// counts anew, and the client sees one call (R21).
+    fn rises(&mut self, message: &Message) -> bool {
+        let rounds = (self.asked.era, self.asked.upstream_era) == (Era::Legacy, Era::Modern);
+        let progress: Option<f64> = match rounds {
+            true => message.param("progress").and_then(|text| text.parse().ok()),
+            false => None,
+        };
+        let Some(progress) = progress else { return true };
+        let rises = self.progress.is_none_or(|told| progress > told);
+        if rises {
+            self.progress = Some(progress);
+        }
+        rises
     }
 
     /// The last message of the upstream, in the words of the client.
@@ -152,7 +171,7 @@ impl Talk {
     }
 
     /// Both sides are modern: nothing but notifications comes between.
-    async fn pass(self: Box<Self>, mut out: Out, mut turn: Turn) {
+    async fn pass(mut self: Box<Self>, mut out: Out, mut turn: Turn) {
         if let Some(answer) = self.until_answer(&mut turn, &mut out).await {
             drop(turn);
             let ready = self.last(answer);

@@ -44,7 +44,7 @@ impl Talk {
         Toward::Legacy(session.map_or(Revision::LATEST_LEGACY, |s| s.opening().revision))
     }
 
-    pub(super) async fn forward(self: Box<Self>, mut out: Out, mut turn: Turn) {
+    pub(super) async fn forward(mut self: Box<Self>, mut out: Out, mut turn: Turn) {
         let (sender, mut answers) = mpsc::channel(ANSWERS);
         let mut open: Vec<Open> = Vec::new();
         loop {
