@@ -2,8 +2,6 @@
 //! `ask {questions: [{method, params}], progress, hold, withdraw, tag}`, `visit {tag}`, `report`. As
 //! `asker modern`, of 2026-07-28: `lack`, `bare`, `stated`.
 
-#![expect(clippy::print_stdout, reason = "a server that prints is what is wanted")]
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 
@@ -168,13 +166,16 @@ impl Asker {
                         "ttlMs": 5, "cacheScope": "public"}),
                 );
             }
-            "bare" | "stated" => respond(
-                id,
-                &json!({"resultType": "complete", "content": [{"type": "text", "text":
-                    json!({"state": params["requestState"], "answers": params["inputResponses"],
-                        "id": id})
-                    .to_string()}]}),
-            ),
+            "bare" | "stated" => {
+                self.finished += 1;
+                let told = json!({"state": params["requestState"],
+                    "answers": params["inputResponses"], "id": id});
+                respond(
+                    id,
+                    &json!({"resultType": "complete",
+                        "content": [{"type": "text", "text": told.to_string()}]}),
+                );
+            }
             _ => text(
                 id,
                 &json!({"ran": self.ran, "finished": self.finished, "cancelled": self.cancelled,
