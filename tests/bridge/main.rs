@@ -10,6 +10,7 @@ mod crossing;
 mod pairs;
 mod parked;
 mod rounds;
+mod sdk;
 mod speaker;
 mod states;
 mod wording;
