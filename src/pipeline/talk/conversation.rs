@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::out::Out;
 use crate::base::{Fault, Kind, Retry};
+use crate::bridge::{Asks, BridgeError, Question, Toward};
 use crate::credential::Armed;
-use crate::namespace::Plan;
+use crate::namespace::{Plan, ShiftedEdits, UriWay, rewrite_result_uris};
 use crate::pipeline::answer::Answer;
 use crate::pipeline::call::Caller;
 use crate::pipeline::line::Line;
@@ -17,7 +18,7 @@ use crate::pipeline::relay::Asked;
 use crate::pipeline::result::{Ready, notify, respond};
 use crate::session::Running;
 use crate::upstream::{Exchange, Lease, LinkError, Message};
-use crate::wire::{Era, InboundKind, Method, Posted};
+use crate::wire::{Edits, Era, InboundKind, Method, Posted};
 
 /// A call and everything that its further rounds need.
 #[derive(Debug)]
@@ -100,6 +101,23 @@ impl Talk {
             () = out.closed(), if modern => Heard::Gone,
             side = side => Heard::Side(side),
         }
+    }
+
+    /// The changes that word a question for this client. What a model is shown names resources as
+    /// the client knows them (R84).
+    pub(super) fn worded(
+        &self,
+        question: &Question,
+        params: &str,
+        toward: Toward,
+    ) -> Result<Edits, BridgeError> {
+        let upstream = self.asked.upstream.name.as_str();
+        let mut edits = question.worded(params, upstream, toward, "")?;
+        if self.asked.merged && question.asks == Asks::Model && params.contains("uri") {
+            let mut part = ShiftedEdits { edits: &mut edits, base: 0 };
+            rewrite_result_uris(UriWay::Messages, params, upstream, &mut part)?;
+        }
+        Ok(edits)
     }
 
     /// Passes notifications on until a message that is none; `None` when nobody wants it.
