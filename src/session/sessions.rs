@@ -2,61 +2,17 @@
 //! to anybody else it does not exist.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio_util::sync::CancellationToken;
-
 use super::Level;
-use crate::base::{Clock, KeyId, Map, TenantId};
+use super::pointer::{self, Birth, SessionId};
+use super::state::Session;
+use super::tape::{Budget, Tapes};
+use crate::base::{Clock, KeyId, Map, TenantId, unix_seconds};
+use crate::seal::Ring;
+use crate::store::SessionRecord;
 use crate::wire::{CapSet, Revision};
-
-/// 128 random bits, written as 32 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId([u8; 16]);
-
-impl SessionId {
-    fn random() -> Option<Self> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).ok()?;
-        Some(Self(bytes))
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        if digits.len() != 32 {
-            return None;
-        }
-        let nibble = |digit: u8| match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        };
-        let mut bytes = [0; 16];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-        }
-        Some(Self(bytes))
-    }
-
-    /// The text that the client sends back.
-    #[must_use]
-    pub fn text(&self) -> String {
-        self.0.iter().fold(String::with_capacity(32), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
-}
-
-impl std::fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Whoever reads a log must not be able to take a session over.
-        f.write_str("SessionId(…)")
-    }
-}
 
 /// What `initialize` settled.
 #[derive(Debug, Clone)]
@@ -71,175 +27,169 @@ pub struct Opening {
     pub revision: Revision,
     /// With these client capabilities.
     pub capabilities: CapSet,
-    /// `clientInfo` as JSON text, `{}` when it was too long to keep.
+    /// `clientInfo` as JSON text, `{}` when it was too long to keep. After a restart only name
+    /// and version are left of it.
     pub client_info: Box<str>,
 }
 
-/// One session.
+/// Why no session was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// All tenants together have too many.
+    #[error("there are too many sessions")]
+    TooMany,
+    /// This key has too many.
+    #[error("this key has too many sessions")]
+    TooManyOfKey,
+    /// The system has no randomness to give.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// What every session of the process shares.
 #[derive(Debug)]
-pub struct Session {
-    id: SessionId,
-    opening: Opening,
-    used: AtomicU32,
-    level: AtomicU8,
-    ended: CancellationToken,
-    live: Mutex<Live>,
+pub(super) struct Surroundings {
+    pub(super) clock: Arc<Clock>,
+    ring: Arc<Ring>,
+    /// Longest time without a request, in seconds.
+    idle: u32,
+    /// Differs for each start, so that event ids of an earlier one are unknown.
+    process: u32,
+    budget: Arc<Budget>,
 }
 
-/// What most sessions never need, so that an idle one stays small.
-#[derive(Debug, Default)]
-struct Live {
-    calls: Vec<(Box<str>, CancellationToken)>,
-    subscriptions: BTreeSet<String>,
-}
-
-impl Session {
-    /// Its id.
-    #[must_use]
-    pub fn id(&self) -> &SessionId {
-        &self.id
+impl Surroundings {
+    #[expect(clippy::unused_self, reason = "time belongs to the surroundings")]
+    pub(super) fn unix_now(&self) -> u64 {
+        unix_seconds()
     }
 
-    /// What `initialize` settled.
-    #[must_use]
-    pub fn opening(&self) -> &Opening {
-        &self.opening
+    pub(super) fn new_tapes(&self) -> Tapes {
+        Tapes::new(self.process, self.budget.clone())
     }
 
-    /// Fires when the session has ended.
-    #[must_use]
-    pub fn ended(&self) -> &CancellationToken {
-        &self.ended
+    /// How much older than the truth a time of use in the store may be, in seconds.
+    fn slack(&self) -> u32 {
+        self.batch() + 2
     }
 
-    /// The level of `logging/setLevel`; `None` before the first.
-    #[must_use]
-    pub fn level(&self) -> Option<Level> {
-        Level::from_byte(self.level.load(Ordering::Relaxed))
+    /// Times of use are written when they are this old, in seconds.
+    pub(super) fn batch(&self) -> u32 {
+        (self.idle / 8).clamp(1, 120)
     }
 
-    /// Remembers the level of `logging/setLevel`.
-    pub fn set_level(&self, level: Level) {
-        self.level.store(level as u8, Ordering::Relaxed);
+    pub(super) fn keep_until(&self, birth: &Birth, used_at: u64) -> u64 {
+        used_at + u64::from(birth.lives) + u64::from(self.slack())
     }
 
-    /// Registers a running call under the client's own id, as JSON text. The token fires when
-    /// the client cancels it; dropping the guard forgets the call.
-    #[must_use]
-    pub fn begin(self: &Arc<Self>, id: &str) -> Running {
-        // The end of the session is the end of its calls (R45).
-        let token = self.ended.child_token();
-        self.live().calls.push((id.into(), token.clone()));
-        Running { session: self.clone(), id: id.into(), token }
+    /// Whether a session that was used then may still be taken up.
+    fn is_alive(&self, birth: &Birth, used_at: u64) -> bool {
+        let lives = u64::from(birth.lives.min(self.idle)) + u64::from(self.slack());
+        self.unix_now() <= used_at.max(birth.made_at).saturating_add(lives)
     }
 
-    /// `notifications/cancelled`: true when such a call was running.
-    pub fn cancel(&self, id: &str) -> bool {
-        let live = self.live();
-        let call = live.calls.iter().find(|(running, _)| **running == *id);
-        call.inspect(|(_, token)| token.cancel()).is_some()
-    }
-
-    /// How many resources it follows.
-    #[must_use]
-    pub fn subscription_count(&self) -> usize {
-        self.live().subscriptions.len()
-    }
-
-    /// Remembers a subscription; false when it was there already.
-    pub fn subscribe(&self, uri: &str) -> bool {
-        self.live().subscriptions.insert(uri.to_owned())
-    }
-
-    /// Forgets a subscription; false when there was none.
-    pub fn unsubscribe(&self, uri: &str) -> bool {
-        self.live().subscriptions.remove(uri)
-    }
-
-    /// True when an update of `uri` concerns this session; a resource below a subscribed one
-    /// counts too.
-    #[must_use]
-    pub fn follows(&self, uri: &str) -> bool {
-        self.live().subscriptions.iter().any(|subscribed| uri.starts_with(subscribed.as_str()))
-    }
-
-    /// Takes all subscriptions out, when the session ends.
-    #[must_use]
-    pub fn take_subscriptions(&self) -> BTreeSet<String> {
-        std::mem::take(&mut self.live().subscriptions)
-    }
-
-    fn live(&self) -> MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A running call of a session.
-#[derive(Debug)]
-pub struct Running {
-    session: Arc<Session>,
-    id: Box<str>,
-    token: CancellationToken,
-}
-
-impl Running {
-    /// Fires when the client cancels the call.
-    #[must_use]
-    pub fn cancelled(&self) -> &CancellationToken {
-        &self.token
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut live = self.session.live();
-        if let Some(at) = live.calls.iter().position(|(id, _)| *id == self.id) {
-            live.calls.swap_remove(at);
+    pub(super) fn seal_state(
+        &self,
+        id: &SessionId,
+        opening: &Opening,
+        level: Option<Level>,
+        subscriptions: &BTreeSet<String>,
+    ) -> Option<String> {
+        if level.is_none() && subscriptions.is_empty() {
+            return Some(String::new());
         }
+        let state = (level.map(Level::as_str), subscriptions);
+        let text = serde_json::to_vec(&state).ok()?;
+        self.ring.seal_handle(STATE, &place(id, opening.tenant), &text).ok()
     }
+
+    fn open_state(
+        &self,
+        id: &SessionId,
+        tenant: TenantId,
+        state: &str,
+    ) -> Option<(Option<Level>, BTreeSet<String>)> {
+        if state.is_empty() {
+            return Some((None, BTreeSet::new()));
+        }
+        let text = self.ring.open_handle(STATE, &place(id, tenant), state).ok()?;
+        let (level, subscriptions): (Option<String>, BTreeSet<String>) =
+            serde_json::from_slice(&text).ok()?;
+        Some((level.as_deref().and_then(Level::parse), subscriptions))
+    }
+}
+
+const STATE: &str = "session state";
+
+fn place(id: &SessionId, tenant: TenantId) -> [u8; 32] {
+    let mut place = [0; 32];
+    place[..16].copy_from_slice(tenant.as_bytes());
+    place[16..].copy_from_slice(id.as_bytes());
+    place
 }
 
 const SHARDS: usize = 32;
 /// Sessions of all tenants together.
 const MOST: usize = 200_000;
-/// No level was set: nothing is filtered.
-const UNSET: u8 = u8::MAX;
+/// Sessions of one key.
+const MOST_OF_KEY: usize = 10_000;
 
-type Shard = Map<SessionId, Arc<Session>>;
+type Shard = Map<Arc<str>, Arc<Session>>;
 
 /// All sessions of this process.
 #[derive(Debug)]
 pub struct Sessions {
     shards: [Mutex<Shard>; SHARDS],
     count: AtomicUsize,
-    clock: Arc<Clock>,
+    of_keys: Mutex<Map<(TenantId, KeyId), usize>>,
+    around: Arc<Surroundings>,
+}
+
+/// A pointer that was read: the session that it names may live or not.
+#[derive(Debug)]
+pub struct Pointed {
+    birth: Birth,
+    opening: Opening,
+}
+
+impl Pointed {
+    /// What names the session.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.birth.id
+    }
 }
 
 impl Sessions {
-    /// An empty table.
+    /// An empty table. `idle` is the longest time without a request, in seconds.
     #[must_use]
-    pub fn new(clock: Arc<Clock>) -> Self {
-        Self { shards: Default::default(), count: AtomicUsize::new(0), clock }
+    pub fn new(clock: Arc<Clock>, ring: Arc<Ring>, idle: u32) -> Self {
+        let mut process = [0; 4];
+        // Without randomness the time tells starts apart well enough: these ids guard nothing.
+        let process = match getrandom::fill(&mut process) {
+            Ok(()) => u32::from_le_bytes(process),
+            Err(_) => unix_seconds() as u32,
+        };
+        let around = Surroundings { clock, ring, idle, process, budget: Arc::default() };
+        Self {
+            shards: Default::default(),
+            count: AtomicUsize::new(0),
+            of_keys: Mutex::default(),
+            around: Arc::new(around),
+        }
     }
 
-    /// Opens a session; `None` when there are too many, or the system gives no random bytes.
-    #[must_use]
-    pub fn open(&self, opening: Opening) -> Option<Arc<Session>> {
-        if self.count.load(Ordering::Relaxed) >= MOST {
-            return None;
-        }
-        let id = SessionId::random()?;
-        let session = Arc::new(Session {
-            id,
-            opening,
-            used: AtomicU32::new(self.clock.seconds()),
-            level: AtomicU8::new(UNSET),
-            ended: CancellationToken::new(),
-            live: Mutex::default(),
-        });
-        self.shard(&id).insert(id, session.clone());
-        self.count.fetch_add(1, Ordering::Relaxed);
-        Some(session)
+    /// Opens a session. Nothing is written for it.
+    ///
+    /// # Errors
+    /// When there are too many, or the system gives no random bytes.
+    pub fn open(&self, opening: Opening) -> Result<Arc<Session>, Refused> {
+        let around = &self.around;
+        let (birth, pointer) =
+            pointer::mint(&around.ring, &opening, around.idle, around.unix_now())
+                .ok_or(Refused::Random)?;
+        let pointer: Arc<str> = pointer.into();
+        Ok(self.insert(Session::new(birth, pointer, opening, around))?.0)
     }
 
     /// Finds a session for whoever opened it, at the door where it was opened. Unknown, ended and
@@ -247,53 +197,103 @@ impl Sessions {
     #[must_use]
     pub fn find(
         &self,
-        text: &str,
+        pointer: &str,
         tenant: &TenantId,
         key: &KeyId,
         door: &str,
     ) -> Option<Arc<Session>> {
-        let id = SessionId::parse(text)?;
-        let session = self.shard(&id).get(&id)?.clone();
-        let opening = &session.opening;
+        let session = self.shard(pointer)?.get(pointer)?.clone();
+        let opening = session.opening();
         let own = opening.tenant == *tenant && opening.key == *key && *opening.door == *door;
         if !own {
             return None;
         }
-        session.used.store(self.clock.seconds(), Ordering::Relaxed);
+        session.use_now();
         Some(session)
     }
 
-    /// Ends a session.
-    pub fn end(&self, session: &Session) {
-        if self.shard(&session.id).remove(&session.id).is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
-        session.ended.cancel();
+    /// Reads the pointer of a session that is not in memory: one of an earlier process, or one
+    /// that has ended. None for everything that was not made for this caller at this door.
+    #[must_use]
+    pub fn read(
+        &self,
+        pointer: &str,
+        tenant: TenantId,
+        key: KeyId,
+        door: &Arc<str>,
+    ) -> Option<Pointed> {
+        let now = self.around.unix_now();
+        let (birth, opening) = pointer::read(&self.around.ring, tenant, key, door, pointer, now)?;
+        Some(Pointed { birth, opening })
     }
 
-    /// Ends every session that was not used for `idle` seconds and has nothing running, and
-    /// every one that `gone` names; gives them, so that their subscriptions can be taken back.
-    pub fn sweep(&self, idle: u32, gone: impl Fn(&Opening) -> bool) -> Vec<Arc<Session>> {
-        let now = self.clock.seconds();
-        let mut ended = Vec::new();
+    /// Takes a session up again with what the store knows of it; gives whether it was this call
+    /// that did. None when it has ended or was idle for too long.
+    ///
+    /// # Errors
+    /// When there are too many sessions.
+    pub fn restore(
+        &self,
+        pointer: &str,
+        pointed: Pointed,
+        known: Option<&SessionRecord>,
+    ) -> Result<Option<(Arc<Session>, bool)>, Refused> {
+        let Pointed { birth, opening } = pointed;
+        let used_at = known.map_or(birth.made_at, |record| record.used_at);
+        if known.is_some_and(|record| record.ended) || !self.around.is_alive(&birth, used_at) {
+            return Ok(None);
+        }
+        let state = known.map_or("", |record| record.state.as_str());
+        let Some((level, subscriptions)) =
+            self.around.open_state(&birth.id, opening.tenant, state)
+        else {
+            tracing::warn!("the stored state of a session does not open; the session has ended");
+            return Ok(None);
+        };
+        let session = Session::new(birth, pointer.into(), opening, &self.around);
+        session.restore(level, subscriptions);
+        Ok(Some(self.insert(session)?))
+    }
+
+    /// Ends a session; false when it had ended before.
+    pub fn end(&self, session: &Session) -> bool {
+        let removed =
+            self.shard(session.pointer()).is_some_and(|mut shard| shard.remove(session.pointer()).is_some());
+        if removed {
+            self.gone(session);
+        }
+        removed
+    }
+
+    /// Ends every session that was not used for too long and has nothing running; gives them, so
+    /// that their subscriptions can be taken back.
+    pub fn sweep(&self) -> Vec<Arc<Session>> {
+        self.end_where(|session| {
+            session.expire_tapes();
+            // Streams hold the session too: an open one keeps it alive.
+            if Arc::strong_count(session) > 1 {
+                session.use_now();
+            }
+            session.idle_for() > self.around.idle
+        })
+    }
+
+    /// Ends the sessions of a key, which is no longer good.
+    pub fn end_of_key(&self, tenant: TenantId, key: KeyId) -> Vec<Arc<Session>> {
+        self.end_where(|session| session.opening().tenant == tenant && session.opening().key == key)
+    }
+
+    /// Sessions that were used and of which the store does not know that; `all` of them, or those
+    /// for which it is time.
+    #[must_use]
+    pub fn unwritten(&self, all: bool) -> Vec<Arc<Session>> {
+        let most = if all { 0 } else { self.around.batch() };
+        let mut found = Vec::new();
         for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|_, session| {
-                let idle_for = now.saturating_sub(session.used.load(Ordering::Relaxed));
-                // Streams hold the session too: an open one keeps it alive.
-                let expired = idle_for > idle && Arc::strong_count(session) == 1;
-                let keep = !expired && !gone(&session.opening);
-                if !keep {
-                    ended.push(session.clone());
-                }
-                keep
-            });
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            found.extend(shard.values().filter(|session| session.is_unwritten(most)).cloned());
         }
-        self.count.fetch_sub(ended.len(), Ordering::Relaxed);
-        for session in &ended {
-            session.ended.cancel();
-        }
-        ended
+        found
     }
 
     /// How many there are.
@@ -302,73 +302,78 @@ impl Sessions {
         self.count.load(Ordering::Relaxed)
     }
 
-    fn shard(&self, id: &SessionId) -> MutexGuard<'_, Shard> {
-        self.shards[usize::from(id.0[0]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many there are of a key.
+    #[must_use]
+    pub fn count_of(&self, tenant: TenantId, key: KeyId) -> usize {
+        self.of_keys().get(&(tenant, key)).copied().unwrap_or(0)
+    }
+
+    /// Gives the session of this pointer, and whether it is the one given in.
+    fn insert(&self, session: Session) -> Result<(Arc<Session>, bool), Refused> {
+        if self.count.load(Ordering::Relaxed) >= MOST {
+            return Err(Refused::TooMany);
+        }
+        let owner = (session.opening().tenant, session.opening().key);
+        if self.count_of(owner.0, owner.1) >= MOST_OF_KEY {
+            return Err(Refused::TooManyOfKey);
+        }
+        let Some(mut shard) = self.shard(session.pointer()) else { return Err(Refused::Random) };
+        // Whoever was first has it.
+        if let Some(first) = shard.get(session.pointer()) {
+            return Ok((first.clone(), false));
+        }
+        let session = Arc::new(session);
+        shard.insert(session.pointer().clone(), session.clone());
+        drop(shard);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        *self.of_keys().entry(owner).or_default() += 1;
+        Ok((session, true))
+    }
+
+    fn end_where(&self, gone: impl Fn(&Arc<Session>) -> bool) -> Vec<Arc<Session>> {
+        let mut ended = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.retain(|_, session| {
+                let keep = !gone(session);
+                if !keep {
+                    ended.push(session.clone());
+                }
+                keep
+            });
+        }
+        for session in &ended {
+            self.gone(session);
+        }
+        ended
+    }
+
+    fn gone(&self, session: &Session) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        let owner = (session.opening().tenant, session.opening().key);
+        let mut of_keys = self.of_keys();
+        if let Some(count) = of_keys.get_mut(&owner) {
+            *count -= 1;
+            if *count == 0 {
+                of_keys.remove(&owner);
+            }
+        }
+        drop(of_keys);
+        session.ended().cancel();
+    }
+
+    fn of_keys(&self) -> MutexGuard<'_, Map<(TenantId, KeyId), usize>> {
+        self.of_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None for a text that is too short for a pointer of ours.
+    fn shard(&self, pointer: &str) -> Option<MutexGuard<'_, Shard>> {
+        // Within the random part of a pointer.
+        let [a, b] = *pointer.as_bytes().get(20..22)? else { return None };
+        let at = (usize::from(a) << 1 ^ usize::from(b)) % SHARDS;
+        Some(self.shards[at].lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opening() -> Opening {
-        Opening {
-            tenant: TenantId::from_bytes([1; 16]),
-            key: "aaaaaaaaaa".parse().unwrap(),
-            door: Arc::from("/mcp"),
-            revision: Revision::V2025_11_25,
-            capabilities: CapSet::NONE,
-            client_info: "{}".into(),
-        }
-    }
-
-    #[test]
-    fn a_session_exists_only_for_who_opened_it() {
-        let sessions = Sessions::new(Arc::new(Clock::default()));
-        let opening = opening();
-        let session = sessions.open(opening.clone()).unwrap();
-        let text = session.id().text();
-        let (tenant, key) = (opening.tenant, opening.key);
-        assert!(sessions.find(&text, &tenant, &key, "/mcp").is_some());
-        let other: KeyId = "bbbbbbbbbb".parse().unwrap();
-        assert!(sessions.find(&text, &tenant, &other, "/mcp").is_none());
-        assert!(sessions.find(&text, &TenantId::from_bytes([2; 16]), &key, "/mcp").is_none());
-        assert!(sessions.find(&text, &tenant, &key, "/mcp/gh").is_none());
-        assert!(sessions.find(&text.to_uppercase(), &tenant, &key, "/mcp").is_none());
-        sessions.end(&session);
-        assert!(sessions.find(&text, &tenant, &key, "/mcp").is_none());
-        assert!(session.ended().is_cancelled());
-        assert_eq!(sessions.count(), 0);
-    }
-
-    #[test]
-    fn calls_are_cancelled_by_the_clients_own_id() {
-        let sessions = Sessions::new(Arc::new(Clock::default()));
-        let session = sessions.open(opening()).unwrap();
-        let running = session.begin("\"a\"");
-        assert!(!session.cancel("1"));
-        assert!(session.cancel("\"a\""));
-        assert!(running.cancelled().is_cancelled());
-        drop(running);
-        assert!(!session.cancel("\"a\""));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn idle_sessions_end_and_used_ones_stay() {
-        let clock = Arc::new(Clock::default());
-        let sessions = Sessions::new(clock.clone());
-        let idle = sessions.open(opening()).unwrap().id().text();
-        let used = sessions.open(opening()).unwrap().id().text();
-        tokio::time::advance(std::time::Duration::from_secs(50)).await;
-        clock.tick();
-        let find = |text: &str| sessions.find(text, &opening().tenant, &opening().key, "/mcp");
-        assert!(find(&used).is_some());
-        tokio::time::advance(std::time::Duration::from_secs(20)).await;
-        clock.tick();
-        assert_eq!(sessions.sweep(60, |_| false).len(), 1);
-        assert!(find(&idle).is_none());
-        assert!(find(&used).is_some());
-        assert_eq!(sessions.sweep(60, |_| true).len(), 1);
-        assert_eq!(sessions.count(), 0);
-    }
-}
+mod tests;
