@@ -10,8 +10,9 @@ mod probe;
 mod reply;
 mod tls;
 
+pub use connection::Grace;
 pub use door::Doors;
 pub use guard::Guard;
-pub use listen::{Grace, listen};
+pub use listen::listen;
 pub use probe::Readiness;
 pub use tls::{TlsAcceptor, TlsError, acceptor};
