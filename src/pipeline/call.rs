@@ -2,6 +2,7 @@
 //! consumes what the step before gave.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -9,14 +10,19 @@ use super::answer::Answer;
 use super::compose::compose;
 use super::finish::Record;
 use super::line::Line;
+use super::out::Out;
+use super::quick::QUIET;
 use super::relay::{Asked, relay};
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::namespace::{Door, Plan, View};
-use crate::session::{Level, Running, Session};
-use crate::upstream::{Cause, LinkError, Ran, Reply};
+use crate::session::{Cast, Level, Running, Session};
+use crate::upstream::{Cause, Lease, LinkError, Outgoing, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
 use crate::wire::{Era, Field, MetaKey, Method, NameKind, Posted, Route};
+
+/// A client that has a stream has at least this long to take the last event.
+const LAST_WORD: Duration = Duration::from_secs(30);
 
 /// Who asks, and what the answer must respect.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub(super) struct Caller {
     pub(super) level: Option<Level>,
     /// In the legacy era.
     pub(super) session: Option<Arc<Session>>,
+    /// The call as its session knows it; taken out when it begins.
+    pub(super) running: Option<Arc<Running>>,
     /// In the modern era: the caller's own `Mcp-Param-*` are held against the body.
     pub(super) headers: Option<HeaderMap>,
 }
@@ -36,26 +44,33 @@ impl Line {
     /// Takes a request to the upstream that owns what it names, and brings the answer back.
     pub(super) async fn call(
         self: &Arc<Self>,
-        caller: Caller,
+        mut caller: Caller,
         posted: Posted,
         method: &'static Method,
     ) -> Result<Answer, Fault> {
-        let running =
-            caller.session.as_ref().map(|session| Arc::new(session.begin(posted.id_text())));
+        let running = caller.running.take();
+        let mut out = None;
         let mut record = Record::new(self, &caller.principal, method, &posted);
         let answer = match &running {
             Some(running) => {
                 let token = running.cancelled().clone();
                 tokio::select! {
-                    answer = self.execute(caller, posted, method, &mut record, Some(running)) => answer,
+                    answer = self.execute(caller, posted, method, &mut record, Some(running), &mut out) => answer,
                     // The client wants nothing more for this id: not even an error.
                     () = token.cancelled() => Ok(Answer::accepted()),
                 }
             }
-            None => self.execute(caller, posted, method, &mut record, None).await,
+            None => self.execute(caller, posted, method, &mut record, None, &mut out).await,
         };
         record.finish(&answer);
-        answer
+        match out {
+            None => answer,
+            // Its client has a stream already, and hears there what it came to.
+            Some(out) => {
+                out.finish(answer, LAST_WORD).await;
+                Ok(Answer::accepted())
+            }
+        }
     }
 
     async fn execute(
@@ -65,6 +80,7 @@ impl Line {
         method: &'static Method,
         record: &mut Record,
         running: Option<&Arc<Running>>,
+        out: &mut Option<Out>,
     ) -> Result<Answer, Fault> {
         let mut plan = self.plan(&caller, &posted, method).await?;
         record.planned(&plan);
@@ -81,7 +97,12 @@ impl Line {
                 Box::pin(self.raise_level(&caller, plan.upstream(), &lease)).await;
             }
             let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era)?;
-            let reply = lease.request(outgoing).await;
+            let reply = match running.filter(|_| self.may_be_slow(&caller, method, &plan)) {
+                Some(running) => {
+                    Box::pin(self.request_slowly(&lease, outgoing, running, &plan, out)).await
+                }
+                None => lease.request(outgoing).await,
+            };
             match &reply {
                 // It has only begun; `relay` sees how it ends.
                 Ok(Reply::Exchange(_)) => {}
@@ -105,7 +126,7 @@ impl Line {
                 principal: caller.principal.clone(),
                 session: caller.session.clone(),
             };
-            match relay(self, asked, lease, reply?, running.cloned()).await {
+            match relay(self, asked, lease, reply?, running.cloned(), out).await {
                 // The upstream's tool wants other headers than its list said: once more with a
                 // new list. It refused before executing anything (SEP-2243).
                 Err(fault) if again && matches!(fault.kind, Kind::HeaderMismatch) => {
@@ -118,6 +139,42 @@ impl Line {
                     return Err(Fault::upstream(Retry::Never, fault.public));
                 }
                 answer => return answer,
+            }
+        }
+    }
+
+    /// True for a tool that is not known to answer at once, called by a client that takes a stream
+    /// which begins without a message.
+    fn may_be_slow(&self, caller: &Caller, method: &Method, plan: &Plan) -> bool {
+        method.route == Route::Name(NameKind::Tool)
+            && caller.session.as_ref().is_some_and(|session| session.takes_early_streams())
+            && !self.quick.has(&plan.upstream().name, plan.original())
+    }
+
+    /// Sends a request whose answer may take a while: then its client gets a stream that it can
+    /// come back to when its connection is cut.
+    async fn request_slowly(
+        &self,
+        lease: &Lease,
+        outgoing: Outgoing,
+        running: &Arc<Running>,
+        plan: &Plan,
+        out: &mut Option<Out>,
+    ) -> Result<Reply, LinkError> {
+        let request = lease.request(outgoing);
+        tokio::pin!(request);
+        if out.is_some() {
+            return request.await;
+        }
+        let reply = tokio::time::timeout(QUIET, request.as_mut()).await;
+        self.quick.note(&plan.upstream().name, plan.original(), reply.is_ok());
+        match reply {
+            Ok(reply) => reply,
+            Err(_) => {
+                let (cast, events) = Cast::begin(running.session(), running.id(), true);
+                *out = Some(Out::Session(cast));
+                running.answer_early(events);
+                request.await
             }
         }
     }

@@ -5,24 +5,21 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Body, Feed};
 use super::line::Line;
-use super::outlet::event;
+use super::out::Out;
 use super::result::{notify, respond, uri_way};
 use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::credential::Armed;
-use crate::session::{Level, Running, Session};
+use crate::session::{Cast, Level, Running, Session};
 use crate::upstream::{Arriving, Exchange, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
-use crate::wire::{Era, Inbound, InboundKind, Method};
+use crate::wire::{Era, Inbound, InboundKind, Method, NameKind, Route};
 
-/// Events that wait for a client that reads slowly; the upstream waits then.
-const QUEUE: usize = 16;
 /// Longest response that is kept in memory to be changed; a longer one must go through.
 const LONGEST: usize = 16 << 20;
 
@@ -49,22 +46,27 @@ pub(super) struct Asked {
 impl Asked {
     /// What ends a stream before its time. (Tokens are made for streams alone: cloning one takes
     /// a lock that all callers with the same key share.)
-    fn ends(&self) -> [CancellationToken; 2] {
+    pub(super) fn ends(&self) -> [CancellationToken; 2] {
         let key = self.principal.ended();
         [key.clone(), self.session.as_ref().map_or(key, |session| session.ended()).clone()]
     }
 }
 
-/// Brings a reply back to its client.
+/// Brings a reply back to its client. `out` is the stream that the call has begun already.
 pub(super) async fn relay(
     line: &Arc<Line>,
     asked: Asked,
     lease: Lease,
     reply: Reply,
     running: Option<Arc<Running>>,
+    out: &mut Option<Out>,
 ) -> Result<Answer, Fault> {
     match reply {
         Reply::Message(message) => whole(&asked, &message),
+        Reply::Json { id, body, .. } if out.is_some() => {
+            let all = Box::pin(collect(&asked.upstream, id, body, Bytes::new()));
+            whole(&asked, &all.await?)
+        }
         Reply::Json { id, length, body } => {
             Box::pin(arriving(&asked, lease, id, length, body)).await
         }
@@ -76,7 +78,10 @@ pub(super) async fn relay(
             }
             // A notification first: from here on it is a stream.
             if let Some(first) = notify(&asked, &message) {
-                return Ok(stream(line, asked, lease, exchange, &first, running));
+                let out = out.take();
+                return Ok(
+                    Box::pin(stream(line, asked, lease, exchange, &first, running, out)).await
+                );
             }
         },
     }
@@ -205,20 +210,34 @@ fn broken(upstream: &Upstream, detail: &str) -> Fault {
 }
 
 /// A stream of events: the rest of an exchange, in a task that ends with it. In the modern era a
-/// client that has gone cancels the request; in the legacy era it does not.
-fn stream(
+/// client that has gone cancels the request; in the legacy era it does not, and what is said is
+/// kept until it comes back.
+async fn stream(
     line: &Arc<Line>,
     asked: Asked,
     lease: Lease,
     mut exchange: Box<dyn Exchange>,
     first: &Bytes,
     running: Option<Arc<Running>>,
+    out: Option<Out>,
 ) -> Answer {
-    let (sender, events) = mpsc::channel(QUEUE);
-    let feed = Feed { events, ends: asked.ends() };
-    // The queue is new and empty.
-    let _ = sender.try_send(Ok(event(first)));
+    let (out, answer) = match out {
+        // Its client has the other end already.
+        Some(out) => (out, Answer::accepted()),
+        None => {
+            let (out, events) = match &asked.session {
+                Some(session) => {
+                    let tool = asked.method.route == Route::Name(NameKind::Tool);
+                    let (cast, events) = Cast::begin(session, &asked.id, tool);
+                    (Out::Session(cast), events)
+                }
+                None => Out::connection(),
+            };
+            (out, Answer::ok(Body::Events(Feed { events, ends: asked.ends() })))
+        }
+    };
     let patience = asked.upstream.timing.timeout;
+    out.say(Ok(first), false, patience).await;
     line.tasks.spawn("stream", async move {
         // Held to the end: as long as the stream lives, the client can cancel the call.
         let cancelled =
@@ -227,7 +246,7 @@ fn stream(
             let next = tokio::select! {
                 next = exchange.next() => next,
                 () = cancelled.cancelled() => break,
-                () = sender.closed(), if asked.era == Era::Modern => break,
+                () = out.gone() => break,
             };
             let last =
                 !matches!(&next, Ok(message) if message.inbound.kind == InboundKind::Notification);
@@ -241,13 +260,13 @@ fn stream(
                 Err(fault) => Some(Err(fault)),
             };
             if let Some(item) = item {
-                // A client that has gone hears nothing; the legacy era goes on all the same. One
-                // that is there and does not read must not hold the link for ever.
-                let sent = tokio::select! {
-                    sent = tokio::time::timeout(patience, sender.send(item.map(|bytes| event(&bytes)))) => sent,
+                let item = item.as_deref().map_err(Clone::clone);
+                // One that is there and does not read must not hold the link for ever.
+                let heard = tokio::select! {
+                    heard = out.say(item, last, patience) => heard,
                     () = cancelled.cancelled() => break,
                 };
-                if sent.is_err() {
+                if !heard {
                     tracing::debug!(upstream = %asked.upstream.name, "a client does not read its stream; it is ended");
                     break;
                 }
@@ -259,5 +278,5 @@ fn stream(
         drop(exchange);
         drop(lease);
     });
-    Answer::ok(Body::Events(feed))
+    answer
 }

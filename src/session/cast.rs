@@ -108,7 +108,7 @@ impl Session {
     pub fn hears_general(&self) -> bool {
         self.is_taped()
             && !self.ended().is_cancelled()
-            && self.tapes(|tapes, now| tapes.is_heard(now))
+            && self.tapes(|tapes, now| tapes.is_heard(self.grace(), now))
     }
 
     /// Ends that stream's connection.

@@ -234,7 +234,11 @@ mod tests {
     }
 
     /// What a start after a kill makes of a pointer.
-    async fn after_restart(stores: &Stores, tenant: TenantId, pointer: &str) -> Option<Arc<Session>> {
+    async fn after_restart(
+        stores: &Stores,
+        tenant: TenantId,
+        pointer: &str,
+    ) -> Option<Arc<Session>> {
         let (sessions, ledger) = (table(60), Ledger::new(stores.sessions.clone()));
         let opening = opening(tenant);
         let pointed = sessions.read(pointer, tenant, opening.key, &opening.door)?;

@@ -21,12 +21,8 @@ const VERSION: usize = 32;
 /// Longer texts are no pointer of ours.
 pub(super) const LONGEST: usize = 300;
 /// Their place is their number in the pointer.
-const REVISIONS: [Revision; 4] = [
-    Revision::V2024_11_05,
-    Revision::V2025_03_26,
-    Revision::V2025_06_18,
-    Revision::V2025_11_25,
-];
+const REVISIONS: [Revision; 4] =
+    [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
 
 /// What a session is: 128 random bits that name it, and when it was made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -52,7 +52,7 @@ pub(super) struct Surroundings {
     pub(super) clock: Arc<Clock>,
     ring: Arc<Ring>,
     /// Longest time without a request, in seconds.
-    idle: u32,
+    pub(super) idle: u32,
     /// Differs for each start, so that event ids of an earlier one are unknown.
     process: u32,
     budget: Arc<Budget>,
@@ -244,8 +244,7 @@ impl Sessions {
             return Ok(None);
         }
         let state = known.map_or("", |record| record.state.as_str());
-        let Some((level, subscriptions)) =
-            self.around.open_state(&birth.id, opening.tenant, state)
+        let Some((level, subscriptions)) = self.around.open_state(&birth.id, opening.tenant, state)
         else {
             tracing::warn!("the stored state of a session does not open; the session has ended");
             return Ok(None);
@@ -257,8 +256,9 @@ impl Sessions {
 
     /// Ends a session; false when it had ended before.
     pub fn end(&self, session: &Session) -> bool {
-        let removed =
-            self.shard(session.pointer()).is_some_and(|mut shard| shard.remove(session.pointer()).is_some());
+        let removed = self
+            .shard(session.pointer())
+            .is_some_and(|mut shard| shard.remove(session.pointer()).is_some());
         if removed {
             self.gone(session);
         }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::Level;
 use super::pointer::{Birth, SessionId};
 use super::sessions::{Opening, Surroundings};
 use super::tape::{Item, Tapes};
-use super::Level;
 use crate::store::SessionRecord;
 
 /// No level was set: nothing is filtered.
@@ -223,7 +223,13 @@ impl Session {
         self.written.store(used, Ordering::Relaxed);
         let used_at = self.around.unix_now().saturating_sub(u64::from(self.idle_for()));
         let keep_until = self.around.keep_until(&self.birth, used_at);
-        Some(SessionRecord { id: *self.birth.id.as_bytes(), used_at, state, ended: false, keep_until })
+        Some(SessionRecord {
+            id: *self.birth.id.as_bytes(),
+            used_at,
+            state,
+            ended: false,
+            keep_until,
+        })
     }
 
     /// What the store is to know when it has ended. The row may go when the pointer alone says
@@ -245,6 +251,11 @@ impl Session {
         let tapes = tapes.get_or_insert_with(|| Box::new(self.around.new_tapes()));
         self.taped.store(true, Ordering::Relaxed);
         work(tapes, self.around.clock.seconds())
+    }
+
+    /// How long a client that was cut may take to come back, in seconds.
+    pub(super) fn grace(&self) -> u32 {
+        self.around.idle
     }
 
     /// True when it has or had a stream that may still be resumed.

@@ -152,7 +152,14 @@ impl Tapes {
             let _ = sender.try_send(Ok(Bytes::from(out)));
         }
         let live = Some(sender);
-        self.streams.push(Stream { number, request, live, ended: false, left_at: None, lost: None });
+        self.streams.push(Stream {
+            number,
+            request,
+            live,
+            ended: false,
+            left_at: None,
+            lost: None,
+        });
         self.expire(now);
         (number, events)
     }
@@ -205,15 +212,15 @@ impl Tapes {
         }
     }
 
-    /// Whether somebody hears the general stream, or has heard it a moment ago.
-    pub(super) fn is_heard(&mut self, now: u32) -> bool {
+    /// Whether somebody hears the general stream, or has heard it within `grace` seconds.
+    pub(super) fn is_heard(&mut self, grace: u32, now: u32) -> bool {
         let found = self.streams.iter_mut().find(|found| found.number == GENERAL);
         found.is_some_and(|stream| {
             if stream.live.as_ref().is_some_and(|live| !live.is_closed()) {
                 return true;
             }
             stream.live = None;
-            now.saturating_sub(*stream.left_at.get_or_insert(now)) < KEEP
+            now.saturating_sub(*stream.left_at.get_or_insert(now)) < grace.min(KEEP)
         })
     }
 

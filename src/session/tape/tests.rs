@@ -102,12 +102,12 @@ fn a_gap_is_told() {
 #[test]
 fn the_general_stream_is_heard_a_while_longer() {
     let mut tapes = tapes();
-    assert!(!tapes.is_heard(0));
+    assert!(!tapes.is_heard(KEEP, 0));
     let (_, news) = tapes.open(None, true, 8, 0);
-    assert!(tapes.is_heard(1_000));
+    assert!(tapes.is_heard(KEEP, 1_000));
     drop(news);
-    assert!(tapes.is_heard(1_000) && tapes.is_heard(1_000 + KEEP - 1));
-    assert!(!tapes.is_heard(1_000 + KEEP));
+    assert!(tapes.is_heard(KEEP, 1_000) && tapes.is_heard(KEEP, 1_000 + KEEP - 1));
+    assert!(!tapes.is_heard(KEEP, 1_000 + KEEP));
 }
 
 #[test]
