@@ -6,60 +6,12 @@
 mod support;
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
     process::Command,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use support::{Client, Era, Process, Proxy, Setup, everything, serve_everything};
-
-/// Longest wait for a message.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An open event stream.
-struct Stream(BufReader<TcpStream>);
-
-impl Stream {
-    /// Sends a request whose answer is a stream.
-    fn open(address: SocketAddr, line: &str, headers: &str, body: &str) -> Self {
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let length = body.len();
-        write!(
-            stream,
-            "{line} HTTP/1.1\r\n{headers}\r\nHost: {address}\r\nAccept: application/json, text/event-stream\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-        .expect("it takes the request");
-        let mut lines = Self(BufReader::new(stream));
-        let status = lines.line().expect("a status");
-        assert!(status.contains(" 200 "), "{status}");
-        lines
-    }
-
-    /// The next line; none when the stream has ended, which is the last chunk or the connection's
-    /// end.
-    fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = self.0.read_line(&mut line).expect("nothing came in time");
-        let line = line.trim_end();
-        (read > 0 && line != "0").then(|| line.to_owned())
-    }
-
-    /// The next message of this method.
-    fn hears(&mut self, method: &str) -> Value {
-        loop {
-            let line = self.line().unwrap_or_else(|| panic!("the stream ended before {method}"));
-            let Some(data) = line.strip_prefix("data:") else { continue };
-            let message: Value = serde_json::from_str(data).expect("JSON");
-            if message["method"] == method {
-                return message;
-            }
-        }
-    }
-}
+use support::{Client, Era, Process, Proxy, Setup, Stream, everything, serve_everything};
 
 /// The stream of a session.
 fn session_stream(proxy: &Proxy, key: &str, door: &str, client: &Client) -> Stream {

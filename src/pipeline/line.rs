@@ -244,6 +244,7 @@ impl Line {
         }
         let idle = self.sessions.sweep();
         if !idle.is_empty() {
+            tracing::debug!(count = idle.len(), "idle sessions have ended");
             self.ledger.bury(&idle);
         }
         for session in idle {

@@ -297,10 +297,10 @@ mod tests {
         let stop = tasks.stop().clone();
         tasks.spawn("ledger", async move { own.run(stop).await });
         let session = sessions.open(opening(tenant)).unwrap();
-        session.subscribe("x");
+        session.subscribe("test://followed");
         assert!(ledger.keep(&session).await);
         let known = ledger.find(tenant, *session.id().as_bytes()).await.unwrap().unwrap();
-        assert!(!known.ended && !known.state.contains('x'), "sealed");
+        assert!(!known.ended && !known.state.contains("followed"), "sealed");
         ledger.bury([&session]);
         assert!(ledger.settle().await);
         assert!(ledger.find(tenant, *session.id().as_bytes()).await.unwrap().unwrap().ended);
