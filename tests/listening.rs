@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{Client, Era, Process, Proxy, Setup, Stream, everything, serve_everything};
 
 /// The stream of a session.

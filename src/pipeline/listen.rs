@@ -200,7 +200,7 @@ impl Line {
 
     /// Has the upstream told of a resource that was counted; `first` says that it was not told
     /// before.
-    async fn watch_counted(
+    pub(super) async fn watch_counted(
         self: &Arc<Self>,
         principal: &Principal,
         tenant: &Arc<Tenant>,

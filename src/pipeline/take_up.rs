@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::line::Line;
 use super::serve::Posting;
 use super::tenant::Tenant;
+use crate::auth::Principal;
 use crate::base::{Fault, Kind};
-use crate::namespace::Door;
+use crate::namespace::{Door, Plan};
 use crate::session::{Refused, Session};
 
 impl Line {
@@ -43,33 +44,47 @@ impl Line {
             self.holders.hold(principal);
             tracing::debug!(tenant = %principal.tenant().name(), "a session goes on after a restart");
             let tenant = self.tenant(principal);
-            self.follow_again(&tenant, &session, &posting.door);
+            self.follow_again(principal, &tenant, &session, &posting.door);
             tenant.warm_up(self, principal, &posting.door);
         }
         Ok(session)
     }
 
-    /// Counts what the session follows. Where a link is open already it is told; where none is,
-    /// the one that is made next will be.
-    fn follow_again(self: &Arc<Self>, tenant: &Arc<Tenant>, session: &Session, door: &Door) {
+    /// Counts what the session follows and has the upstreams told in the background. What changed
+    /// while nobody listened is made up for by one word about each resource.
+    fn follow_again(
+        self: &Arc<Self>,
+        principal: &Principal,
+        tenant: &Arc<Tenant>,
+        session: &Session,
+        door: &Door,
+    ) {
         let view = tenant.known_view(door);
-        for uri in session.subscriptions() {
-            let Some(plan) = view.uri(&uri) else { continue };
-            let first = tenant.count_up(&plan.upstream().name, plan.original());
-            if !first {
-                continue;
-            }
-            let Some(lease) = self.open_house_link(tenant.info(), plan.upstream()) else {
-                continue;
-            };
-            let (line, tenant) = (self.clone(), tenant.clone());
-            self.tasks.spawn("subscription taken up", async move {
-                let change = Some((true, plan.original()));
-                if let Err(fault) = line.follow(&tenant, &lease, plan.upstream(), change).await {
-                    tracing::debug!(upstream = %plan.upstream().name, reason = %fault.public, "subscribe failed");
-                }
-            });
+        let counted: Vec<(Plan, bool)> = session
+            .subscriptions()
+            .iter()
+            .filter_map(|uri| view.uri(uri))
+            .map(|plan| {
+                let first = tenant.count_up(&plan.upstream().name, plan.original());
+                (plan, first)
+            })
+            .collect();
+        if counted.is_empty() {
+            return;
         }
+        let (line, tenant, principal) = (self.clone(), tenant.clone(), principal.clone());
+        self.tasks.spawn("subscriptions taken up", async move {
+            for (plan, first) in counted {
+                let name = &plan.upstream().name;
+                match line.watch_counted(&principal, &tenant, &plan, first).await {
+                    Ok(()) => tenant.outlets().updated(name, plan.original()),
+                    // It stays counted: a link that is made later follows it.
+                    Err(fault) => {
+                        tracing::debug!(upstream = %name, reason = %fault.public, "subscribe failed");
+                    }
+                }
+            }
+        });
     }
 }
 
