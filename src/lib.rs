@@ -71,6 +71,9 @@
 //! - What a list shows can be called, and nothing else (`listed_is_callable_and_callable_is_listed`).
 //! - A session or a sealed row of another tenant is an unknown one
 //!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
+//! - A session that has ended is not taken up again, also after a kill
+//!   (`what_has_ended_stays_ended`); one that lives goes on without its client doing anything
+//!   (`idle_clients_go_on_after_each_kill`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A key that was revoked opens nothing a second later
 //!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
@@ -92,6 +95,7 @@
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
+//! | what a session keeps over a restart | `session/ledger`, sealed by `session/sessions` |
 //! | a command | a file of its own in `cli` |
 //! | a rule of the house | `tests/house` |
 //!

@@ -96,3 +96,21 @@ fn a_revoked_key_ends_its_streams_and_its_requests() {
     assert!(took < Duration::from_secs(1), "the stream ended {took:?} after the revocation");
     assert_eq!(client.send("ping", json!({})).status, 401);
 }
+
+#[test]
+fn a_listen_is_acknowledged_while_an_upstream_hangs() {
+    let proxy = Proxy::start("[upstreams.hung]\ncommand = [\"sleep\", \"1000\"]\n");
+    let params = Era::Modern.params(json!({"notifications": {
+        "toolsListChanged": true, "resourceSubscriptions": ["hung+test://x"]}}));
+    let body =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params});
+    let headers = format!(
+        "Authorization: Bearer {}\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen",
+        proxy.key()
+    );
+    let asked = Instant::now();
+    let mut stream = Stream::open(proxy.address(), "POST /mcp", &headers, &body.to_string());
+    stream.hears("notifications/subscriptions/acknowledged");
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(3), "acknowledged after {took:?}");
+}

@@ -48,7 +48,9 @@ impl Line {
         posted: Posted,
         method: &'static Method,
     ) -> Result<Answer, Fault> {
-        let running = caller.running.take();
+        let running = caller.running.take().or_else(|| {
+            caller.session.as_ref().map(|session| Arc::new(session.begin(posted.id_text())))
+        });
         let mut out = None;
         let mut record = Record::new(self, &caller.principal, method, &posted);
         let answer = match &running {
@@ -99,7 +101,14 @@ impl Line {
             let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era)?;
             let reply = match running.filter(|_| self.may_be_slow(&caller, method, &plan)) {
                 Some(running) => {
-                    Box::pin(self.request_slowly(&lease, outgoing, running, &plan, out)).await
+                    Box::pin(self.request_slowly(
+                        &lease,
+                        outgoing,
+                        (&caller.principal, running),
+                        &plan,
+                        out,
+                    ))
+                    .await
                 }
                 None => lease.request(outgoing).await,
             };
@@ -157,7 +166,7 @@ impl Line {
         &self,
         lease: &Lease,
         outgoing: Outgoing,
-        running: &Arc<Running>,
+        (principal, running): (&Principal, &Arc<Running>),
         plan: &Plan,
         out: &mut Option<Out>,
     ) -> Result<Reply, LinkError> {
@@ -173,7 +182,7 @@ impl Line {
             Err(_) => {
                 let (cast, events) = Cast::begin(running.session(), running.id(), true);
                 *out = Some(Out::Session(cast));
-                running.answer_early(events);
+                running.answer_early((events, principal.ended().clone()));
                 request.await
             }
         }

@@ -147,11 +147,11 @@ impl Line {
             }
             Route::Name(_) | Route::Uri | Route::Reference => {
                 let running = Arc::new(session.begin(posted.id_text()));
-                let (own, principal) = (running.clone(), posting.principal.clone());
+                let own = running.clone();
                 let early = move || {
-                    let ends = || [principal.ended().clone(), own.session().ended().clone()];
-                    own.take_early()
-                        .map(|events| Ok(Answer::ok(Body::Events(Feed { events, ends: ends() }))))
+                    let (events, key) = own.take_early()?;
+                    let ends = [key, own.session().ended().clone()];
+                    Some(Ok(Answer::ok(Body::Events(Feed { events, ends }))))
                 };
                 let caller = Caller {
                     principal: posting.principal,

@@ -19,5 +19,5 @@ pub use ledger::Ledger;
 pub use level::Level;
 pub use pointer::SessionId;
 pub use sessions::{Opening, Pointed, Refused, Sessions};
-pub use state::{Followed, Running, Session};
+pub use state::{Begun, Followed, Running, Session};
 pub use tape::Item;

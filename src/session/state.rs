@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Level;
@@ -279,11 +280,14 @@ impl Session {
     }
 }
 
+/// The client's end of a stream, and what ends it besides the session.
+pub type Begun = (mpsc::Receiver<Item>, CancellationToken);
+
 /// A stream that a running call has begun before its answer is known.
 #[derive(Debug, Default)]
 struct Early {
     there: AtomicBool,
-    events: Mutex<Option<tokio::sync::mpsc::Receiver<Item>>>,
+    begun: Mutex<Option<Begun>>,
 }
 
 /// A running call of a session.
@@ -315,18 +319,18 @@ impl Running {
     }
 
     /// Hands the client's end of a stream to whoever waits for the call, before it has ended.
-    pub fn answer_early(&self, events: tokio::sync::mpsc::Receiver<Item>) {
-        *self.early.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(events);
+    pub fn answer_early(&self, begun: Begun) {
+        *self.early.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
         self.early.there.store(true, Ordering::Release);
     }
 
     /// What `answer_early` handed over; costs one look at memory when there is nothing.
     #[must_use]
-    pub fn take_early(&self) -> Option<tokio::sync::mpsc::Receiver<Item>> {
+    pub fn take_early(&self) -> Option<Begun> {
         if !self.early.there.load(Ordering::Acquire) {
             return None;
         }
-        self.early.events.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.early.begun.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
