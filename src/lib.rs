@@ -95,7 +95,7 @@
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
-//! | what a session keeps over a restart | `session/ledger`, sealed by `session/sessions` |
+//! | what a session keeps over a restart | `session/ledger`, sealed by `session/table` |
 //! | a command | a file of its own in `cli` |
 //! | a rule of the house | `tests/house` |
 //!

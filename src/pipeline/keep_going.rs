@@ -22,7 +22,7 @@ pub(super) struct KeepGoing<T: Send + 'static, E = fn() -> Option<T>> {
 
 impl<T: Send + 'static> KeepGoing<T> {
     pub(super) fn new(tasks: &Tasks, work: impl Future<Output = T> + Send + 'static) -> Self {
-        KeepGoing::or_early(tasks, || None, work)
+        Self::or_early(tasks, || None, work)
     }
 }
 

@@ -10,14 +10,14 @@ mod cast;
 mod ledger;
 mod level;
 mod pointer;
-mod sessions;
 mod state;
+mod table;
 mod tape;
 
 pub use cast::{Cast, Resumed};
 pub use ledger::Ledger;
 pub use level::Level;
 pub use pointer::SessionId;
-pub use sessions::{Opening, Pointed, Refused, Sessions};
 pub use state::{Begun, Followed, Running, Session};
+pub use table::{Opening, Pointed, Refused, Sessions};
 pub use tape::Item;

@@ -5,7 +5,7 @@
 //! other. The key that seals it changes every thirty days and the one before still opens, so that
 //! a change ends no session that is in use.
 
-use super::sessions::Opening;
+use super::table::Opening;
 use crate::base::{KeyId, TenantId};
 use crate::seal::Ring;
 use crate::wire::json::quote;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Level;
 use super::pointer::{Birth, SessionId};
-use super::sessions::{Opening, Surroundings};
+use super::table::{Opening, Surroundings};
 use super::tape::{Item, Tapes};
 use crate::store::SessionRecord;
 

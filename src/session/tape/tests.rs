@@ -1,9 +1,12 @@
 //! A client that is cut at any moment and comes back sees each event once and in order.
 
-use proptest::prelude::*;
+use std::sync::Arc;
 
-use super::*;
-use crate::base::Kind;
+use proptest::prelude::*;
+use tokio::sync::mpsc;
+
+use super::reel::*;
+use crate::base::{Fault, Kind};
 
 fn tapes() -> Tapes {
     Tapes::new(0xab, Arc::default())
@@ -24,10 +27,10 @@ fn parts(item: &Item) -> (String, String) {
 }
 
 fn say(tapes: &mut Tapes, stream: u32, text: &str, last: bool) {
-    if let Some((queue, item)) = tapes.say(stream, Ok(text.as_bytes()), last, 0) {
-        if queue.try_send(item).is_err() {
-            tapes.leave(stream, &queue, 0);
-        }
+    if let Some((queue, item)) = tapes.say(stream, Ok(text.as_bytes()), last, 0)
+        && queue.try_send(item).is_err()
+    {
+        tapes.leave(stream, &queue, 0);
     }
 }
 

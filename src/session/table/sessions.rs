@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Level;
-use super::pointer::{self, Birth, SessionId};
-use super::state::Session;
-use super::tape::{Budget, Tapes};
+use super::super::Level;
+use super::super::pointer::{self, Birth, SessionId};
+use super::super::state::Session;
+use super::super::tape::{Budget, Tapes};
 use crate::base::{Clock, KeyId, Map, TenantId, unix_seconds};
 use crate::seal::Ring;
 use crate::store::SessionRecord;
@@ -48,11 +48,11 @@ pub enum Refused {
 
 /// What every session of the process shares.
 #[derive(Debug)]
-pub(super) struct Surroundings {
-    pub(super) clock: Arc<Clock>,
+pub(in crate::session) struct Surroundings {
+    pub(in crate::session) clock: Arc<Clock>,
     ring: Arc<Ring>,
     /// Longest time without a request, in seconds.
-    pub(super) idle: u32,
+    pub(in crate::session) idle: u32,
     /// Differs for each start, so that event ids of an earlier one are unknown.
     process: u32,
     budget: Arc<Budget>,
@@ -60,11 +60,11 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     #[expect(clippy::unused_self, reason = "time belongs to the surroundings")]
-    pub(super) fn unix_now(&self) -> u64 {
+    pub(in crate::session) fn unix_now(&self) -> u64 {
         unix_seconds()
     }
 
-    pub(super) fn new_tapes(&self) -> Tapes {
+    pub(in crate::session) fn new_tapes(&self) -> Tapes {
         Tapes::new(self.process, self.budget.clone())
     }
 
@@ -74,11 +74,11 @@ impl Surroundings {
     }
 
     /// Times of use are written when they are this old, in seconds.
-    pub(super) fn batch(&self) -> u32 {
+    pub(in crate::session) fn batch(&self) -> u32 {
         (self.idle / 8).clamp(1, 120)
     }
 
-    pub(super) fn keep_until(&self, birth: &Birth, used_at: u64) -> u64 {
+    pub(in crate::session) fn keep_until(&self, birth: &Birth, used_at: u64) -> u64 {
         used_at + u64::from(birth.lives) + u64::from(self.slack())
     }
 
@@ -88,7 +88,7 @@ impl Surroundings {
         self.unix_now() <= used_at.max(birth.made_at).saturating_add(lives)
     }
 
-    pub(super) fn seal_state(
+    pub(in crate::session) fn seal_state(
         &self,
         id: &SessionId,
         opening: &Opening,
@@ -132,7 +132,7 @@ const SHARDS: usize = 32;
 /// Sessions of all tenants together.
 const MOST: usize = 200_000;
 /// Sessions of one key.
-const MOST_OF_KEY: usize = 10_000;
+pub(super) const MOST_OF_KEY: usize = 10_000;
 
 type Shard = Map<Arc<str>, Arc<Session>>;
 
@@ -148,7 +148,7 @@ pub struct Sessions {
 /// A pointer that was read: the session that it names may live or not.
 #[derive(Debug)]
 pub struct Pointed {
-    birth: Birth,
+    pub(super) birth: Birth,
     opening: Opening,
 }
 
@@ -362,7 +362,7 @@ impl Sessions {
         session.ended().cancel();
     }
 
-    fn of_keys(&self) -> MutexGuard<'_, Map<(TenantId, KeyId), usize>> {
+    pub(super) fn of_keys(&self) -> MutexGuard<'_, Map<(TenantId, KeyId), usize>> {
         self.of_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -374,6 +374,3 @@ impl Sessions {
         Some(self.shards[at].lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
-
-#[cfg(test)]
-mod tests;

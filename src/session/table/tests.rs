@@ -1,7 +1,12 @@
 //! The table: whose sessions there are, and when they end.
 
-use super::*;
-use crate::seal::RootKey;
+use std::sync::Arc;
+
+use super::sessions::*;
+use crate::base::{Clock, KeyId, TenantId, unix_seconds};
+use crate::seal::{Ring, RootKey};
+use crate::store::SessionRecord;
+use crate::wire::{CapSet, Revision};
 
 fn table(clock: &Arc<Clock>, idle: u32) -> Sessions {
     Sessions::new(clock.clone(), Arc::new(Ring::new(&RootKey::for_test(1))), idle)
@@ -71,7 +76,11 @@ fn a_session_that_was_idle_for_too_long_is_not_taken_up() {
             keep_until: u64::MAX,
         };
         let found = sessions.restore(session.pointer(), pointed, Some(&record)).unwrap();
-        found.inspect(|(session, _)| drop(sessions.end(session))).is_some()
+        found
+            .inspect(|(session, _)| {
+                sessions.end(session);
+            })
+            .is_some()
     };
     assert!(used(0) && used(60));
     assert!(!used(60 + 20) && !used(9_000));

@@ -18,12 +18,12 @@ use crate::wire::sse;
 pub type Item = Result<Bytes, Fault>;
 
 /// The stream that belongs to no request.
-pub(super) const GENERAL: u32 = 0;
+pub(in crate::session) const GENERAL: u32 = 0;
 /// How long something is kept for a client that has gone, in seconds.
 pub(super) const KEEP: u32 = 300;
 /// Events, and bytes, that one session keeps.
-const EVENTS: usize = 256;
-const BYTES: usize = 1 << 20;
+pub(super) const EVENTS: usize = 256;
+pub(super) const BYTES: usize = 1 << 20;
 /// Bytes that all sessions together keep.
 const ALL_BYTES: usize = 256 << 20;
 /// Streams of one session that can be resumed; the oldest that has ended goes first.
@@ -35,7 +35,7 @@ const RETRY: &[u8] = b"retry: 1000\n";
 
 /// What the sessions of a process keep together, in bytes.
 #[derive(Debug, Default)]
-pub(super) struct Budget(AtomicUsize);
+pub(in crate::session) struct Budget(AtomicUsize);
 
 impl Budget {
     fn take(&self, bytes: usize) -> bool {
@@ -52,21 +52,21 @@ impl Budget {
     }
 
     #[cfg(test)]
-    pub(super) fn used(&self) -> usize {
+    pub(in crate::session) fn used(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// The streams of one session.
 #[derive(Debug)]
-pub(super) struct Tapes {
+pub(in crate::session) struct Tapes {
     process: u32,
     streams: Vec<Stream>,
-    kept: VecDeque<Entry>,
-    bytes: usize,
+    pub(super) kept: VecDeque<Entry>,
+    pub(super) bytes: usize,
     next_stream: u32,
     next_event: u64,
-    budget: Arc<Budget>,
+    pub(super) budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -83,7 +83,7 @@ struct Stream {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     stream: u32,
     event: u64,
     at: u32,
@@ -99,16 +99,16 @@ impl Entry {
 
 /// A stream that goes on where it was cut.
 #[derive(Debug)]
-pub(super) struct Continued {
-    pub(super) events: mpsc::Receiver<Item>,
-    pub(super) request: Option<(String, bool)>,
+pub(in crate::session) struct Continued {
+    pub(in crate::session) events: mpsc::Receiver<Item>,
+    pub(in crate::session) request: Option<(String, bool)>,
     /// Something was said that is no longer kept.
-    pub(super) gap: bool,
+    pub(in crate::session) gap: bool,
 }
 
 impl Tapes {
     /// `process` differs for each start of the proxy.
-    pub(super) fn new(process: u32, budget: Arc<Budget>) -> Self {
+    pub(in crate::session) fn new(process: u32, budget: Arc<Budget>) -> Self {
         Self {
             process,
             streams: Vec::new(),
@@ -122,7 +122,7 @@ impl Tapes {
 
     /// Opens a stream for the answer to a request, or, without one, the general stream in the
     /// place of an older one. With `prime` the first event carries nothing but its id (2025-11-25).
-    pub(super) fn open(
+    pub(in crate::session) fn open(
         &mut self,
         request: Option<(String, bool)>,
         prime: bool,
@@ -165,7 +165,7 @@ impl Tapes {
     }
 
     /// Says something on a stream: gives it with the queue of whoever listens. It is kept, too.
-    pub(super) fn say(
+    pub(in crate::session) fn say(
         &mut self,
         stream: u32,
         message: Result<&[u8], Fault>,
@@ -187,7 +187,7 @@ impl Tapes {
     }
 
     /// Nothing more is said on a stream.
-    pub(super) fn end(&mut self, stream: u32) {
+    pub(in crate::session) fn end(&mut self, stream: u32) {
         if let Some(stream) = self.streams.iter_mut().find(|found| found.number == stream) {
             stream.ended = true;
             stream.live = None;
@@ -195,7 +195,7 @@ impl Tapes {
     }
 
     /// Whoever had this queue has gone, or does not read.
-    pub(super) fn leave(&mut self, stream: u32, queue: &mpsc::Sender<Item>, now: u32) {
+    pub(in crate::session) fn leave(&mut self, stream: u32, queue: &mpsc::Sender<Item>, now: u32) {
         let found = self.streams.iter_mut().find(|found| found.number == stream);
         if let Some(stream) = found
             && stream.live.as_ref().is_some_and(|live| live.same_channel(queue))
@@ -206,14 +206,14 @@ impl Tapes {
     }
 
     /// Ends the connection on which a stream is heard.
-    pub(super) fn hang_up(&mut self, stream: u32) {
+    pub(in crate::session) fn hang_up(&mut self, stream: u32) {
         if let Some(stream) = self.streams.iter_mut().find(|found| found.number == stream) {
             stream.live = None;
         }
     }
 
     /// Whether somebody hears the general stream, or has heard it within `grace` seconds.
-    pub(super) fn is_heard(&mut self, grace: u32, now: u32) -> bool {
+    pub(in crate::session) fn is_heard(&mut self, grace: u32, now: u32) -> bool {
         let found = self.streams.iter_mut().find(|found| found.number == GENERAL);
         found.is_some_and(|stream| {
             if stream.live.as_ref().is_some_and(|live| !live.is_closed()) {
@@ -225,7 +225,12 @@ impl Tapes {
     }
 
     /// Goes on after the event of this id; none when the id is not one of these streams'.
-    pub(super) fn resume(&mut self, id: &str, queue: usize, now: u32) -> Option<Continued> {
+    pub(in crate::session) fn resume(
+        &mut self,
+        id: &str,
+        queue: usize,
+        now: u32,
+    ) -> Option<Continued> {
         let (stream, after) = self.read_id(id)?;
         self.expire(now);
         let missed: Vec<Item> = self
@@ -247,7 +252,7 @@ impl Tapes {
     }
 
     /// Forgets what is too old.
-    pub(super) fn expire(&mut self, now: u32) {
+    pub(in crate::session) fn expire(&mut self, now: u32) {
         let old = |at: u32| now.saturating_sub(at) >= KEEP;
         self.forget(|entry| old(entry.at));
         let kept = &self.kept;
@@ -257,7 +262,7 @@ impl Tapes {
     }
 
     /// True when nothing is kept and nothing open.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::session) fn is_empty(&self) -> bool {
         self.streams.is_empty() && self.kept.is_empty()
     }
 
@@ -329,6 +334,3 @@ impl Drop for Tapes {
         self.budget.give(self.bytes);
     }
 }
-
-#[cfg(test)]
-mod tests;
