@@ -75,6 +75,9 @@
 //! - A `requestState` that was changed, is another's, or comes twice executes nothing
 //!   (`a_state_that_was_changed_or_is_anothers_executes_nothing`), and no question reaches another
 //!   caller (`no_question_reaches_another_caller`).
+//! - A session that has ended is not taken up again, also after a kill
+//!   (`what_has_ended_stays_ended`); one that lives goes on without its client doing anything
+//!   (`idle_clients_go_on_after_each_kill`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A key that was revoked opens nothing a second later
 //!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
@@ -96,6 +99,7 @@
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
+//! | what a session keeps over a restart | `session/ledger`, sealed by `session/table` |
 //! | a command | a file of its own in `cli` |
 //! | a rule of the house | `tests/house` |
 //!

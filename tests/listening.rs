@@ -6,60 +6,12 @@
 mod support;
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
     process::Command,
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
-use support::{Client, Era, Process, Proxy, Setup, everything, serve_everything};
-
-/// Longest wait for a message.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An open event stream.
-struct Stream(BufReader<TcpStream>);
-
-impl Stream {
-    /// Sends a request whose answer is a stream.
-    fn open(address: SocketAddr, line: &str, headers: &str, body: &str) -> Self {
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let length = body.len();
-        write!(
-            stream,
-            "{line} HTTP/1.1\r\n{headers}\r\nHost: {address}\r\nAccept: application/json, text/event-stream\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-        .expect("it takes the request");
-        let mut lines = Self(BufReader::new(stream));
-        let status = lines.line().expect("a status");
-        assert!(status.contains(" 200 "), "{status}");
-        lines
-    }
-
-    /// The next line; none when the stream has ended, which is the last chunk or the connection's
-    /// end.
-    fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = self.0.read_line(&mut line).expect("nothing came in time");
-        let line = line.trim_end();
-        (read > 0 && line != "0").then(|| line.to_owned())
-    }
-
-    /// The next message of this method.
-    fn hears(&mut self, method: &str) -> Value {
-        loop {
-            let line = self.line().unwrap_or_else(|| panic!("the stream ended before {method}"));
-            let Some(data) = line.strip_prefix("data:") else { continue };
-            let message: Value = serde_json::from_str(data).expect("JSON");
-            if message["method"] == method {
-                return message;
-            }
-        }
-    }
-}
+use serde_json::json;
+use support::{Client, Era, Process, Proxy, Setup, Stream, everything, serve_everything};
 
 /// The stream of a session.
 fn session_stream(proxy: &Proxy, key: &str, door: &str, client: &Client) -> Stream {
@@ -143,4 +95,22 @@ fn a_revoked_key_ends_its_streams_and_its_requests() {
     let took = revoked.elapsed();
     assert!(took < Duration::from_secs(1), "the stream ended {took:?} after the revocation");
     assert_eq!(client.send("ping", json!({})).status, 401);
+}
+
+#[test]
+fn a_listen_is_acknowledged_while_an_upstream_hangs() {
+    let proxy = Proxy::start("[upstreams.hung]\ncommand = [\"sleep\", \"1000\"]\n");
+    let params = Era::Modern.params(json!({"notifications": {
+        "toolsListChanged": true, "resourceSubscriptions": ["hung+test://x"]}}));
+    let body =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params});
+    let headers = format!(
+        "Authorization: Bearer {}\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen",
+        proxy.key()
+    );
+    let asked = Instant::now();
+    let mut stream = Stream::open(proxy.address(), "POST /mcp", &headers, &body.to_string());
+    stream.hears("notifications/subscriptions/acknowledged");
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(3), "acknowledged after {took:?}");
 }

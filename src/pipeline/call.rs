@@ -2,6 +2,7 @@
 //! consumes what the step before gave.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -9,6 +10,8 @@ use super::answer::Answer;
 use super::compose::{Carry, compose};
 use super::finish::Record;
 use super::line::Line;
+use super::out::finish_early;
+use super::quick::QUIET;
 use super::relay::{Asked, Relayed, relay};
 use super::state::refused;
 use super::talk::{Talk, visited};
@@ -16,10 +19,13 @@ use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Inner;
 use crate::namespace::{Door, Plan, View};
-use crate::session::{Level, Running, Session};
-use crate::upstream::{Asker, Cause, LinkError, Ran, Reply};
+use crate::session::{Cast, Level, Running, Session};
+use crate::upstream::{Asker, Cause, Lease, LinkError, Outgoing, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
 use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route};
+
+/// A client that has a stream has at least this long to take the last event.
+const LAST_WORD: Duration = Duration::from_secs(30);
 
 /// Who asks, and what the answer must respect.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub(super) struct Caller {
     pub(super) declares: CapSet,
     /// In the legacy era.
     pub(super) session: Option<Arc<Session>>,
+    /// The call as its session knows it; taken out when it begins.
+    pub(super) running: Option<Arc<Running>>,
     /// In the modern era: the caller's own `Mcp-Param-*` are held against the body.
     pub(super) headers: Option<HeaderMap>,
 }
@@ -64,26 +72,35 @@ impl Line {
     /// Takes a request to the upstream that owns what it names, and brings the answer back.
     pub(super) async fn call(
         self: &Arc<Self>,
-        caller: Caller,
+        mut caller: Caller,
         posted: Posted,
         method: &'static Method,
     ) -> Result<Answer, Fault> {
-        let running =
-            caller.session.as_ref().map(|session| Arc::new(session.begin(posted.id_text())));
+        let running = caller.running.take().or_else(|| {
+            caller.session.as_ref().map(|session| Arc::new(session.begin(posted.id_text())))
+        });
+        let mut early = None;
         let mut record = Record::new(self, &caller.principal, method, &posted);
         let answer = match &running {
             Some(running) => {
                 let token = running.cancelled().clone();
                 tokio::select! {
-                    answer = self.execute(caller, posted, method, &mut record, Some(running)) => answer,
+                    answer = self.execute(caller, posted, method, &mut record, Some(running), &mut early) => answer,
                     // The client wants nothing more for this id: not even an error.
                     () = token.cancelled() => Ok(Answer::accepted()),
                 }
             }
-            None => self.execute(caller, posted, method, &mut record, None).await,
+            None => self.execute(caller, posted, method, &mut record, None, &mut early).await,
         };
         record.finish(&answer);
-        answer
+        match early {
+            None => answer,
+            // Its client has a stream already, and hears there what it came to.
+            Some(early) => {
+                finish_early(early, answer, LAST_WORD).await;
+                Ok(Answer::accepted())
+            }
+        }
     }
 
     async fn execute(
@@ -93,6 +110,7 @@ impl Line {
         method: &'static Method,
         record: &mut Record,
         running: Option<&Arc<Running>>,
+        early: &mut Option<Cast>,
     ) -> Result<Answer, Fault> {
         let mut plan = self.plan(&caller, &posted, method).await?;
         record.planned(&plan);
@@ -129,7 +147,19 @@ impl Line {
                 return Err(refused());
             }
             let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era, &carry)?;
-            let reply = lease.request(outgoing).await;
+            let reply = match running.filter(|_| self.may_be_slow(&caller, method, &plan)) {
+                Some(running) => {
+                    Box::pin(self.request_slowly(
+                        &lease,
+                        outgoing,
+                        (&caller.principal, running),
+                        &plan,
+                        early,
+                    ))
+                    .await
+                }
+                None => lease.request(outgoing).await,
+            };
             match &reply {
                 // It has only begun; `relay` sees how it ends.
                 Ok(Reply::Exchange(_)) => {}
@@ -153,7 +183,7 @@ impl Line {
                 principal: caller.principal.clone(),
                 session: caller.session.clone(),
             };
-            match relay(asked, lease, reply?).await {
+            match relay(asked, lease, reply?, early.is_none()).await {
                 Ok(Relayed::Done(answer)) => return Ok(answer),
                 Ok(Relayed::Talk(asked, lease, turn)) => {
                     let (line, running) = (self.clone(), running.cloned());
@@ -169,7 +199,7 @@ impl Line {
                         running,
                         progress: None,
                     });
-                    return Box::pin(talk.go_on(turn)).await;
+                    return Box::pin(talk.go_on(turn, early.take())).await;
                 }
                 // The upstream's tool wants other headers than its list said: once more with a
                 // new list. It refused before executing anything (SEP-2243).
@@ -183,6 +213,42 @@ impl Line {
                     return Err(Fault::upstream(Retry::Never, fault.public));
                 }
                 Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// True for a tool that is not known to answer at once, called by a client that takes a stream
+    /// which begins without a message.
+    fn may_be_slow(&self, caller: &Caller, method: &Method, plan: &Plan) -> bool {
+        method.route == Route::Name(NameKind::Tool)
+            && caller.session.as_ref().is_some_and(|session| session.takes_early_streams())
+            && !self.quick.has(&plan.upstream().name, plan.original())
+    }
+
+    /// Sends a request whose answer may take a while: then its client gets a stream that it can
+    /// come back to when its connection is cut.
+    async fn request_slowly(
+        &self,
+        lease: &Lease,
+        outgoing: Outgoing,
+        (principal, running): (&Principal, &Arc<Running>),
+        plan: &Plan,
+        early: &mut Option<Cast>,
+    ) -> Result<Reply, LinkError> {
+        let request = lease.request(outgoing);
+        tokio::pin!(request);
+        if early.is_some() {
+            return request.await;
+        }
+        let reply = tokio::time::timeout(QUIET, request.as_mut()).await;
+        self.quick.note(&plan.upstream().name, plan.original(), reply.is_ok());
+        match reply {
+            Ok(reply) => reply,
+            Err(_) => {
+                let (cast, events) = Cast::begin(running.session(), running.id(), true);
+                *early = Some(cast);
+                running.answer_early((events, principal.ended().clone()));
+                request.await
             }
         }
     }

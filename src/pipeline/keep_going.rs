@@ -11,29 +11,47 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Polls its future in place, without a task of its own; when it is dropped before the end, the
 /// rest moves into a background task. The future must have a deadline of its own.
-pub(super) struct KeepGoing<T: Send + 'static> {
+///
+/// `early` may give an output before the future does: it is asked whenever the future waits, and
+/// what it gives ends the waiting, but not the work.
+pub(super) struct KeepGoing<T: Send + 'static, E = fn() -> Option<T>> {
     work: Option<Work<T>>,
+    early: E,
     tasks: Tasks,
 }
 
 impl<T: Send + 'static> KeepGoing<T> {
     pub(super) fn new(tasks: &Tasks, work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self { work: Some(Box::pin(work)), tasks: tasks.clone() }
+        Self::or_early(tasks, || None, work)
     }
 }
 
-impl<T: Send + 'static> Future for KeepGoing<T> {
+impl<T: Send + 'static, E: Fn() -> Option<T> + Unpin> KeepGoing<T, E> {
+    pub(super) fn or_early(
+        tasks: &Tasks,
+        early: E,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
+        Self { work: Some(Box::pin(work)), early, tasks: tasks.clone() }
+    }
+}
+
+impl<T: Send + 'static, E: Fn() -> Option<T> + Unpin> Future for KeepGoing<T, E> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let Some(work) = self.work.as_mut() else { return Poll::Pending };
-        let output = std::task::ready!(work.as_mut().poll(context));
-        self.work = None;
-        Poll::Ready(output)
+        match work.as_mut().poll(context) {
+            Poll::Ready(output) => {
+                self.work = None;
+                Poll::Ready(output)
+            }
+            Poll::Pending => (self.early)().map_or(Poll::Pending, Poll::Ready),
+        }
     }
 }
 
-impl<T: Send + 'static> Drop for KeepGoing<T> {
+impl<T: Send + 'static, E> Drop for KeepGoing<T, E> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             self.tasks.spawn("call without a client", async move { drop(work.await) });
@@ -57,6 +75,21 @@ mod tests {
             let _ = end.send(());
         });
         drop(work);
+        start.send(()).unwrap();
+        ended.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_early_output_does_not_end_the_work() {
+        let tasks = Tasks::default();
+        let (start, started) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel();
+        let work = async move {
+            let _ = started.await;
+            let _ = end.send(());
+            "late"
+        };
+        assert_eq!(KeepGoing::or_early(&tasks, || Some("early"), work).await, "early");
         start.send(()).unwrap();
         ended.await.unwrap();
     }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use super::answer::{Answer, Feed, Outcome};
+use super::answer::{Answer, Body, Feed, Outcome};
 use super::call::Caller;
 use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
 use super::modern::capabilities;
+use super::outlet::look_again;
 use super::serve::{Posting, accepted, header};
+use super::take_up::refused;
 use crate::base::{Fault, Kind};
 use crate::bridge::Reply;
-use crate::session::{Level, Opening, Session};
-use crate::wire::header::{SESSION, VERSION};
+use crate::session::{Level, Opening, Resumed, Session};
+use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
     Called, CapSet, Era, Field, Method, NameKind, Posted, PostedKind, Revision, Route,
@@ -50,9 +52,8 @@ impl Line {
                 capabilities: client,
                 client_info: client_info.into(),
             })
-            .ok_or_else(|| {
-                Fault::client(Kind::Busy, "There are too many sessions; try again later")
-            })?;
+            .map_err(refused)?;
+        self.holders.hold(&posting.principal);
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
         let instructions = tenant
@@ -66,19 +67,23 @@ impl Line {
             server_info(),
         );
         let mut answer = Answer::result(posted.id_text(), &result);
-        answer.session = Some(session.id().text());
+        answer.session = Some(session.pointer().to_string());
         Ok(answer)
     }
 
     /// Finds the session of a request and judges the version header (R44, R47).
-    pub(super) fn find_session(&self, posting: &Posting, id: &str) -> Result<Arc<Session>, Fault> {
+    pub(super) async fn find_session(
+        self: &Arc<Self>,
+        posting: &Posting,
+        id: &str,
+    ) -> Result<Arc<Session>, Fault> {
         let principal = &posting.principal;
-        let session = self
-            .sessions
-            .find(id, &principal.tenant().id(), &principal.key(), &posting.path)
-            .ok_or_else(|| {
-                Fault::client(Kind::UnknownSession, "Session not found; send `initialize` again")
-            })?;
+        let (tenant, key) = (principal.tenant().id(), principal.key());
+        let session = match self.sessions.find(id, &tenant, &key, &posting.path) {
+            Some(session) => session,
+            // Boxed: only the first request after a restart comes here.
+            None => Box::pin(self.take_up(posting, id)).await?,
+        };
         if posting.headers.contains_key(VERSION) {
             let known = header(&posting.headers, &VERSION)
                 .and_then(Revision::parse)
@@ -139,12 +144,24 @@ impl Line {
     ) -> Result<Answer, Fault> {
         match method.route {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
-            Route::Local => set_level(&posted, &session),
+            Route::Local => Box::pin(self.set_level(&posted, &session)).await,
             Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Legacy, kind)).await,
             Route::Subscribe { on } => {
-                Box::pin(self.subscribe(&posting, &posted, &session, on)).await
+                let line = self.clone();
+                // What is counted must be counted back, also when the client goes meanwhile.
+                KeepGoing::new(&self.tasks, async move {
+                    line.subscribe(&posting, &posted, &session, on).await
+                })
+                .await
             }
             Route::Name(_) | Route::Uri | Route::Reference => {
+                let running = Arc::new(session.begin(posted.id_text()));
+                let own = running.clone();
+                let early = move || {
+                    let (events, key) = own.take_early()?;
+                    let ends = [key, own.session().ended().clone()];
+                    Some(Ok(Answer::ok(Body::Events(Feed { events, ends }))))
+                };
                 let caller = Caller {
                     principal: posting.principal,
                     door: posting.door,
@@ -155,11 +172,12 @@ impl Line {
                         .capabilities
                         .questions_of(session.opening().revision),
                     session: Some(session),
+                    running: Some(running),
                     headers: None,
                 };
                 let line = self.clone();
-                KeepGoing::new(&self.tasks, async move { line.call(caller, posted, method).await })
-                    .await
+                let work = async move { line.call(caller, posted, method).await };
+                KeepGoing::or_early(&self.tasks, early, work).await
             }
             Route::Listen | Route::Notification => Err(Fault::client(
                 Kind::UnknownMethod,
@@ -176,19 +194,41 @@ impl Line {
         }
     }
 
-    /// GET: the stream on which a session hears what belongs to no request. A new one takes the
-    /// place of the old.
-    ///
-    /// # Errors
-    /// When the session is unknown.
-    pub fn stream(self: &Arc<Self>, posting: &Posting) -> Result<Feed, Fault> {
+    /// GET: the stream on which a session hears what belongs to no request, a new one in the
+    /// place of the old; or, with `Last-Event-ID`, the rest of the stream that was cut there.
+    pub async fn stream(self: &Arc<Self>, posting: &Posting) -> Outcome {
+        let (request, answer) = match self.open_stream(posting).await {
+            Ok((feed, request)) => (request, Ok(Answer::ok(Body::Events(feed)))),
+            Err(fault) => (None, Err(fault)),
+        };
+        let (id, tool) = request.unwrap_or_else(|| ("null".to_owned(), false));
+        Outcome { id, era: Era::Legacy, tool, answer }
+    }
+
+    async fn open_stream(
+        self: &Arc<Self>,
+        posting: &Posting,
+    ) -> Result<(Feed, Option<(String, bool)>), Fault> {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
-        let session = self.find_session(posting, id)?;
+        let session = self.find_session(posting, id).await?;
+        let ends = [posting.principal.ended().clone(), session.ended().clone()];
+        let last = header(&posting.headers, &LAST_EVENT);
+        let (events, lost) = match last.and_then(|event| session.resume(event)) {
+            Some(Resumed { events, request: Some(request), .. }) => {
+                return Ok((Feed { events, ends }, Some(request)));
+            }
+            Some(Resumed { events, gap, .. }) => (events, gap),
+            // Whoever names an event that nobody knows has missed what came after it.
+            None => (session.open_general(), last.is_some()),
+        };
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        let feed = tenant.outlets().open_session(&posting.principal, &posting.door, &session);
+        let listed = tenant.outlets().add_session(&posting.door, &session);
         self.listen_for(&posting.principal);
-        Ok(feed)
+        if lost || (last.is_some() && !listed) {
+            look_again(&session);
+        }
+        Ok((Feed { events, ends }, None))
     }
 
     /// DELETE: ends a session.
@@ -197,23 +237,46 @@ impl Line {
     /// When the session is unknown.
     pub async fn terminate(self: &Arc<Self>, posting: &Posting) -> Result<Answer, Fault> {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
-        let session = self.find_session(posting, id)?;
-        self.sessions.end(&session);
-        self.forget(&session).await;
-        Ok(Answer { status: 200, ..Answer::accepted() })
+        let session = self.find_session(posting, id).await?;
+        let line = self.clone();
+        KeepGoing::new(&self.tasks, async move {
+            // Before it leaves the table: nobody takes it up in between.
+            line.ledger.bury([&session]);
+            if line.sessions.end(&session) {
+                line.forget(&session).await;
+            }
+            if !line.ledger.settle().await {
+                let sentence = "The session has ended, but the store could not note it yet; it is tried further";
+                return Err(Fault::client(Kind::Busy, sentence));
+            }
+            Ok(Answer { status: 200, ..Answer::accepted() })
+        })
+        .await
+    }
+
+    async fn set_level(&self, posted: &Posted, session: &Arc<Session>) -> Result<Answer, Fault> {
+        let level = posted.string(Field::Level).and_then(|level| Level::parse(&level));
+        let level = level.ok_or_else(|| {
+            let given = posted.raw(Field::Level).unwrap_or("nothing");
+            let sentence = format!("`params.level` is no log level: {given:.40}");
+            Fault::client(Kind::InvalidParams, sentence)
+        })?;
+        if session.level() != Some(level) {
+            session.set_level(level);
+            self.keep_state(session).await;
+        }
+        Ok(Answer::result(posted.id_text(), "{}"))
+    }
+
+    /// What was changed in a session must be there after a kill, so the answer waits for the disk;
+    /// a store that fails costs only that.
+    pub(super) async fn keep_state(&self, session: &Arc<Session>) {
+        if !self.ledger.keep(session).await {
+            tracing::warn!("a change of a session is not in the store yet");
+        }
     }
 }
 
 fn no_session_header() -> Fault {
     Fault::client(Kind::HttpMethod, "This needs the `Mcp-Session-Id` header of a session")
-}
-
-fn set_level(posted: &Posted, session: &Session) -> Result<Answer, Fault> {
-    let level = posted.string(Field::Level).and_then(|level| Level::parse(&level));
-    let level = level.ok_or_else(|| {
-        let given = posted.raw(Field::Level).unwrap_or("nothing");
-        Fault::client(Kind::InvalidParams, format!("`params.level` is no log level: {given:.40}"))
-    })?;
-    session.set_level(level);
-    Ok(Answer::result(posted.id_text(), "{}"))
 }

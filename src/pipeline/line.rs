@@ -5,6 +5,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::parks::Parks;
+use super::holders::Holders;
+use super::quick::Quick;
 use super::tenant::Tenant;
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Tasks, TenantId};
@@ -12,7 +14,8 @@ use crate::config::Config;
 use crate::credential::Credentials;
 use crate::namespace::{Door, Namer};
 use crate::seal::Ring;
-use crate::session::{Session, Sessions};
+use crate::session::{Ledger, Session, Sessions};
+use crate::store::SessionStates;
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::{EraMemory, Launcher};
 use crate::upstream::{HttpClient, Pool};
@@ -20,6 +23,11 @@ use crate::upstream::{HttpClient, Pool};
 /// How long a client may keep a list without asking again, in milliseconds: as long as ours is
 /// served without asking the upstream. Changes are announced besides.
 pub(super) const LIST_TTL_MS: u64 = 5_000;
+
+/// How often it is looked whether a key has ended: with the key watch it makes less than a second.
+const TICK: Duration = Duration::from_millis(250);
+/// Everything else is looked at once in so many.
+const TICKS: u32 = 4;
 
 /// `serverInfo` of the proxy as JSON text.
 pub(super) fn server_info() -> &'static str {
@@ -46,6 +54,10 @@ pub struct Parts {
     pub tasks: Tasks,
     /// For idle expiry.
     pub clock: Arc<Clock>,
+    /// Seals session ids.
+    pub ring: Arc<Ring>,
+    /// What sessions leave behind.
+    pub session_states: Arc<dyn SessionStates>,
     /// Where each call leaves its line; none when the log leaves them out.
     pub calls: Option<CallLog>,
     /// Seals what clients carry for us.
@@ -57,6 +69,9 @@ pub struct Line {
     pub(super) config: Arc<Config>,
     pub(super) namer: Namer,
     pub(super) sessions: Sessions,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) holders: Holders,
+    pub(super) quick: Quick,
     pub(super) credentials: Credentials,
     pub(super) pool: Arc<Pool>,
     pub(super) client: HttpClient,
@@ -80,9 +95,14 @@ impl Line {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let namespace = &parts.config.namespace;
+        let idle = parts.config.server.session_idle.as_secs();
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
         Arc::new(Self {
             namer: Namer::new(&namespace.separator, namespace.max_name),
-            sessions: Sessions::new(parts.clock),
+            sessions: Sessions::new(parts.clock, parts.ring, idle),
+            ledger: Arc::new(Ledger::new(parts.session_states)),
+            holders: Holders::default(),
+            quick: Quick::default(),
             memories: parts
                 .config
                 .upstreams
@@ -177,32 +197,66 @@ impl Line {
         }
     }
 
-    /// Ends idle sessions and dead streams; runs about once a second until the stop.
+    /// Ends what has ended: sessions that are idle or whose key is no longer good, dead streams.
+    /// Writes down what must outlive the process. Runs until the stop.
     pub fn watch(self: &Arc<Self>, clock: Arc<Clock>) {
+        let (ledger, stop) = (self.ledger.clone(), self.tasks.stop().clone());
+        self.tasks.spawn("session ledger", async move { ledger.run(stop).await });
         let line = self.clone();
         self.tasks.spawn("session sweep", async move {
             let stop = line.tasks.stop().clone();
-            let mut every = tokio::time::interval(Duration::from_secs(1));
-            let idle = u32::try_from(line.config.server.session_idle.as_secs()).unwrap_or(u32::MAX);
+            let mut every = tokio::time::interval(TICK);
+            let mut ticks = 0;
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     _ = every.tick() => {}
                 }
-                clock.tick();
-                line.client.sweep();
-                for tenant in line.all_tenants() {
-                    line.keep_listening(&tenant);
-                    for (upstream, uri) in tenant.outlets().prune() {
-                        if let Some(upstream) = line.config.upstreams.get(&upstream) {
-                            tenant.unwatch(&line, upstream, &uri).await;
-                        }
-                    }
+                line.end_with_keys().await;
+                if ticks % TICKS == 0 {
+                    clock.tick();
+                    line.sweep().await;
                 }
-                for session in line.sessions.sweep(idle, |_| false) {
-                    line.forget(&session).await;
-                }
+                ticks += 1;
+            }
+            clock.tick();
+            line.ledger.note(line.sessions.unwritten(true));
+            if let Err(error) = line.ledger.flush().await {
+                tracing::warn!(%error, "the last uses of sessions are not written");
             }
         });
+    }
+
+    /// A key that was revoked takes its sessions along. The store needs no word of it: nobody can
+    /// present the key again; and if it was only the store that could not be asked, they are taken
+    /// up again.
+    async fn end_with_keys(self: &Arc<Self>) {
+        let has_sessions = |tenant, key| self.sessions.count_of(tenant, key) > 0;
+        for (tenant, key) in self.holders.ended(has_sessions) {
+            for session in self.sessions.end_of_key(tenant, key) {
+                self.forget(&session).await;
+            }
+        }
+    }
+
+    async fn sweep(self: &Arc<Self>) {
+        self.client.sweep();
+        for tenant in self.all_tenants() {
+            self.keep_listening(&tenant);
+            for (upstream, uri) in tenant.outlets().prune() {
+                if let Some(upstream) = self.config.upstreams.get(&upstream) {
+                    tenant.unwatch(self, upstream, &uri).await;
+                }
+            }
+        }
+        let idle = self.sessions.sweep();
+        if !idle.is_empty() {
+            tracing::debug!(count = idle.len(), "idle sessions have ended");
+            self.ledger.bury(&idle);
+        }
+        for session in idle {
+            self.forget(&session).await;
+        }
+        self.ledger.note(self.sessions.unwritten(false));
     }
 }

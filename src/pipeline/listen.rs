@@ -1,25 +1,35 @@
 //! Subscriptions of both eras: `subscriptions/listen`, and `resources/(un)subscribe` of a
 //! session. They are counted, so that an upstream hears of each resource once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::answer::{Answer, Body};
 use super::line::Line;
-use super::outlet::Filter;
+use super::outlet::{Filter, Listening};
 use super::serve::Posting;
 use super::tenant::Tenant;
-use crate::base::{Fault, Kind};
+use crate::auth::Principal;
+use crate::base::{Fault, Kind, Name, now};
 use crate::config::{Transport, Upstream};
 use crate::namespace::Plan;
-use crate::session::Session;
+use crate::session::{Followed, Session};
 use crate::upstream::{Event, Interest, Lease, LinkKey};
 use crate::wire::json::quote;
 use crate::wire::{Called, Era, Field, ListKind, Posted};
 
 /// Resources that one listen may follow.
 const MOST_WATCHED: usize = 1_000;
+/// The acknowledgement waits this long for upstreams to take a subscription, so that what they
+/// refuse is left out of it; a slow upstream does not hold it up (protocol.md 3.3).
+const GRACE: Duration = Duration::from_millis(250);
+
+/// A resource that a listen asked for: its public URI, and where it is.
+type Wish = (String, Plan);
 
 impl Line {
     /// `subscriptions/listen` (protocol.md 1.6).
@@ -37,6 +47,7 @@ impl Line {
         if !asked.is_object() {
             return Err(wrong());
         }
+        let place = self.holders.listen(&posting.principal)?;
         let tenant = self.tenant(&posting.principal);
         let view = tenant.known_view(&posting.door);
         let mut filter = Filter {
@@ -46,17 +57,18 @@ impl Line {
             watched: Vec::new(),
         };
         let uris = asked["resourceSubscriptions"].as_array().map(Vec::as_slice).unwrap_or_default();
-        for uri in uris.iter().filter_map(Value::as_str).take(MOST_WATCHED) {
-            // What is not honoured is left out of the acknowledgement (R25).
-            let Some(plan) = view.uri(uri) else { continue };
-            if self.watch_resource(posting, &tenant, &plan).await.is_ok() {
-                filter.watched.push((
-                    uri.to_owned(),
-                    plan.upstream().name.clone(),
-                    plan.original().to_owned(),
-                ));
-            }
-        }
+        // What is not honoured is left out of the acknowledgement (R25).
+        let wishes: Vec<Wish> = uris
+            .iter()
+            .filter_map(Value::as_str)
+            .take(MOST_WATCHED)
+            .filter_map(|uri| Some((uri.to_owned(), view.uri(uri)?)))
+            .collect();
+        let (granted, late) = self.watch_all(&posting.principal, &tenant, wishes).await;
+        filter.watched = granted
+            .into_iter()
+            .map(|(uri, plan)| (uri, plan.upstream().name.clone(), plan.original().to_owned()))
+            .collect();
         tenant.warm_up(self, &posting.principal, &posting.door);
         let mut members = Vec::new();
         for (name, honoured) in [
@@ -73,14 +85,65 @@ impl Line {
             members.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
         }
         let acknowledged = format!("{{{}}}", members.join(","));
-        let feed = tenant.outlets().open_listen(
-            &posting.principal,
+        let (feed, listening) = tenant.outlets().open_listen(
+            (&posting.principal, place),
             &posting.door,
             posted.id_text(),
             filter,
             &acknowledged,
         );
+        if late.is_some() {
+            self.tasks.spawn("late subscriptions", see_to(tenant, listening, late));
+        }
         Ok(Answer::ok(Body::Events(feed)))
+    }
+
+    /// Counts the resources and has their upstreams told, each upstream on its own. Gives those
+    /// that were not refused within the grace, and where the rest is told.
+    async fn watch_all(
+        self: &Arc<Self>,
+        principal: &Principal,
+        tenant: &Arc<Tenant>,
+        wishes: Vec<Wish>,
+    ) -> (Vec<Wish>, Option<mpsc::Receiver<Verdict>>) {
+        if wishes.is_empty() {
+            return (wishes, None);
+        }
+        let (told, mut verdicts) = mpsc::channel(wishes.len());
+        let mut waiting = wishes.len();
+        let mut by_upstream: BTreeMap<Name, Vec<(usize, Plan, bool)>> = BTreeMap::new();
+        for (at, (_, plan)) in wishes.iter().enumerate() {
+            let first = tenant.count_up(&plan.upstream().name, plan.original());
+            let name = plan.upstream().name.clone();
+            by_upstream.entry(name).or_default().push((at, plan.clone(), first));
+        }
+        for plans in by_upstream.into_values() {
+            let (line, tenant, principal) = (self.clone(), tenant.clone(), principal.clone());
+            let told = told.clone();
+            self.tasks.spawn("subscriptions", async move {
+                for (at, plan, first) in plans {
+                    let taken = line.watch_counted(&principal, &tenant, &plan, first).await;
+                    // There is room for all of them.
+                    let _ =
+                        told.try_send(Verdict { at, plan, refused: taken.err().map(|f| f.kind) });
+                }
+            });
+        }
+        drop(told);
+        let deadline = now() + GRACE;
+        let mut refused = Vec::new();
+        while waiting > 0 {
+            let Ok(Some(verdict)) = tokio::time::timeout_at(deadline, verdicts.recv()).await else {
+                break;
+            };
+            waiting -= 1;
+            if verdict.refused.is_some() {
+                tenant.count_down(&verdict.plan.upstream().name, verdict.plan.original());
+                refused.push(verdict.at);
+            }
+        }
+        let granted = wishes.into_iter().enumerate().filter(|(at, _)| !refused.contains(at));
+        (granted.map(|(_, wish)| wish).collect(), (waiting > 0).then_some(verdicts))
     }
 
     /// `resources/subscribe` and `resources/unsubscribe` of a session.
@@ -88,7 +151,7 @@ impl Line {
         self: &Arc<Self>,
         posting: &Posting,
         posted: &Posted,
-        session: &Session,
+        session: &Arc<Session>,
         on: bool,
     ) -> Result<Answer, Fault> {
         let uri = posted.string(Field::Uri).ok_or_else(|| {
@@ -106,35 +169,53 @@ impl Line {
                 let sentence = format!("A session follows at most {MOST_WATCHED} resources");
                 return Err(Fault::client(Kind::InvalidParams, sentence));
             }
-            if session.subscribe(&uri)
-                && let Err(fault) = self.watch_resource(posting, &tenant, &plan).await
-            {
-                session.unsubscribe(&uri);
-                return Err(fault);
+            if !session.is_subscribed(&uri) {
+                self.watch_resource(&posting.principal, &tenant, &plan).await?;
+                if session.subscribe(&uri) == Followed::New {
+                    self.keep_state(session).await;
+                } else {
+                    // It has ended meanwhile, or the same was asked twice at a time.
+                    tenant.unwatch(self, plan.upstream(), plan.original()).await;
+                }
             }
         } else if session.unsubscribe(&uri) {
             tenant.unwatch(self, plan.upstream(), plan.original()).await;
+            self.keep_state(session).await;
         }
         Ok(Answer::result(posted.id_text(), "{}"))
     }
 
     async fn watch_resource(
         self: &Arc<Self>,
-        posting: &Posting,
+        principal: &Principal,
         tenant: &Arc<Tenant>,
         plan: &Plan,
     ) -> Result<(), Fault> {
-        let (lease, _) = self.house_link(&posting.principal, plan.upstream()).await?;
+        let first = tenant.count_up(&plan.upstream().name, plan.original());
+        let watched = self.watch_counted(principal, tenant, plan, first).await;
+        watched.inspect_err(|_| {
+            tenant.count_down(&plan.upstream().name, plan.original());
+        })
+    }
+
+    /// Has the upstream told of a resource that was counted; `first` says that it was not told
+    /// before.
+    pub(super) async fn watch_counted(
+        self: &Arc<Self>,
+        principal: &Principal,
+        tenant: &Arc<Tenant>,
+        plan: &Plan,
+        first: bool,
+    ) -> Result<(), Fault> {
+        let (lease, _) = self.house_link(principal, plan.upstream()).await?;
         if !lease.facts().can_subscribe() {
             let sentence = format!("Upstream `{}` has no subscriptions", plan.upstream().name);
             return Err(Fault::client(Kind::UnknownMethod, sentence));
         }
-        if tenant.count_up(&plan.upstream().name, plan.original())
-            && let Err(fault) =
-                self.follow(tenant, &lease, plan.upstream(), Some((true, plan.original()))).await
-        {
-            tenant.count_down(&plan.upstream().name, plan.original());
-            return Err(self.hide(&posting.principal, plan.upstream(), fault));
+        if first {
+            let change = Some((true, plan.original()));
+            let followed = self.follow(tenant, &lease, plan.upstream(), change).await;
+            followed.map_err(|fault| self.hide(principal, plan.upstream(), fault))?;
         }
         Ok(())
     }
@@ -208,6 +289,28 @@ impl Line {
                 }
                 Event::Other(_) | Event::Gone => {}
             }
+        }
+    }
+}
+
+/// What became of one subscription of a listen.
+struct Verdict {
+    at: usize,
+    plan: Plan,
+    refused: Option<Kind>,
+}
+
+/// Subscriptions that were acknowledged before the upstream had answered. What it may have told
+/// meanwhile is made up for; a listen that promises what is not to be had ends, and its client
+/// listens anew.
+async fn see_to(tenant: Arc<Tenant>, listening: Listening, late: Option<mpsc::Receiver<Verdict>>) {
+    let Some(mut late) = late else { return };
+    while let Some(Verdict { plan, refused, .. }) = late.recv().await {
+        match refused {
+            None => tenant.outlets().updated(&plan.upstream().name, plan.original()),
+            Some(Kind::UnknownMethod) => tenant.outlets().end_listen(&listening),
+            // It stays counted: a link that is made later follows it.
+            Some(_) => {}
         }
     }
 }

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::answer::{Answer, Outcome};
 use super::call::Caller;
+use super::keep_going::KeepGoing;
 use super::line::{LIST_TTL_MS, Line, server_info};
 use super::serve::{Posting, accepted};
 use crate::base::{Fault, Kind};
@@ -37,7 +38,12 @@ impl Line {
         let answer = match method.route {
             Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
             Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Modern, kind)).await,
-            Route::Listen => Box::pin(self.listen(&posting, &posted)).await,
+            Route::Listen => {
+                let line = self.clone();
+                // What is counted must be counted back, also when the client goes meanwhile.
+                let work = async move { line.listen(&posting, &posted).await };
+                KeepGoing::new(&self.tasks, work).await
+            }
             Route::Name(_) | Route::Uri | Route::Reference => {
                 let level =
                     posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
@@ -48,6 +54,7 @@ impl Line {
                     level,
                     declares: declares.and(CapSet::QUESTIONS),
                     session: None,
+                    running: None,
                     headers: Some(posting.headers),
                 };
                 self.call(caller, posted, method).await

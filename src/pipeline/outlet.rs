@@ -8,10 +8,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::answer::Feed;
+use super::holders::Place;
 use crate::auth::Principal;
-use crate::base::{Fault, KeyId, Name};
+use crate::base::{KeyId, Name};
 use crate::namespace::{Door, join_uri};
-use crate::session::{Level, Session};
+use crate::session::{Item, Level, Session};
 use crate::upstream::Message;
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH, quote};
 use crate::wire::{ListKind, sse};
@@ -33,14 +34,54 @@ pub(super) struct Filter {
 #[derive(Debug)]
 enum Listener {
     Session(Arc<Session>),
-    Listen { id: String, filter: Filter },
+    Listen(Listen),
 }
+
+#[derive(Debug)]
+struct Listen {
+    /// The request's id as JSON text.
+    id: String,
+    filter: Filter,
+    /// None when the stream was ended from here.
+    events: Option<mpsc::Sender<Item>>,
+    _place: Place,
+}
+
+impl Listen {
+    fn is_open(&self) -> bool {
+        self.events.as_ref().is_some_and(|events| !events.is_closed())
+    }
+
+    /// Ends it as a listen ends (R29).
+    fn finish(&mut self) {
+        let Some(events) = self.events.take() else { return };
+        let result = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{\"resultType\":\"complete\",{}}}}}",
+            self.id,
+            subscription_meta(&self.id)
+        );
+        // A full queue means a client that does not read: its stream just ends.
+        let _ = events.try_send(Ok(event(result.as_bytes())));
+    }
+}
+
+/// An open listen, for whoever wants to end it.
+#[derive(Debug, Clone)]
+pub(super) struct Listening(mpsc::WeakSender<Item>);
 
 #[derive(Debug)]
 struct Outlet {
     listener: Listener,
     door: Door,
-    events: mpsc::Sender<Result<Bytes, Fault>>,
+}
+
+impl Outlet {
+    fn is_open(&self) -> bool {
+        match &self.listener {
+            Listener::Session(session) => session.hears_general(),
+            Listener::Listen(listen) => listen.is_open(),
+        }
+    }
 }
 
 /// The open streams of one tenant.
@@ -50,38 +91,34 @@ pub(super) struct Outlets {
 }
 
 impl Outlets {
-    /// The GET stream of a session; an older one of the same session ends.
-    pub(super) fn open_session(
-        &self,
-        principal: &Principal,
-        door: &Door,
-        session: &Arc<Session>,
-    ) -> Feed {
-        let (events, feed) = channel(principal, session.ended().clone());
+    /// From now on a session hears what concerns it, as long as it has its stream open or may come
+    /// back to it. False when it did so before.
+    pub(super) fn add_session(&self, door: &Door, session: &Arc<Session>) -> bool {
         let mut list = self.list();
-        list.retain(|outlet| match &outlet.listener {
-            Listener::Session(other) => !Arc::ptr_eq(other, session),
-            Listener::Listen { .. } => true,
+        let there = list.iter().any(|outlet| match &outlet.listener {
+            Listener::Session(other) => Arc::ptr_eq(other, session),
+            Listener::Listen(_) => false,
         });
-        list.push(Outlet {
-            listener: Listener::Session(session.clone()),
-            door: door.clone(),
-            events,
-        });
-        feed
+        if !there {
+            let listener = Listener::Session(session.clone());
+            list.push(Outlet { listener, door: door.clone() });
+        }
+        there
     }
 
     /// A `subscriptions/listen` stream, which begins with its acknowledgement. `id` is the
     /// request's id as JSON text.
     pub(super) fn open_listen(
         &self,
-        principal: &Principal,
+        (principal, place): (&Principal, Place),
         door: &Door,
         id: &str,
         filter: Filter,
         acknowledged: &str,
-    ) -> Feed {
-        let (events, feed) = channel(principal, principal.ended().clone());
+    ) -> (Feed, Listening) {
+        let (events, feed) = mpsc::channel(QUEUE);
+        let feed =
+            Feed { events: feed, ends: [principal.ended().clone(), principal.ended().clone()] };
         let first = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{{\
              \"notifications\":{acknowledged},{}}}}}",
@@ -89,9 +126,22 @@ impl Outlets {
         );
         // The queue is new and empty.
         let _ = events.try_send(Ok(event(first.as_bytes())));
-        let listener = Listener::Listen { id: id.to_owned(), filter };
-        self.list().push(Outlet { listener, door: door.clone(), events });
-        feed
+        let listening = Listening(events.downgrade());
+        let listen = Listen { id: id.to_owned(), filter, events: Some(events), _place: place };
+        self.list().push(Outlet { listener: Listener::Listen(listen), door: door.clone() });
+        (feed, listening)
+    }
+
+    /// Ends a listen in good order, so that its client listens anew.
+    pub(super) fn end_listen(&self, listening: &Listening) {
+        let Some(own) = listening.0.upgrade() else { return };
+        for outlet in self.list().iter_mut() {
+            if let Listener::Listen(listen) = &mut outlet.listener
+                && listen.events.as_ref().is_some_and(|events| events.same_channel(&own))
+            {
+                listen.finish();
+            }
+        }
     }
 
     /// Tells everybody concerned that lists of an upstream have changed.
@@ -100,10 +150,8 @@ impl Outlets {
         names.dedup();
         for name in names {
             self.send(upstream, |listener| match listener {
-                Listener::Session(_) => Some(format!(
-                    "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{name}/list_changed\"}}"
-                )),
-                Listener::Listen { id, filter } => {
+                Listener::Session(_) => Some(list_changed(name)),
+                Listener::Listen(Listen { id, filter, .. }) => {
                     let wanted = match name {
                         "tools" => filter.tools,
                         "prompts" => filter.prompts,
@@ -134,7 +182,7 @@ impl Outlets {
                 |listener| {
                     let meta = match listener {
                         Listener::Session(session) if session.follows(shown) => String::new(),
-                        Listener::Listen { id, filter }
+                        Listener::Listen(Listen { id, filter, .. })
                             if filter
                                 .watched
                                 .iter()
@@ -144,11 +192,7 @@ impl Outlets {
                         }
                         _ => return None,
                     };
-                    Some(format!(
-                        "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\
-                         \"params\":{{\"uri\":{}{meta}}}}}",
-                        quote(shown)
-                    ))
+                    Some(updated(shown, &meta))
                 },
             );
         }
@@ -172,18 +216,14 @@ impl Outlets {
     /// True when a session of this key has its stream open.
     pub(super) fn any_session(&self, key: KeyId) -> bool {
         self.list().iter().any(|outlet| match &outlet.listener {
-            Listener::Session(session) => {
-                session.opening().key == key && !outlet.events.is_closed()
-            }
-            Listener::Listen { .. } => false,
+            Listener::Session(session) => session.opening().key == key && session.hears_general(),
+            Listener::Listen(_) => false,
         })
     }
 
     /// True when some stream is open on which this upstream's news arrive.
     pub(super) fn any_for(&self, upstream: &Name) -> bool {
-        self.list()
-            .iter()
-            .any(|outlet| !outlet.events.is_closed() && concerns(&outlet.door, upstream))
+        self.list().iter().any(|outlet| concerns(&outlet.door, upstream) && outlet.is_open())
     }
 
     /// Forgets streams whose client has gone; gives the resources that nobody on them follows
@@ -191,11 +231,10 @@ impl Outlets {
     pub(super) fn prune(&self) -> Vec<(Name, String)> {
         let mut freed = Vec::new();
         self.list().retain(|outlet| {
-            let open = !outlet.events.is_closed();
-            if !open && let Listener::Listen { filter, .. } = &outlet.listener {
-                freed.extend(
-                    filter.watched.iter().map(|(_, upstream, uri)| (upstream.clone(), uri.clone())),
-                );
+            let open = outlet.is_open();
+            if !open && let Listener::Listen(listen) = &outlet.listener {
+                let watched = listen.filter.watched.iter();
+                freed.extend(watched.map(|(_, upstream, uri)| (upstream.clone(), uri.clone())));
             }
             open
         });
@@ -204,14 +243,10 @@ impl Outlets {
 
     /// Ends every stream; a listen ends with its result (R29).
     pub(super) fn close(&self) {
-        for outlet in std::mem::take(&mut *self.list()) {
-            if let Listener::Listen { id, .. } = &outlet.listener {
-                let result = format!(
-                    "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",{}}}}}",
-                    subscription_meta(id)
-                );
-                // A full queue means a client that does not read: its stream just ends.
-                let _ = outlet.events.try_send(Ok(event(result.as_bytes())));
+        for outlet in self.list().iter_mut() {
+            match &mut outlet.listener {
+                Listener::Session(session) => session.close_general(),
+                Listener::Listen(listen) => listen.finish(),
             }
         }
     }
@@ -225,31 +260,27 @@ impl Outlets {
         door: impl Fn(&Door) -> bool,
         message: impl Fn(&Listener) -> Option<String>,
     ) {
-        self.list().retain(|outlet| {
-            if !door(&outlet.door) {
-                return true;
+        for outlet in self.list().iter_mut().filter(|outlet| door(&outlet.door)) {
+            let Some(text) = message(&outlet.listener) else { continue };
+            match &mut outlet.listener {
+                Listener::Session(session) => session.say_general(text.as_bytes()),
+                Listener::Listen(listen) => {
+                    let Some(events) = &listen.events else { continue };
+                    // A client that does not read loses its stream, not single events: it opens a
+                    // new one and lists anew. What it followed is given back by `prune`.
+                    if let Err(mpsc::error::TrySendError::Full(_)) =
+                        events.try_send(Ok(event(text.as_bytes())))
+                    {
+                        listen.events = None;
+                    }
+                }
             }
-            let Some(text) = message(&outlet.listener) else { return true };
-            // A client that does not read loses its stream, not single events: it opens a new
-            // one and lists anew.
-            !matches!(
-                outlet.events.try_send(Ok(event(text.as_bytes()))),
-                Err(mpsc::error::TrySendError::Full(_))
-            )
-        });
+        }
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Outlet>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn channel(
-    principal: &Principal,
-    other: tokio_util::sync::CancellationToken,
-) -> (mpsc::Sender<Result<Bytes, Fault>>, Feed) {
-    let (sender, events) = mpsc::channel(QUEUE);
-    (sender, Feed { events, ends: [principal.ended().clone(), other] })
 }
 
 fn concerns(door: &Door, upstream: &Name) -> bool {
@@ -261,6 +292,28 @@ fn concerns(door: &Door, upstream: &Name) -> bool {
 
 fn subscription_meta(id: &str) -> String {
     format!("\"_meta\":{{\"io.modelcontextprotocol/subscriptionId\":{id}}}")
+}
+
+fn list_changed(kind: &str) -> String {
+    format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{kind}/list_changed\"}}")
+}
+
+fn updated(uri: &str, meta: &str) -> String {
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\
+         \"params\":{{\"uri\":{}{meta}}}}}",
+        quote(uri)
+    )
+}
+
+/// Tells a client that has missed something to look again.
+pub(super) fn look_again(session: &Session) {
+    for kind in ["tools", "prompts", "resources"] {
+        session.say_general(list_changed(kind).as_bytes());
+    }
+    for uri in session.subscriptions() {
+        session.say_general(updated(&uri, "").as_bytes());
+    }
 }
 
 /// One message as a server-sent event.

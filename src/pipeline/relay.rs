@@ -59,10 +59,19 @@ pub(super) enum Relayed {
     Talk(Asked, Lease, Turn),
 }
 
-/// Brings a reply back to its client.
-pub(super) async fn relay(asked: Asked, lease: Lease, reply: Reply) -> Result<Relayed, Fault> {
+/// Brings a reply back to its client. `may_pass` is false for a client that has a stream already:
+/// bytes cannot go through to it as they come.
+pub(super) async fn relay(
+    asked: Asked,
+    lease: Lease,
+    reply: Reply,
+    may_pass: bool,
+) -> Result<Relayed, Fault> {
     let message = match reply {
         Reply::Message(message) => message,
+        Reply::Json { id, body, .. } if !may_pass => {
+            Box::pin(collect(&asked.upstream, id, body, Bytes::new())).await?
+        }
         Reply::Json { id, length, body } => {
             match Box::pin(arriving(&asked, id, length, body)).await? {
                 Arrived::Whole(message) => message,

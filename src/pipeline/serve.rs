@@ -48,7 +48,7 @@ impl Line {
             return Outcome { id, era: Era::Legacy, tool: false, answer };
         }
         if let Some(session) = header(&posting.headers, &SESSION) {
-            return match self.find_session(&posting, session) {
+            return match self.find_session(&posting, session).await {
                 Ok(session) => self.legacy(posting, posted, id, session).await,
                 Err(fault) => Outcome { id, era: Era::Legacy, tool: false, answer: Err(fault) },
             };

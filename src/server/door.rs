@@ -24,7 +24,7 @@ use super::reply::{refusal, reply};
 use crate::auth::Auth;
 use crate::base::{Fault, Kind};
 use crate::namespace::Door;
-use crate::pipeline::{Answer, Body as AnswerBody, Line, Outcome, Posting};
+use crate::pipeline::{Answer, Line, Outcome, Posting};
 use crate::wire::Era;
 
 /// Longest silence while a body arrives. On HTTP/2 a body may wait for others on its connection.
@@ -133,11 +133,7 @@ impl Doors {
                 posting.body = self.read(body, silence).await?;
                 Ok(self.line.serve(posting).await)
             }
-            Method::GET => {
-                let answer =
-                    self.line.stream(&posting).map(|feed| Answer::ok(AnswerBody::Events(feed)));
-                Ok(legacy(answer))
-            }
+            Method::GET => Ok(Box::pin(self.line.stream(&posting)).await),
             Method::DELETE => Ok(legacy(Box::pin(self.line.terminate(&posting)).await)),
             _ => Err(Fault::client(Kind::HttpMethod, "Use POST, or GET and DELETE with a session")),
         }

@@ -1,8 +1,12 @@
 //! Questions that a session's client has not answered yet. Their ids are the session's own, so
 //! that an answer can reach nobody else (R57).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
+
+use super::Session;
 
 /// The open questions of one session.
 #[derive(Debug, Default)]
@@ -44,6 +48,49 @@ impl Questions {
     /// Nobody waits for the answer any more.
     pub(super) fn forget(&mut self, number: u64) {
         self.open.retain(|(open, _)| *open != number);
+    }
+}
+
+impl Session {
+    /// Registers a question to the client; its answer comes to `answers`. Dropping the guard
+    /// forgets the question.
+    #[must_use]
+    pub fn ask(self: &Arc<Self>, answers: mpsc::Sender<(u64, Bytes)>) -> Question {
+        let number = self.questions(|questions| questions.open(answers));
+        Question { session: self.clone(), number }
+    }
+
+    /// Takes an answer of the client, whose id means `id`; false when no such question is open.
+    /// Only the first answer counts.
+    pub fn answer(&self, id: &str, body: Bytes) -> bool {
+        self.questions(|questions| questions.answer(id, body))
+    }
+}
+
+/// A question that waits for the client's answer.
+#[derive(Debug)]
+pub struct Question {
+    session: Arc<Session>,
+    number: u64,
+}
+
+impl Question {
+    /// The number that comes with its answer.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The id of its request.
+    #[must_use]
+    pub fn id(&self) -> String {
+        Questions::id(self.number)
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.session.questions(|questions| questions.forget(self.number));
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) async fn holds(stores: &Stores) {
     tenants(stores).await;
     keys(stores).await;
     secrets(stores).await;
+    sessions(stores).await;
     changes(stores).await;
 }
 
@@ -151,6 +152,38 @@ async fn secrets(stores: &Stores) {
     assert_eq!(secrets.data_key(acme).await.unwrap(), None);
     assert!(stores.keys.list(acme).await.unwrap().is_empty());
     assert_eq!(secrets.list(beta).await.unwrap().len(), 1, "the other tenant keeps its own");
+}
+
+async fn sessions(stores: &Stores) {
+    let sessions = &stores.sessions;
+    let home = tenant("sessions", 30);
+    stores.tenants.create(home.clone()).await.unwrap();
+    let (own, other) = (home.id, TenantId::from_bytes([5; 16]));
+    let record = |used_at, ended| SessionRecord {
+        id: [7; 16],
+        used_at,
+        state: "sealed".to_owned(),
+        ended,
+        keep_until: used_at + 60,
+    };
+    let nobody = TenantId::from_bytes([99; 16]);
+    sessions.save(vec![(nobody, record(1, false)), (own, record(100, false))]).await.unwrap();
+    assert_eq!(sessions.find(own, [7; 16]).await.unwrap(), Some(record(100, false)));
+    assert_eq!(sessions.find(other, [7; 16]).await.unwrap(), None, "another tenant's");
+    assert_eq!(sessions.find(nobody, [7; 16]).await.unwrap(), None);
+    sessions.save(vec![(own, record(90, false))]).await.unwrap();
+    assert_eq!(sessions.find(own, [7; 16]).await.unwrap().unwrap().used_at, 100, "never back");
+
+    sessions.save(vec![(own, record(110, true)), (own, record(120, false))]).await.unwrap();
+    let ended = sessions.find(own, [7; 16]).await.unwrap().unwrap();
+    assert!(ended.ended, "nothing brings it back");
+    assert_eq!(ended.keep_until, 170);
+    assert_eq!(sessions.prune(170).await.unwrap(), 0);
+    assert_eq!(sessions.prune(171).await.unwrap(), 1);
+    assert_eq!(sessions.find(own, [7; 16]).await.unwrap(), None);
+    sessions.save(vec![(own, record(200, false))]).await.unwrap();
+    assert!(stores.tenants.remove(own).await.unwrap());
+    assert_eq!(sessions.find(own, [7; 16]).await.unwrap(), None, "it goes with its tenant");
 }
 
 async fn changes(stores: &Stores) {

@@ -1,4 +1,4 @@
-//! What changes while the proxy runs: tenants, digests of keys, sealed secrets. The store never
+//! What changes while the proxy runs: tenants, digests of keys, sealed secrets, what sessions leave. The store never
 //! sees a plaintext or a key; whatever it holds may be read by whoever steals the disk.
 
 #[cfg(test)]
@@ -10,9 +10,10 @@ mod traits;
 
 pub use error::StoreError;
 pub use record::{
-    FoundKey, KeyRecord, Origin, SealValue, SealedSecret, SecretInfo, SecretPlace, TenantRecord,
+    FoundKey, KeyRecord, Origin, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord,
+    TenantRecord,
 };
 pub use sqlite::Sqlite;
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;
-pub use traits::{Changes, Keys, Pending, Secrets, Stores, Tenants};
+pub use traits::{Changes, Keys, Pending, Secrets, SessionStates, Stores, Tenants};

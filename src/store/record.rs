@@ -107,6 +107,21 @@ pub struct SecretInfo {
     pub set_at: u64,
 }
 
+/// What a session leaves in the store: what may change in it, and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The random id within the session's pointer.
+    pub id: [u8; 16],
+    /// When it was last used, up to a batch ago.
+    pub used_at: u64,
+    /// Log level and subscriptions, sealed; empty when neither was ever set.
+    pub state: String,
+    /// True when it has ended: nothing brings it back.
+    pub ended: bool,
+    /// Until when the row decides anything; it may be removed afterwards.
+    pub keep_until: u64,
+}
+
 /// Seals a value for the generation that the store gives it. The store calls it inside its
 /// transaction and sees only what it returns.
 pub type SealValue = Box<dyn FnOnce(u64) -> Result<Sealed, SealError> + Send>;

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    FoundKey, KeyRecord, SealValue, SealedSecret, SecretInfo, SecretPlace, StoreError, TenantRecord,
+    FoundKey, KeyRecord, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord,
+    StoreError, TenantRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
 use crate::seal::{KeyTag, Sealed};
@@ -78,6 +79,17 @@ pub trait Secrets: Send + Sync {
     fn bind_root(&self, root: KeyTag) -> Pending<'_, KeyTag>;
 }
 
+/// What sessions leave behind, so that a restarted proxy takes living ones up and no others.
+pub trait SessionStates: Send + Sync {
+    /// Writes all in one transaction. The time of use never moves back, and who has ended stays
+    /// so. Records of a tenant that is gone are left out.
+    fn save(&self, records: Vec<(TenantId, SessionRecord)>) -> Pending<'_, ()>;
+    /// What is known of a session of this tenant.
+    fn find(&self, tenant: TenantId, id: [u8; 16]) -> Pending<'_, Option<SessionRecord>>;
+    /// Removes what decides nothing any more at `now`; gives how many.
+    fn prune(&self, now: u64) -> Pending<'_, usize>;
+}
+
 /// Whether anything was written.
 pub trait Changes: Send + Sync {
     /// A number that differs from the last one when any process has written in between.
@@ -93,6 +105,8 @@ pub struct Stores {
     pub keys: Arc<dyn Keys>,
     /// Sealed secrets.
     pub secrets: Arc<dyn Secrets>,
+    /// What sessions leave behind.
+    pub sessions: Arc<dyn SessionStates>,
     /// Whether anything was written.
     pub changes: Arc<dyn Changes>,
 }

@@ -64,6 +64,26 @@ impl CapSet {
         self.0 & other.0 == other.0
     }
 
+    /// The set as a number, to be kept outside of the process.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        u32::from(self.0)
+    }
+
+    /// A set from its number; what this program does not know is left out.
+    #[must_use]
+    pub fn from_bits(bits: u32) -> Self {
+        let known = [
+            Self::ELICIT_FORM,
+            Self::ELICIT_URL,
+            Self::SAMPLING,
+            Self::SAMPLING_TOOLS,
+            Self::ROOTS,
+            Self::APPS,
+        ];
+        known.into_iter().filter(|one| bits & one.bits() != 0).fold(Self::NONE, Self::with)
+    }
+
     /// Reads the text of a `ClientCapabilities` object.
     ///
     /// # Errors
@@ -170,6 +190,7 @@ mod tests {
                 continue;
             }
             assert_eq!(CapSet::read(&set.to_json()), Ok(set), "{}", set.to_json());
+            assert_eq!(CapSet::from_bits(set.bits() | 1 << 31), set);
         }
     }
 

@@ -4,12 +4,21 @@
 //   {"list":"tools"|"prompts"|"resources"|"templates"}    all pages
 //   {"call":NAME,"arguments":{…}}  {"read":URI}  {"prompt":NAME,"arguments":{…}}
 //   {"complete":{"ref":{…},"argument":{…}}}
+//   {"until":FILE}    makes FILE.reached, and goes on when FILE is there
 // Report: {"protocol","server","steps":[{"ok":true,"result":…} | {"ok":false,"error","code"}]}, one
 // entry per step in order; exit 0 also where steps failed, 1 where no connection was made.
+import fs from 'node:fs';
+
 const lists = {
   tools: ['listTools', 'tools'], prompts: ['listPrompts', 'prompts'],
   resources: ['listResources', 'resources'], templates: ['listResourceTemplates', 'resourceTemplates'],
 };
+
+async function until(file) {
+  fs.writeFileSync(`${file}.reached`, '');
+  while (!fs.existsSync(file)) await new Promise((done) => setTimeout(done, 20));
+  return {};
+}
 
 async function all(client, [method, field]) {
   const found = [];
@@ -25,6 +34,7 @@ function take(client, step) {
   if (step.call) return client.callTool({ name: step.call, arguments: step.arguments ?? {} });
   if (step.read) return client.readResource({ uri: step.read });
   if (step.prompt) return client.getPrompt({ name: step.prompt, arguments: step.arguments ?? {} });
+  if (step.until) return until(step.until);
   if (step.complete) return client.complete(step.complete);
   throw new Error(`not a step: ${JSON.stringify(step)}`);
 }

@@ -1,6 +1,8 @@
 """Walks a plan with a client of either SDK line; plan and report are those of plan.mjs."""
+import asyncio
 import json
 import os
+import pathlib
 import sys
 
 URL, ERA, PLAN = sys.argv[1:4]
@@ -22,11 +24,18 @@ async def everything(listing, field):
             return {field: found}
 
 
+async def until(file):
+    pathlib.Path(file + ".reached").touch()
+    while not os.path.exists(file):
+        await asyncio.sleep(0.02)
+    return {}
+
+
 async def walk(take):
     steps = []
     for step in json.loads(PLAN):
         try:
-            result = await take(step)
+            result = await (until(step["until"]) if "until" in step else take(step))
             steps.append({"ok": True, "result": result if isinstance(result, dict) else plain(result)})
         except Exception as error:  # a failed step is part of the report
             code = getattr(getattr(error, "error", error), "code", None)

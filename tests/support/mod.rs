@@ -11,6 +11,7 @@ mod program;
 mod proxy;
 mod raw;
 mod scene;
+mod stream;
 mod swarm;
 
 pub(crate) use canary::Canary;
@@ -21,4 +22,5 @@ pub(crate) use program::{address_in, asker, everything, serve_everything};
 pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use raw::{ABSENT, Answer, Raw, post};
 pub(crate) use scene::{DOOR, MAX_BODY, Scene, body, call, good, nested};
+pub(crate) use stream::{Event, Stream};
 pub(crate) use swarm::{Swarm, raise_open_files};

@@ -159,6 +159,17 @@ impl Proxy {
         self.process.descendants()
     }
 
+    /// Kills it (SIGKILL), waits until nothing of it is left, and gives back the folder.
+    pub(crate) fn kill(self) -> Setup {
+        let Self { mut process, setup, .. } = self;
+        let below = process.descendants();
+        process.kill();
+        until("no process is left behind", Duration::from_secs(10), || {
+            survivors(&below).is_empty().then_some(())
+        });
+        setup
+    }
+
     /// Ends it, checks that nothing of it is left, and gives back the folder.
     pub(crate) fn stop(self) -> Setup {
         let Self { process, setup, .. } = self;

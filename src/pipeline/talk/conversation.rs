@@ -6,17 +6,17 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::out::Out;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::{Asks, BridgeError, Question, Toward};
 use crate::credential::Armed;
 use crate::namespace::{Plan, ShiftedEdits, UriWay, rewrite_result_uris};
+use crate::pipeline::out::Out;
 use crate::pipeline::answer::Answer;
 use crate::pipeline::call::Caller;
 use crate::pipeline::line::Line;
 use crate::pipeline::relay::Asked;
 use crate::pipeline::result::{Ready, notify, respond};
-use crate::session::Running;
+use crate::session::{Cast, Running};
 use crate::upstream::{Exchange, Lease, LinkError, Message};
 use crate::wire::{Edits, Era, InboundKind, Method, Posted};
 
@@ -57,9 +57,14 @@ pub(super) enum Heard<S> {
 
 impl Talk {
     /// Goes on with the call in a task of its own; gives the answer as soon as its form is known.
-    pub(in crate::pipeline) async fn go_on(self: Box<Self>, turn: Turn) -> Result<Answer, Fault> {
+    /// `early` is the stream that its client has already.
+    pub(in crate::pipeline) async fn go_on(
+        self: Box<Self>,
+        turn: Turn,
+        early: Option<Cast>,
+    ) -> Result<Answer, Fault> {
         let (sender, answer) = oneshot::channel();
-        let out = self.out(sender);
+        let out = Out::new(&self.asked, sender, early);
         self.line.tasks.clone().spawn("conversation", async move {
             match (self.asked.era, self.asked.upstream_era) {
                 (Era::Legacy, Era::Legacy) => Box::pin(self.forward(out, turn)).await,
@@ -70,10 +75,6 @@ impl Talk {
         });
         // Without an answer it was cancelled: the client wants nothing more for this id.
         answer.await.unwrap_or_else(|_| Ok(Answer::accepted()))
-    }
-
-    pub(super) fn out(&self, sender: oneshot::Sender<Result<Answer, Fault>>) -> Out {
-        Out::new(sender, self.asked.ends(), self.asked.upstream.timing.timeout)
     }
 
     /// Fires when a legacy client cancels the call.

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::conversation::{Heard, Talk, Turn};
-use super::out::Out;
 use crate::base::now;
 use crate::bridge::{Question, Reply, Toward};
+use crate::pipeline::out::Out;
 use crate::pipeline::result::respond;
 use crate::session;
 use crate::upstream::{Message, refusal};

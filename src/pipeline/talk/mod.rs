@@ -3,7 +3,6 @@
 
 mod conversation;
 mod forward;
-mod out;
 mod park;
 mod required;
 mod rounds;

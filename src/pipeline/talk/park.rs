@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::conversation::{Talk, Turn};
 use super::forward::{late, withdraws};
-use super::out::Out;
 use super::visit::required;
 use crate::base::{Fault, now, unix_seconds};
 use crate::bridge::{Carried, Inner, Park, Purpose, Question, Responses, Toward};
+use crate::pipeline::out::Out;
 use crate::pipeline::parks::{Comeback, Parked, RETRIES};
 use crate::pipeline::result::Ready;
 use crate::pipeline::state::refused;
@@ -204,10 +204,10 @@ impl Waiting {
             let _ = answer.send(Err(refused()));
             return Some(());
         };
-        self.out = Some(self.talk.out(answer));
         self.talk.asked.id = id;
         self.talk.asked.token = token;
         self.talk.asked.level = level;
+        self.out = Some(Out::new(&self.talk.asked, answer, None));
         self.talk.caller.declares = declares;
         for answer in self.park.deliver(&responses, &read) {
             self.talk.send(answer).await;

@@ -5,9 +5,9 @@ use tokio::sync::mpsc;
 
 use super::conversation::{Talk, Turn};
 use super::forward::{ANSWERS, THINKING, late, withdrawal};
-use super::out::Out;
 use crate::base::{Fault, Retry, now};
 use crate::bridge::{Asks, BridgeError, Next, Question, Reply, Rounds};
+use crate::pipeline::out::Out;
 use crate::pipeline::compose::{Carry, compose};
 use crate::pipeline::relay::collect;
 use crate::pipeline::result::{garbage, undeclared};

@@ -6,6 +6,7 @@ mod pool;
 mod row;
 mod schema;
 mod secrets;
+mod sessions;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -90,6 +90,7 @@ impl Sqlite {
             tenants: self.clone(),
             keys: self.clone(),
             secrets: self.clone(),
+            sessions: self.clone(),
             changes: self.clone(),
         }
     }
