@@ -81,7 +81,6 @@ pub async fn build(
         launcher,
         tasks: tasks.clone(),
         clock: clock.clone(),
-        ring: foundation.ring.clone(),
         session_states: foundation.stores.sessions.clone(),
         calls,
         ring: foundation.ring.clone(),

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use super::parks::Parks;
 use super::holders::Holders;
+use super::parks::Parks;
 use super::quick::Quick;
 use super::tenant::Tenant;
 use crate::auth::Principal;
@@ -54,14 +54,12 @@ pub struct Parts {
     pub tasks: Tasks,
     /// For idle expiry.
     pub clock: Arc<Clock>,
-    /// Seals session ids.
+    /// Seals session ids and what clients carry for us.
     pub ring: Arc<Ring>,
     /// What sessions leave behind.
     pub session_states: Arc<dyn SessionStates>,
     /// Where each call leaves its line; none when the log leaves them out.
     pub calls: Option<CallLog>,
-    /// Seals what clients carry for us.
-    pub ring: Arc<Ring>,
 }
 
 /// The request line. One for the process.
@@ -99,7 +97,7 @@ impl Line {
         let idle = u32::try_from(idle).unwrap_or(u32::MAX);
         Arc::new(Self {
             namer: Namer::new(&namespace.separator, namespace.max_name),
-            sessions: Sessions::new(parts.clock, parts.ring, idle),
+            sessions: Sessions::new(parts.clock, parts.ring.clone(), idle),
             ledger: Arc::new(Ledger::new(parts.session_states)),
             holders: Holders::default(),
             quick: Quick::default(),

@@ -24,8 +24,8 @@ mod relay;
 mod result;
 mod serve;
 mod state;
-mod talk;
 mod take_up;
+mod talk;
 mod tenant;
 
 pub use answer::{Answer, Body, Feed, Outcome};
