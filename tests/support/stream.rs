@@ -87,10 +87,15 @@ impl Stream {
 
     /// The next message of this method.
     pub(crate) fn hears(&mut self, method: &str) -> Value {
+        self.event_of(method).message
+    }
+
+    /// The next event with a message of this method.
+    pub(crate) fn event_of(&mut self, method: &str) -> Event {
         loop {
             let event = self.event().unwrap_or_else(|| panic!("the stream ended before {method}"));
             if event.message["method"] == method {
-                return event.message;
+                return event;
             }
         }
     }
