@@ -15,7 +15,7 @@
 //!    │     server/door                         reads the body         → Posting
 //!    │     pipeline/serve → wire/request       envelope and era       → Posted
 //!    │       ├ pipeline/modern                 2026-07-28: _meta and headers, discover, listen
-//!    │       └ pipeline/legacy                 before: initialize, session/sessions, DELETE
+//!    │       └ pipeline/legacy                 before: initialize, session/table, DELETE
 //!    │             ├ pipeline/list             lists, from pipeline/tenant, read by pipeline/refresh
 //!    │             ├ pipeline/listen, outlet   subscriptions and the streams for them
 //!    │             └ pipeline/call             everything that has one owner:
