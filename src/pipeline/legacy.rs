@@ -158,6 +158,10 @@ impl Line {
                     door: posting.door,
                     era: Era::Legacy,
                     level: session.level(),
+                    declares: session
+                        .opening()
+                        .capabilities
+                        .questions_of(session.opening().revision),
                     session: Some(session),
                     running: Some(running),
                     headers: None,
