@@ -191,7 +191,10 @@ impl Line {
 }
 
 fn no_session_header() -> Fault {
-    Fault::client(Kind::HttpMethod, "This needs the `Mcp-Session-Id` header of a session")
+    Fault::client(
+        Kind::HttpMethod("POST, GET, DELETE"),
+        "This needs the `Mcp-Session-Id` header of a session",
+    )
 }
 
 fn set_level(posted: &Posted, session: &Session) -> Result<Answer, Fault> {

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::answer::{Answer, Outcome};
 use super::call::Caller;
 use super::line::{LIST_TTL_MS, Line, server_info};
-use super::serve::{Posting, accepted, header};
+use super::serve::{Carrier, Posting, accepted, header};
 use crate::base::{Fault, Kind};
 use crate::namespace::decode_header;
 use crate::session::Level;
@@ -28,7 +28,8 @@ impl Line {
             // There is no session that it could concern; closing the stream is the cancellation.
             return accepted(id, Era::Modern);
         }
-        let method = match judge(&posting.headers, &posted) {
+        let headers = (posting.carrier == Carrier::Http).then_some(&posting.headers);
+        let method = match judge(headers, &posted) {
             Ok(method) => method,
             Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
         };
@@ -46,7 +47,7 @@ impl Line {
                     era: Era::Modern,
                     level,
                     session: None,
-                    headers: Some(posting.headers),
+                    headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
                 };
                 self.call(caller, posted, method).await
             }
@@ -88,8 +89,8 @@ fn unknown(method: &str) -> Fault {
 }
 
 /// The rules that hold for every request (R3–R9): headers and body say the same, the version is
-/// spoken, the method is known, the required `_meta` is there.
-fn judge(headers: &HeaderMap, posted: &Posted) -> Result<&'static Method, Fault> {
+/// spoken, the method is known, the required `_meta` is there. Over a pipe there are no headers.
+fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<&'static Method, Fault> {
     let version = posted.meta_string(MetaKey::ProtocolVersion).unwrap_or_default();
     must_match(headers, "mcp-protocol-version", &version, false)?;
     must_match(headers, "mcp-method", posted.called.name(), false)?;
@@ -130,7 +131,13 @@ fn judge(headers: &HeaderMap, posted: &Posted) -> Result<&'static Method, Fault>
     Ok(method)
 }
 
-fn must_match(headers: &HeaderMap, name: &str, expected: &str, encoded: bool) -> Result<(), Fault> {
+fn must_match(
+    headers: Option<&HeaderMap>,
+    name: &str,
+    expected: &str,
+    encoded: bool,
+) -> Result<(), Fault> {
+    let Some(headers) = headers else { return Ok(()) };
     let mut values = headers.get_all(name).iter();
     let problem = match (values.next(), values.next()) {
         (None, _) => "is missing",
