@@ -2,7 +2,8 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Pipe {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    output: Receiver<String>,
     next: u64,
 }
 
@@ -29,7 +30,9 @@ impl Pipe {
             .spawn()
             .unwrap();
         let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().unwrap());
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, output) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|l| sender.send(l)));
         Self { child, input, output, next: 1 }
     }
 
@@ -43,9 +46,11 @@ impl Pipe {
 
     /// The next message, `None` at the end. Whatever is no message fails the test.
     fn read(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        let length = self.output.read_line(&mut line).unwrap();
-        (length > 0).then(|| serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}")))
+        match self.output.recv_timeout(PATIENCE) {
+            Ok(line) => Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"))),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing is said"),
+        }
     }
 
     fn until(&mut self, what: impl Fn(&Value) -> bool) -> Value {
@@ -173,6 +178,7 @@ fn a_request_is_taken_back_in_both_eras() {
     let mut pipe = Pipe::start(&mut setup.command(&["stdio"]));
     pipe.hello();
     let mut seen = 0;
+    pipe.call(Era::Legacy, "up__echo", json!({"text": "the upstream runs"}));
     for era in Era::BOTH {
         let sleeping = pipe.send(
             era,
@@ -180,6 +186,7 @@ fn a_request_is_taken_back_in_both_eras() {
             era.params(json!({"name": "up__sleep",
             "arguments": {"ms": 60_000}})),
         );
+        pipe.call(era, "up__echo", json!({"text": "the other one has begun"}));
         let cancel = json!({"requestId": sleeping});
         pipe.say(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
             "params": era.params(cancel)}));
@@ -231,7 +238,7 @@ fn the_end_of_the_input_ends_everything() {
     // A child that this test can tell from those of others.
     let mark = format!("{}", setup.folder().display());
     let setup = setup.config(&format!(
-        "[upstreams.up]\ncommand = [\"sh\", \"-c\", \"cd {mark}; exec sleep 1000\", {mark:?}]\nstart = \"60s\"\n\
+        "[upstreams.up]\ncommand = [\"sh\", \"-c\", \"sleep 1000\", {mark:?}]\n\
          [upstreams.ev]\ncommand = [{:?}]\n",
         everything().to_str().unwrap()
     ));
@@ -289,7 +296,7 @@ fn a_revoked_key_ends_it() {
     pipe.hello();
     pipe.call(Era::Legacy, "up__echo", json!({"text": "x"}));
     let id = key.split('_').nth(1).unwrap();
-    let (status, output, errors) = setup.run(&["key", "revoke", "--tenant", "acme", id], b"");
+    let (status, output, errors) = setup.run(&["key", "revoke", id], b"");
     assert!(status.success(), "{output}{errors}");
     assert!(pipe.read().is_none());
     assert!(!pipe.end().success());
