@@ -12,7 +12,9 @@ use std::{
 use bytes::Bytes;
 use rmcp::{
     ErrorData, RoleServer,
-    model::{CallToolRequestParams, CallToolResult, ContentBlock, JsonObject},
+    model::{
+        CallToolRequestParams, CallToolResult, ContentBlock, JsonObject, ProgressNotificationParam,
+    },
     service::RequestContext,
 };
 use serde_json::{Value, json};
@@ -91,6 +93,11 @@ impl Probe {
 
     async fn sleep(&self, ms: u64, context: &RequestContext<RoleServer>) -> CallToolResult {
         let mut unfinished = Unfinished(&self.cancelled, false);
+        if let Some(token) = context.meta.get_progress_token() {
+            // Whoever asked for progress knows now that it runs.
+            let begun = ProgressNotificationParam::new(token, 0.0);
+            let _ = context.peer.notify_progress(begun).await;
+        }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(ms)) => {
                 unfinished.1 = true;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::build::Built;
 use super::error::StartError;
 use super::signal::Stops;
@@ -47,18 +45,17 @@ pub async fn run(built: Built) -> Result<(), StartError> {
     let mut stops = Stops::new()?;
     let Built { listener, tls, doors, pool, readiness, tasks, most_connections, address } = built;
     let connections = Tasks::default();
-    let drain = CancellationToken::new();
-    let grace = Grace { drain: drain.clone() };
+    let grace = Grace::default();
     connections.spawn(
         "listener",
-        listen(listener, doors.clone(), tls, most_connections, connections.clone(), grace),
+        listen(listener, doors.clone(), tls, most_connections, connections.clone(), grace.clone()),
     );
     readiness.set(true);
     tracing::info!(phase = ?Phase::Ready, %address, "listening on http://{address}");
     stops.next().await;
     enter(Phase::Draining);
     readiness.set(false);
-    drain.cancel();
+    grace.begin();
     doors.drain();
     tokio::select! {
         finished = connections.finish(Phase::Draining.limit()) => {

@@ -23,7 +23,7 @@ pub enum Body {
         /// What was read already, with its id changed back.
         head: Bytes,
         /// The rest.
-        rest: hyper::body::Incoming,
+        rest: crate::upstream::Arriving,
         /// Bytes of both together, when the upstream said so.
         length: Option<u64>,
         /// The link it comes over, kept until all has come.

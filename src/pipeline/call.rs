@@ -102,13 +102,8 @@ impl Line {
                 armed: armed.clone(),
                 upstream_era: facts.era,
                 merged: plan.merged(),
-                ends: [
-                    caller.principal.ended().clone(),
-                    caller
-                        .session
-                        .as_ref()
-                        .map_or_else(|| caller.principal.ended().clone(), |s| s.ended().clone()),
-                ],
+                principal: caller.principal.clone(),
+                session: caller.session.clone(),
             };
             match relay(self, asked, lease, reply?, running.cloned()).await {
                 // The upstream's tool wants other headers than its list said: once more with a

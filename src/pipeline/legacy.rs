@@ -10,6 +10,7 @@ use super::modern::capabilities;
 use super::serve::{Posting, accepted, header};
 use crate::base::{Fault, Kind};
 use crate::session::{Level, Opening, Session};
+use crate::wire::header::{SESSION, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
     Called, CapSet, Era, Field, Method, NameKind, Posted, PostedKind, Revision, Route,
@@ -77,8 +78,8 @@ impl Line {
             .ok_or_else(|| {
                 Fault::client(Kind::UnknownSession, "Session not found; send `initialize` again")
             })?;
-        if posting.headers.contains_key("mcp-protocol-version") {
-            let known = header(&posting.headers, "mcp-protocol-version")
+        if posting.headers.contains_key(VERSION) {
+            let known = header(&posting.headers, &VERSION)
                 .and_then(Revision::parse)
                 .is_some_and(|revision| revision.era() == Era::Legacy);
             if !known {
@@ -168,7 +169,7 @@ impl Line {
     /// # Errors
     /// When the session is unknown.
     pub fn stream(self: &Arc<Self>, posting: &Posting) -> Result<Feed, Fault> {
-        let id = header(&posting.headers, "mcp-session-id").ok_or_else(no_session_header)?;
+        let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id)?;
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
@@ -182,7 +183,7 @@ impl Line {
     /// # Errors
     /// When the session is unknown.
     pub async fn terminate(self: &Arc<Self>, posting: &Posting) -> Result<Answer, Fault> {
-        let id = header(&posting.headers, "mcp-session-id").ok_or_else(no_session_header)?;
+        let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id)?;
         self.sessions.end(&session);
         self.forget(&session).await;

@@ -182,6 +182,7 @@ impl Line {
                     _ = every.tick() => {}
                 }
                 clock.tick();
+                line.client.sweep();
                 for tenant in line.all_tenants() {
                     line.keep_listening(&tenant);
                     for (upstream, uri) in tenant.outlets().prune() {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::answer::{Answer, Outcome};
 use super::call::Caller;
 use super::line::{LIST_TTL_MS, Line, server_info};
-use super::serve::{Carrier, Posting, accepted, header};
+use super::serve::{Carrier, Posting, accepted};
 use crate::base::{Fault, Kind};
 use crate::namespace::decode_header;
 use crate::session::Level;
+use crate::wire::header::{METHOD, NAME, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
     Called, CapSet, Era, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision, Route,
@@ -92,8 +93,8 @@ fn unknown(method: &str) -> Fault {
 /// spoken, the method is known, the required `_meta` is there. Over a pipe there are no headers.
 fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<&'static Method, Fault> {
     let version = posted.meta_string(MetaKey::ProtocolVersion).unwrap_or_default();
-    must_match(headers, "mcp-protocol-version", &version, false)?;
-    must_match(headers, "mcp-method", posted.called.name(), false)?;
+    must_match(headers, &VERSION, &version, false)?;
+    must_match(headers, &METHOD, posted.called.name(), false)?;
     if Revision::parse(&version).is_none_or(|revision| revision.era() != Era::Modern) {
         let sentence = format!(
             "Protocol version {version:.40} is not spoken in this form; use {}, or `initialize` for 2024-11-05 to \
@@ -126,14 +127,14 @@ fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<&'static Method
             let member = if field == Field::Name { "name" } else { "uri" };
             Fault::client(Kind::InvalidParams, format!("`params.{member}` is missing or no text"))
         })?;
-        must_match(headers, "mcp-name", &name, true)?;
+        must_match(headers, &NAME, &name, true)?;
     }
     Ok(method)
 }
 
 fn must_match(
     headers: Option<&HeaderMap>,
-    name: &str,
+    name: &HeaderName,
     expected: &str,
     encoded: bool,
 ) -> Result<(), Fault> {
@@ -146,7 +147,7 @@ fn must_match(
             let same = if encoded {
                 decode_header(value).is_some_and(|value| value == expected)
             } else {
-                header(headers, name).is_some_and(|value| value == expected)
+                value == expected
             };
             if same {
                 return Ok(());

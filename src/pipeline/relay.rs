@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -13,11 +12,12 @@ use super::answer::{Answer, Body, Feed};
 use super::line::Line;
 use super::outlet::event;
 use super::result::{notify, respond, uri_way};
+use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::credential::Armed;
-use crate::session::{Level, Running};
-use crate::upstream::{Exchange, Lease, Message, Reply};
+use crate::session::{Level, Running, Session};
+use crate::upstream::{Arriving, Exchange, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{Era, Inbound, InboundKind, Method};
 
@@ -42,7 +42,17 @@ pub(super) struct Asked {
     pub(super) upstream_era: Era,
     /// URIs are made public.
     pub(super) merged: bool,
-    pub(super) ends: [CancellationToken; 2],
+    pub(super) principal: Principal,
+    pub(super) session: Option<Arc<Session>>,
+}
+
+impl Asked {
+    /// What ends a stream before its time. (Tokens are made for streams alone: cloning one takes
+    /// a lock that all callers with the same key share.)
+    fn ends(&self) -> [CancellationToken; 2] {
+        let key = self.principal.ended();
+        [key.clone(), self.session.as_ref().map_or(key, |session| session.ended()).clone()]
+    }
 }
 
 /// Brings a reply back to its client.
@@ -84,7 +94,7 @@ async fn arriving(
     lease: Lease,
     id: u64,
     length: Option<u64>,
-    mut body: Incoming,
+    mut body: Arriving,
 ) -> Result<Answer, Fault> {
     let untouched = asked.era == Era::Legacy
         && asked.upstream_era == Era::Legacy
@@ -102,12 +112,12 @@ async fn arriving(
     head.extend_from_slice(&first[place.end..]);
     let length = length.map(|length| length + asked.id.len() as u64 - place.len() as u64);
     let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
-    let ends = asked.ends.clone();
+    let ends = asked.ends();
     Ok(Answer::ok(Body::Passing { head: head.freeze(), rest: body, length, lease, limits, ends }))
 }
 
 /// The next bytes of a body; waits at most as long as the upstream may be silent.
-async fn next_piece(upstream: &Upstream, body: &mut Incoming) -> Result<Option<Bytes>, Fault> {
+async fn next_piece(upstream: &Upstream, body: &mut Arriving) -> Result<Option<Bytes>, Fault> {
     loop {
         let frame = tokio::time::timeout(upstream.timing.timeout, body.frame()).await;
         match frame.map_err(|_| broken(upstream, "silence"))? {
@@ -149,7 +159,7 @@ fn leading_id(first: &[u8], id: u64) -> Option<std::ops::Range<usize>> {
 pub(super) async fn collect(
     upstream: &Upstream,
     id: u64,
-    mut body: Incoming,
+    mut body: Arriving,
     first: Bytes,
 ) -> Result<Message, Fault> {
     let all = async {
@@ -205,7 +215,7 @@ fn stream(
     running: Option<Arc<Running>>,
 ) -> Answer {
     let (sender, events) = mpsc::channel(QUEUE);
-    let feed = Feed { events, ends: asked.ends.clone() };
+    let feed = Feed { events, ends: asked.ends() };
     // The queue is new and empty.
     let _ = sender.try_send(Ok(event(first)));
     let patience = asked.upstream.timing.timeout;

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::answer::{Answer, Outcome};
 use super::line::Line;
 use crate::auth::Principal;
 use crate::base::{Fault, Kind};
 use crate::namespace::Door;
+use crate::wire::header::{METHOD, SESSION, VERSION};
 use crate::wire::{
     Called, Era, Field, MetaKey, Posted, PostedKind, Revision, Route, WireError, split_batch,
 };
@@ -129,7 +130,7 @@ impl Line {
     pub fn batch(&self, mut posting: Posting) -> Result<Vec<Letter>, Box<Outcome>> {
         let body = std::mem::take(&mut posting.body);
         let refuse = |error| Box::new(unreadable(&posting, error));
-        let Some(session) = header(&posting.headers, "mcp-session-id") else {
+        let Some(session) = header(&posting.headers, &SESSION) else {
             return Err(refuse(WireError::Batch));
         };
         match self.find_session(&posting, session) {
@@ -182,7 +183,7 @@ impl Line {
             let answer = Box::pin(self.initialize(&posting, &posted)).await;
             return Outcome { id, era: Era::Legacy, tool: false, answer };
         }
-        if let Some(session) = header(&posting.headers, "mcp-session-id") {
+        if let Some(session) = header(&posting.headers, &SESSION) {
             return match self.find_session(&posting, session) {
                 Ok(session) => self.legacy(posting, posted, id, session).await,
                 Err(fault) => Outcome { id, era: Era::Legacy, tool: false, answer: Err(fault) },
@@ -226,14 +227,14 @@ fn without_era(headers: &HeaderMap, posted: &Posted) -> (Era, Fault) {
 }
 
 fn says_modern(headers: &HeaderMap) -> bool {
-    headers.contains_key("mcp-method")
-        || header(headers, "mcp-protocol-version")
+    headers.contains_key(METHOD)
+        || header(headers, &VERSION)
             .and_then(Revision::parse)
             .is_some_and(|revision| revision.era() == Era::Modern)
 }
 
 /// A header's text; `None` when it is missing, twice, or no visible ASCII.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok() }

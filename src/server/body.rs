@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -17,7 +16,7 @@ use super::connection::Active;
 use super::reply;
 use crate::base::now;
 use crate::pipeline::Feed;
-use crate::upstream::Lease;
+use crate::upstream::{Arriving, Lease};
 use crate::wire::{Era, sse};
 
 /// A comment goes out after this much silence, so that nothing between us and the client takes
@@ -29,7 +28,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub(super) enum BodyError {
     /// The upstream's answer broke off while it went through.
     #[error("the upstream broke off its answer")]
-    Passing(#[from] hyper::Error),
+    Passing(#[from] std::io::Error),
     /// The key was revoked or the session ended.
     #[error("whoever asked may not read on")]
     Ended,
@@ -57,7 +56,7 @@ enum Kind {
 
 struct Passing {
     head: Option<Bytes>,
-    rest: Incoming,
+    rest: Arriving,
     left: Option<u64>,
     silence: Duration,
     timer: Pin<Box<Sleep>>,
@@ -87,7 +86,7 @@ impl ReplyBody {
     /// An upstream's answer as it comes; the lease keeps its link until all has come.
     pub(super) fn passing(
         head: Bytes,
-        rest: Incoming,
+        rest: Arriving,
         length: Option<u64>,
         lease: Lease,
         (silence, total): (Duration, Duration),

@@ -3,15 +3,21 @@
 //! each request (hyper's own header timeout also cuts idle keep-alive connections, which makes
 //! clients lose requests).
 
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use hyper::body::{Body, Incoming};
+use hyper::rt::bounds::Http2ServerConnExec;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::HttpService;
 use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::base::now;
 
@@ -151,7 +157,64 @@ pub(super) enum Cut {
     Idle,
 }
 
-/// Runs a connection, and cuts it when it dawdles.
+/// How the listener ends: no new connections; those that are open finish what they do.
+#[derive(Debug, Clone, Default)]
+pub struct Grace(Arc<Ending>);
+
+#[derive(Debug, Default)]
+struct Ending {
+    began: AtomicBool,
+    token: CancellationToken,
+}
+
+impl Grace {
+    /// Begins the end.
+    pub fn begin(&self) {
+        self.0.began.store(true, Ordering::Release);
+        self.0.token.cancel();
+    }
+
+    /// Waits for it.
+    pub(super) async fn begun(&self) {
+        self.0.token.cancelled().await;
+    }
+}
+
+/// A connection that can be told to end after what it does.
+pub(super) trait Graceful: Future {
+    fn end(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Graceful for http1::Connection<I, S>
+where
+    Self: Future,
+    I: Read + Write + Unpin,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, E, B> Graceful for http2::Connection<I, S, E>
+where
+    Self: Future,
+    I: Read + Write + Unpin,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    E: Http2ServerConnExec<S::Future, B>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Runs a connection, cuts it when it dawdles, and ends it with the listener.
 pub(super) struct Bounded<C> {
     connection: Pin<Box<C>>,
     activity: Arc<Activity>,
@@ -159,26 +222,53 @@ pub(super) struct Bounded<C> {
     /// What the timer stands for.
     timed: Cut,
     served: u32,
+    grace: Grace,
+    ending: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Who is woken when the end begins. All connections wait for it behind one lock, so it is
+    /// not asked again with each message.
+    waker: Option<Waker>,
 }
 
-impl<C> Bounded<C> {
-    pub(super) fn new(connection: C, activity: Arc<Activity>) -> Self {
+impl<C: Graceful> Bounded<C> {
+    pub(super) fn new(connection: C, activity: Arc<Activity>, grace: Grace) -> Self {
         let first = if activity.http2 { HTTP2_TIME } else { HEADER_TIME };
         let timer = Box::pin(tokio::time::sleep(first));
-        Self { connection: Box::pin(connection), activity, timer, timed: Cut::Header, served: 0 }
+        let ending = Some(Box::pin(grace.0.token.clone().cancelled_owned()));
+        let connection = Box::pin(connection);
+        Self {
+            connection,
+            activity,
+            timer,
+            timed: Cut::Header,
+            served: 0,
+            grace,
+            ending,
+            waker: None,
+        }
     }
 
-    /// The connection inside, to shut it down gracefully.
-    pub(super) fn connection(&mut self) -> Pin<&mut C> {
-        self.connection.as_mut()
+    /// Hears of the end of the listener, once.
+    fn hear_the_end(&mut self, context: &mut Context<'_>) {
+        let Some(ending) = &mut self.ending else { return };
+        let known = self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if known && !self.grace.0.began.load(Ordering::Acquire) {
+            return;
+        }
+        if ending.as_mut().poll(context).is_ready() {
+            self.ending = None;
+            self.connection.as_mut().end();
+        } else {
+            self.waker = Some(context.waker().clone());
+        }
     }
 }
 
-impl<C: Future> Future for Bounded<C> {
+impl<C: Graceful> Future for Bounded<C> {
     type Output = Result<C::Output, Cut>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        this.hear_the_end(context);
         if let Poll::Ready(output) = this.connection.as_mut().poll(context) {
             return Poll::Ready(Ok(output));
         }

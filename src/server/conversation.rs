@@ -15,6 +15,7 @@ use super::batch::{self, Piece};
 use super::message::Messages;
 use crate::base::{Fault, Kind, Tasks};
 use crate::pipeline::{Answer, Body, Letter, Line, Opened, Outcome, Posting};
+use crate::wire::header::SESSION;
 use crate::wire::{Era, PostedKind};
 
 /// Requests of one conversation that may run at a time.
@@ -83,7 +84,7 @@ impl Conversation {
         let mut posting = self.template.clone();
         posting.body = body;
         if let Some(session) = self.session.get() {
-            posting.headers.insert("mcp-session-id", session.clone());
+            posting.headers.insert(SESSION, session.clone());
             self.listen();
         }
         match self.line.open(posting) {
@@ -269,7 +270,7 @@ impl Conversation {
     fn signed(&self) -> Posting {
         let mut posting = self.template.clone();
         if let Some(session) = self.session.get() {
-            posting.headers.insert("mcp-session-id", session.clone());
+            posting.headers.insert(SESSION, session.clone());
         }
         posting
     }

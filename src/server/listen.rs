@@ -10,9 +10,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
-use super::connection::{Activity, Bounded, HEADER_TIME, Noted};
+use super::connection::{Activity, Bounded, Grace, HEADER_TIME, Noted};
 use super::door::Doors;
 use crate::base::Tasks;
 
@@ -23,13 +22,6 @@ const HEADERS: usize = 100;
 const STREAMS: u32 = 100;
 /// After a failed accept (no file descriptors left) it is tried again this much later.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-
-/// How the listener ends.
-#[derive(Debug, Clone)]
-pub struct Grace {
-    /// No new connections; those that are open finish what they do.
-    pub drain: CancellationToken,
-}
 
 /// Takes connections until the drain begins.
 pub async fn listen(
@@ -44,7 +36,7 @@ pub async fn listen(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = grace.drain.cancelled() => return,
+            () = grace.begun() => return,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -133,14 +125,7 @@ async fn talk<S>(
             .keep_alive_timeout(Duration::from_secs(20))
             .timer(TokioTimer::new())
             .serve_connection(Noted::new(stream, activity.clone()), service);
-        let mut bounded = Bounded::new(connection, activity);
-        tokio::select! {
-            ended = &mut bounded => ended,
-            () = grace.drain.cancelled() => {
-                bounded.connection().graceful_shutdown();
-                bounded.await
-            }
-        }
+        Bounded::new(connection, activity, grace).await
     } else {
         let connection = http1::Builder::new()
             .header_read_timeout(None)
@@ -149,14 +134,7 @@ async fn talk<S>(
             .half_close(false)
             .timer(TokioTimer::new())
             .serve_connection(Noted::new(stream, activity.clone()), service);
-        let mut bounded = Bounded::new(connection, activity);
-        tokio::select! {
-            ended = &mut bounded => ended,
-            () = grace.drain.cancelled() => {
-                bounded.connection().graceful_shutdown();
-                bounded.await
-            }
-        }
+        Bounded::new(connection, activity, grace).await
     };
     match ended {
         Ok(Ok(())) => {}

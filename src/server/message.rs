@@ -12,6 +12,7 @@ use super::reply::{fault_message, reply};
 use crate::base::{Fault, Retry};
 use crate::pipeline::Outcome;
 use crate::wire::Era;
+use crate::wire::header::SESSION;
 use crate::wire::sse::Decoder;
 
 /// Longest answer in one piece.
@@ -36,7 +37,7 @@ impl Messages {
         let (mut head, body) = reply(outcome).into_parts();
         let stream = head.headers.get(header::CONTENT_TYPE);
         let events = stream.is_some_and(|kind| kind == "text/event-stream").then(Decoder::default);
-        let session = head.headers.remove("mcp-session-id");
+        let session = head.headers.remove(SESSION);
         (Self { body, events, ended: false, id, era, tool }, session)
     }
 

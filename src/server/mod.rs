@@ -15,9 +15,10 @@ mod reply;
 mod sse;
 mod tls;
 
+pub use connection::Grace;
 pub use door::Doors;
 pub use guard::Guard;
-pub use listen::{Grace, listen};
+pub use listen::listen;
 pub use pipe::{Ended, pipe};
 pub use probe::Readiness;
 pub use tls::{TlsAcceptor, TlsError, acceptor};

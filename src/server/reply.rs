@@ -7,6 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::body::ReplyBody;
 use crate::base::{Fault, Kind};
 use crate::pipeline::{Answer, Body, Outcome};
+use crate::wire::header::SESSION;
 use crate::wire::json::quote;
 use crate::wire::{Era, Revision};
 
@@ -60,7 +61,7 @@ fn good(answer: Answer, id: String, era: Era, tool: bool) -> Response<ReplyBody>
     };
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     if let Some(session) = answer.session.and_then(|id| HeaderValue::from_str(&id).ok()) {
-        response.headers_mut().insert("mcp-session-id", session);
+        response.headers_mut().insert(SESSION, session);
     }
     response
 }

@@ -1,9 +1,8 @@
 //! The line of each call. Written by hand into the log's buffer: the machinery for arbitrary
 //! fields costs as much as an eighth of a small call, and these fields are always the same.
 
+use std::cell::RefCell;
 use std::fmt::Write;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use super::{Format, LogWriter};
 use crate::base::{rfc3339, unix_millis};
@@ -38,13 +37,16 @@ pub struct CallLine<'a> {
 pub struct CallLog {
     writer: LogWriter,
     format: Format,
+}
+
+thread_local! {
     /// The second that was written last, and its text: the calendar is asked once a second.
-    second: Mutex<(u64, String)>,
+    static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 impl CallLog {
     pub(super) fn new(writer: LogWriter, format: Format) -> Self {
-        Self { writer, format, second: Mutex::default() }
+        Self { writer, format }
     }
 
     /// Writes one line.
@@ -59,7 +61,7 @@ impl CallLog {
     }
 
     fn text(&self, out: &mut String, line: &CallLine<'_>) -> std::fmt::Result {
-        self.time(out)?;
+        time(out);
         out.push_str("  INFO call tenant=");
         out.push_str(line.tenant);
         out.push_str(" key=");
@@ -92,7 +94,7 @@ impl CallLog {
 
     fn json(&self, out: &mut String, line: &CallLine<'_>) -> std::fmt::Result {
         out.push_str("{\"timestamp\":\"");
-        self.time(out)?;
+        time(out);
         out.push_str("\",\"level\":\"INFO\",\"message\":\"call\"");
         let texts = [
             ("tenant", Some(line.tenant)),
@@ -115,18 +117,24 @@ impl CallLog {
         out.push_str("}\n");
         Ok(())
     }
+}
 
-    /// `2026-11-21T07:12:00.051Z`
-    fn time(&self, out: &mut String) -> std::fmt::Result {
-        let now = unix_millis();
-        let second = now / 1_000;
-        let mut last = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.0 != second || last.1.is_empty() {
+/// `2026-11-21T07:12:00.051Z`
+fn time(out: &mut String) {
+    let now = unix_millis();
+    let second = now / 1_000;
+    SECOND.with_borrow_mut(|last| {
+        if last.0 != second {
             *last = (second, rfc3339(second));
         }
-        out.push_str(&last.1[..last.1.len() - 1]);
-        write!(out, ".{:03}Z", now % 1_000)
+        out.push_str(last.1.trim_end_matches('Z'));
+    });
+    let millis = now % 1_000;
+    out.push('.');
+    for digit in [millis / 100, millis / 10 % 10, millis % 10] {
+        out.push(char::from(b'0' + u8::try_from(digit).unwrap_or_default()));
     }
+    out.push('Z');
 }
 
 fn numbers(line: &CallLine<'_>) -> [(&'static str, u64); 3] {

@@ -14,34 +14,52 @@ const FULL: usize = 32 * 1024;
 /// Longest wait of a line.
 const WAIT: Duration = Duration::from_millis(100);
 
+/// Bytes that are gathered at most: whoever writes more waits until the log has taken them.
+const MOST: usize = 1024 * 1024;
+
 /// Gathers log lines for standard error.
 #[derive(Debug, Clone, Default)]
-pub struct LogWriter(Arc<Mutex<Vec<u8>>>);
+pub struct LogWriter(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    lines: Mutex<Vec<u8>>,
+    /// What is being written; held while it is, so that nobody who only adds a line waits for it.
+    writing: Mutex<Vec<u8>>,
+}
 
 impl LogWriter {
     /// Adds a line.
     pub(super) fn push(&self, bytes: &[u8]) {
-        let mut lines = self.lines();
+        let mut lines = lock(&self.0.lines);
         lines.extend_from_slice(bytes);
-        let full = lines.len() >= FULL;
+        let length = lines.len();
         drop(lines);
-        if full {
+        if length >= MOST {
             self.flush();
+        } else if length >= FULL
+            && let Ok(mut writing) = self.0.writing.try_lock()
+        {
+            self.write(&mut writing);
         }
     }
 
     /// Takes what was gathered.
     #[cfg(test)]
     pub(super) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.lines())
+        std::mem::take(&mut *lock(&self.0.lines))
     }
 
     /// Writes what was gathered.
     pub fn flush(&self) {
-        let mut lines = self.lines();
+        self.write(&mut lock(&self.0.writing));
+    }
+
+    fn write(&self, writing: &mut Vec<u8>) {
+        std::mem::swap(&mut *lock(&self.0.lines), writing);
         // There is nowhere to report a standard error that is gone.
-        let _ = std::io::stderr().write_all(&lines);
-        lines.clear();
+        let _ = std::io::stderr().write_all(writing);
+        writing.clear();
     }
 
     /// Flushes about ten times a second until the stop.
@@ -59,14 +77,14 @@ impl LogWriter {
     }
 
     fn flush_some(&self) {
-        if !self.lines().is_empty() {
+        if !lock(&self.0.lines).is_empty() {
             self.flush();
         }
     }
+}
 
-    fn lines(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(bytes: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    bytes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<'a> MakeWriter<'a> for LogWriter {

@@ -120,7 +120,7 @@ pub enum Reply {
         /// `Content-Length`.
         length: Option<u64>,
         /// The body.
-        body: hyper::body::Incoming,
+        body: super::http::Arriving,
     },
     /// Notifications, then the response.
     Exchange(Box<dyn Exchange>),

@@ -12,7 +12,7 @@ pub use breaker::Breaker;
 pub use handshake::{
     Verdict, discover, initialize, initialized, judge_discover, judge_initialize, own_request,
 };
-pub use http::{HttpClient, HttpTarget, MESSAGE_LIMIT, open as open_http};
+pub use http::{Arriving, HttpClient, HttpTarget, MESSAGE_LIMIT, open as open_http};
 pub use link::{
     Cause, Event, Exchange, Facts, Interest, Link, LinkError, LinkKey, Message, Outgoing, Pending,
     Ran, Reply, Sink,

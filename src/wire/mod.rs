@@ -5,6 +5,7 @@ mod capability;
 mod draft;
 mod edit;
 mod era;
+pub mod header;
 mod inbound;
 pub mod json;
 mod method;

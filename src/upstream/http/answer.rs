@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{self, HeaderMap};
-use http::{Response, StatusCode};
+use http::StatusCode;
+use http::header;
+use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 
-use super::client::chain;
+use super::connection::{Arriving, Response};
 use crate::upstream::link::{Cause, Message, Ran};
 use crate::wire::{Inbound, InboundKind};
 
@@ -32,9 +32,9 @@ pub(super) enum Answer {
     /// A whole message.
     Message(Message),
     /// JSON that is still arriving.
-    Json { length: Option<u64>, body: Incoming },
+    Json { length: Option<u64>, body: Arriving },
     /// A stream of events.
-    Stream(Incoming),
+    Stream(Arriving),
     /// 2xx with nothing in it.
     Accepted,
     /// No answer of MCP.
@@ -70,13 +70,14 @@ impl Refusal {
 
 /// Judges the response to a request with this id. Bodies of errors are read; of a good answer
 /// only a small one is. `whole` asks for the message of any size (handshakes).
-pub(super) async fn judge(response: Response<Incoming>, id: u64, whole: bool) -> Answer {
-    let (head, body) = response.into_parts();
-    let status = head.status;
+pub(super) async fn judge(response: Response, id: u64, whole: bool) -> Answer {
+    let status = response.status();
     if !status.is_success() {
-        return refused(status, &head.headers, body, id).await;
+        return Box::pin(refused(response, id)).await;
     }
-    match media_type(&head.headers) {
+    let media = response.text(&header::CONTENT_TYPE).and_then(media_type);
+    let body = response.body;
+    match media {
         Some(Media::Events) => Answer::Stream(body),
         Some(Media::Json) => {
             let length = body.size_hint().exact();
@@ -89,8 +90,6 @@ pub(super) async fn judge(response: Response<Incoming>, id: u64, whole: bool) ->
             if !whole && length.is_none_or(|length| length > SMALL_BODY) {
                 return Answer::Json { length, body };
             }
-            let garbage =
-                |cause, detail| Answer::Refused(Refusal::new(status, cause, Ran::Maybe, detail));
             let bytes = match collect(body, MESSAGE_LIMIT).await {
                 Ok(bytes) => bytes,
                 Err((cause, detail)) => return garbage(cause, detail),
@@ -110,16 +109,16 @@ pub(super) async fn judge(response: Response<Incoming>, id: u64, whole: bool) ->
     }
 }
 
-async fn refused(status: StatusCode, headers: &HeaderMap, body: Incoming, id: u64) -> Answer {
+async fn refused(response: Response, id: u64) -> Answer {
+    let status = response.status();
     let code = status.as_u16();
     let simple =
         |cause, ran, detail: String| Answer::Refused(Refusal::new(status, cause, ran, detail));
     match code {
         300..=399 => {
             let ran = if code == 303 { Ran::Maybe } else { Ran::No };
-            let to = headers
-                .get(header::LOCATION)
-                .and_then(|to| to.to_str().ok())
+            let to = response
+                .text(&header::LOCATION)
                 .and_then(|to| to.parse::<http::Uri>().ok())
                 .and_then(|to| to.host().map(|host| format!(" to host `{host}`")))
                 .unwrap_or_default();
@@ -135,14 +134,14 @@ async fn refused(status: StatusCode, headers: &HeaderMap, body: Incoming, id: u6
             return simple(Cause::Login, Ran::No, format!("HTTP {code}"));
         }
         429 | 503 => {
-            let pause = retry_after(headers);
+            let pause = response.text(&header::RETRY_AFTER).map(retry_after);
             if let Some(pause) = pause.or((code == 429).then_some(PAUSE)) {
                 return simple(Cause::Resting(pause), Ran::No, format!("HTTP {code}"));
             }
         }
         _ => {}
     }
-    let text = collect(body, ERROR_LIMIT).await.unwrap_or_default();
+    let text = collect(response.body, ERROR_LIMIT).await.unwrap_or_default();
     let message = read_message(text.clone()).ok().filter(|m| m.inbound.kind == InboundKind::Error);
     let hint = String::from_utf8_lossy(&text[..text.len().min(2_000)]).to_lowercase();
     let about_session = hint.contains("session") || hint.contains("not initialized");
@@ -169,10 +168,9 @@ async fn refused(status: StatusCode, headers: &HeaderMap, body: Incoming, id: u6
     Answer::Refused(refusal)
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+fn retry_after(value: &str) -> Duration {
     // The other form is a date; the clocks of two machines are not compared.
-    Some(value.parse().map_or(PAUSE, Duration::from_secs).min(LONGEST_PAUSE))
+    value.trim().parse().map_or(PAUSE, Duration::from_secs).min(LONGEST_PAUSE)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,8 +179,7 @@ enum Media {
     Events,
 }
 
-fn media_type(headers: &HeaderMap) -> Option<Media> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+fn media_type(value: &str) -> Option<Media> {
     let kind = value.split(';').next()?.trim();
     if kind.eq_ignore_ascii_case("application/json") {
         Some(Media::Json)
@@ -194,12 +191,12 @@ fn media_type(headers: &HeaderMap) -> Option<Media> {
 }
 
 /// Reads a body of at most `limit` bytes; one that comes in one piece is not copied.
-pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, (Cause, String)> {
+pub(super) async fn collect(mut body: Arriving, limit: usize) -> Result<Bytes, (Cause, String)> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| (Cause::Gone, chain(&error)))?;
+        let frame = frame.map_err(|error| (Cause::Gone, error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
         if length > limit {
@@ -270,25 +267,15 @@ mod tests {
 
     #[test]
     fn media_types_are_read_without_case_and_parameters() {
-        let media = |value| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(value));
-            media_type(&headers)
-        };
-        assert_eq!(media("Application/JSON; charset=utf-8"), Some(Media::Json));
-        assert_eq!(media("text/event-stream"), Some(Media::Events));
-        assert_eq!(media("text/html"), None);
+        assert_eq!(media_type("Application/JSON; charset=utf-8"), Some(Media::Json));
+        assert_eq!(media_type("text/event-stream"), Some(Media::Events));
+        assert_eq!(media_type("text/html"), None);
     }
 
     #[test]
     fn a_pause_is_bounded() {
-        let pause = |value| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::RETRY_AFTER, http::HeaderValue::from_static(value));
-            retry_after(&headers)
-        };
-        assert_eq!(pause("7"), Some(Duration::from_secs(7)));
-        assert_eq!(pause("99999999"), Some(LONGEST_PAUSE));
-        assert_eq!(pause("Fri, 31 Dec 1999 23:59:59 GMT"), Some(PAUSE));
+        assert_eq!(retry_after(" 7"), Duration::from_secs(7));
+        assert_eq!(retry_after("99999999"), LONGEST_PAUSE);
+        assert_eq!(retry_after("Fri, 31 Dec 1999 23:59:59 GMT"), PAUSE);
     }
 }

@@ -1,23 +1,36 @@
-//! The one outbound connector of the process.
+//! The one outbound connector of the process, and the connections that wait for their next
+//! request. A pool of our own, because that of hyper drives each connection in a task of its own:
+//! two wake-ups for each call, which is a third of what a call costs.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, Uri};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use bytes::{Buf, Bytes};
+use http::Uri;
+use http::uri::{Authority, Scheme};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioIo;
+use tokio::sync::{Notify, Semaphore};
+use tower_service::Service;
 
-use super::turns::Turns;
+use super::connection::{Connection, Io, Response};
+use super::head::RequestHead;
 
 /// Longest wait for a TCP connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Pooled connections are given up shortly before most servers and balancers do so (60 s), so
-/// that a request seldom meets a connection that is just being closed.
-const POOL_IDLE: Duration = Duration::from_secs(50);
+/// Connections are given up shortly before most servers and balancers do so (60 s), so that a
+/// request seldom meets one that is just being closed. In turns of the sweep: seconds.
+const POOL_IDLE: u32 = 50;
+/// Most connections of one host that wait for a request.
+const POOL_MOST: usize = 1024;
+/// Connections to one host that are being made at a time: a burst of calls must not become a
+/// burst of connections that the upstream's queue for new ones drops.
+const AT_ONCE: usize = 64;
 /// A peer that has vanished is noticed after about two minutes, also on a silent event stream.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
@@ -26,20 +39,24 @@ const KEEPALIVE_RETRIES: u32 = 4;
 /// Connections to upstreams: HTTP/1.1, kept alive and pooled by host, `http` and `https` with the
 /// certificates that the machine trusts. Clones share the pool. Environment variables that name
 /// proxies are not read (security.md S46) and redirects are not followed (S41).
-#[derive(Clone, Debug)]
-pub struct HttpClient(Connector);
+#[derive(Clone)]
+pub struct HttpClient(Arc<Shared>);
 
-#[derive(Clone, Debug)]
+struct Shared {
+    connector: Arc<Connector>,
+    hosts: Mutex<HashMap<(Scheme, Authority), Arc<Host>>>,
+}
+
 enum Connector {
-    Tls(Client<HttpsConnector<Turns<HttpConnector>>, Full<Bytes>>),
+    Tls(HttpsConnector<HttpConnector>),
     /// The machine has no root certificates: `http` works, `https` says why not.
-    Plain(Client<Turns<HttpConnector>, Full<Bytes>>, String),
+    Plain(HttpConnector, String),
 }
 
 /// Why there is no response.
 #[derive(Debug)]
 pub(super) struct SendError {
-    /// True when no connection was made, so that nothing was sent.
+    /// True when no connection was made, or none of the request was sent.
     pub(super) unsent: bool,
     pub(super) detail: String,
 }
@@ -55,33 +72,40 @@ impl HttpClient {
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
         tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-        let tcp = Turns::new(tcp);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE);
-        match HttpsConnectorBuilder::new().try_with_platform_verifier() {
-            Ok(tls) => {
-                let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
-                Self(Connector::Tls(builder.build(connector)))
-            }
-            Err(error) => Self(Connector::Plain(
-                builder.build(tcp),
+        let connector = match HttpsConnectorBuilder::new().try_with_platform_verifier() {
+            Ok(tls) => Connector::Tls(tls.https_or_http().enable_http1().wrap_connector(tcp)),
+            Err(error) => Connector::Plain(
+                tcp,
                 format!("no root certificates on this machine, install ca-certificates ({error})"),
-            )),
-        }
+            ),
+        };
+        Self(Arc::new(Shared { connector: Arc::new(connector), hosts: Mutex::default() }))
     }
 
-    pub(super) async fn send(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, SendError> {
-        let sent = match &self.0 {
-            Connector::Tls(client) => client.request(request),
-            Connector::Plain(client, _) if is_plain(request.uri()) => client.request(request),
-            Connector::Plain(_, reason) => {
-                return Err(SendError { unsent: true, detail: reason.clone() });
-            }
-        };
-        sent.await.map_err(|error| SendError { unsent: error.is_connect(), detail: chain(&error) })
+    /// Where requests to this URL go.
+    pub(super) fn host(&self, uri: &Uri) -> Arc<Host> {
+        let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
+        let authority = uri.authority().cloned();
+        let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
+        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = hosts.entry((scheme, authority)).or_insert_with(|| {
+            Arc::new(Host {
+                connector: Arc::clone(&self.0.connector),
+                uri: uri.clone(),
+                idle: Mutex::default(),
+                turn: AtomicU32::new(0),
+                back: Notify::new(),
+                making: Semaphore::new(AT_ONCE),
+            })
+        });
+        Arc::clone(host)
+    }
+
+    /// Closes connections that wait for too long or have ended, and forgets hosts that nobody
+    /// speaks to. To be called every second.
+    pub fn sweep(&self) {
+        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.retain(|_, host| host.sweep() > 0 || Arc::strong_count(host) > 1);
     }
 }
 
@@ -91,8 +115,126 @@ impl Default for HttpClient {
     }
 }
 
-fn is_plain(uri: &Uri) -> bool {
-    uri.scheme() == Some(&http::uri::Scheme::HTTP)
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").finish_non_exhaustive()
+    }
+}
+
+/// One host, port and scheme, and its connections without a request.
+pub(super) struct Host {
+    connector: Arc<Connector>,
+    uri: Uri,
+    idle: Mutex<Vec<Connection>>,
+    /// Counts the sweeps: a clock that costs nothing to read.
+    turn: AtomicU32,
+    /// Told when a connection has come back.
+    back: Notify,
+    making: Semaphore,
+}
+
+impl Host {
+    /// Sends a request over a connection that waits, or over a new one.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        head: RequestHead,
+        body: Option<Bytes>,
+    ) -> Result<Response, SendError> {
+        let head = head.finish(body.as_ref().map(Bytes::len));
+        let mut request = head.chain(body.unwrap_or_default());
+        loop {
+            let (connection, new) =
+                match std::future::poll_fn(|context| Poll::Ready(self.take(context))).await {
+                    Some(connection) => (connection, false),
+                    // Boxed: most requests find a connection.
+                    None => Box::pin(self.connection()).await?,
+                };
+            match connection.exchange(self, &mut request).await {
+                // It was closed while it waited, and took nothing.
+                Err(error) if error.unsent && !new => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The connection that waits for the shortest time, so that those that are not needed end.
+    fn take(&self, context: &mut Context<'_>) -> Option<Connection> {
+        loop {
+            let last = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = last?;
+            if connection.is_quiet(context) {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// A new connection, or one that comes back meanwhile. True for a new one.
+    async fn connection(self: &Arc<Self>) -> Result<(Connection, bool), SendError> {
+        let make = async {
+            // The semaphore is never closed; each connection has a time limit of its own.
+            let _turn = self.making.acquire().await;
+            self.connect().await
+        };
+        tokio::pin!(make);
+        loop {
+            tokio::select! {
+                made = &mut make => return Ok((Connection::new(made?), true)),
+                () = self.back.notified() => {
+                    let back = std::future::poll_fn(|context| Poll::Ready(self.take(context)));
+                    if let Some(connection) = back.await {
+                        return Ok((connection, false));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Io>, SendError> {
+        let unsent = |detail| SendError { unsent: true, detail };
+        match &*self.connector {
+            Connector::Tls(connector) => {
+                let made = connector.clone().call(self.uri.clone()).await;
+                made.map(|io| Box::new(TokioIo::new(io)) as Box<dyn Io>)
+                    .map_err(|error| unsent(chain(&*error)))
+            }
+            Connector::Plain(connector, _) if self.uri.scheme() == Some(&Scheme::HTTP) => {
+                let made = connector.clone().call(self.uri.clone()).await;
+                // It has wrapped a socket for hyper; here it is wanted as it was.
+                made.map(|io| Box::new(io.into_inner()) as Box<dyn Io>)
+                    .map_err(|error| unsent(chain(&error)))
+            }
+            Connector::Plain(_, reason) => Err(unsent(reason.clone())),
+        }
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn put(&self, mut connection: Connection) {
+        connection.since = self.turn.load(Ordering::Relaxed);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < POOL_MOST {
+            idle.push(connection);
+        }
+        drop(idle);
+        self.back.notify_one();
+    }
+
+    /// Gives the number of connections that still wait.
+    fn sweep(&self) -> usize {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut nobody = Context::from_waker(Waker::noop());
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain_mut(|connection| {
+            turn.wrapping_sub(connection.since) <= POOL_IDLE && connection.is_quiet(&mut nobody)
+        });
+        idle.len()
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its URL holds secrets.
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
 }
 
 /// An error with its causes in one line: the outermost says only that something failed.

@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
-use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::answer::{Answer, ERROR_LIMIT, collect, judge, own};
+use super::connection::{Arriving, Response};
 use super::core::Core;
 use super::events::Events;
 use crate::base::now;
@@ -98,7 +97,7 @@ impl Conversation {
     pub(super) fn new(
         core: &Arc<Core>,
         id: u64,
-        body: Incoming,
+        body: Arriving,
         patience: Patience,
         cancel: Cancel,
     ) -> Self {
@@ -247,7 +246,7 @@ impl Conversation {
 }
 
 /// The stream that a GET gives; or the status (when there is one) and what is wrong.
-pub(super) async fn open_stream(response: Response<Incoming>) -> Result<Events, (u16, String)> {
+pub(super) async fn open_stream(response: Response) -> Result<Events, (u16, String)> {
     let status = response.status().as_u16();
     match judge(response, 0, false).await {
         Answer::Stream(body) => Ok(Events::new(body)),

@@ -14,11 +14,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, ERROR_LIMIT, collect};
+use super::head::RequestHead;
 use super::ladder::{FIRST_ID, Greeting, greet};
-use super::target::{HttpTarget, METHOD, NAME, Road};
+use super::target::{HttpTarget, Road};
 use crate::base::Tasks;
 use crate::upstream::link::{Cause, Event, Facts, LinkError, Message, Outgoing, Ran, Sink};
 use crate::upstream::question::refusal;
+use crate::wire::header::{METHOD, NAME};
 use crate::wire::{CapSet, Era, InboundKind};
 
 /// Longest wait for an errand (a cancellation, the refusal of a question).
@@ -29,6 +31,8 @@ const ERRANDS: usize = 32;
 /// What one legacy session (or, for a modern upstream, no session) puts on every request.
 pub(super) struct Session {
     headers: HeaderMap,
+    /// The same, written once for all requests.
+    post: RequestHead,
     id: Option<HeaderValue>,
     /// Counts the sessions of this link.
     pub(super) number: u32,
@@ -36,15 +40,17 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(road: &Road, greeting: &Greeting, number: u32) -> Self {
-        Self {
-            headers: road.headers(greeting.facts.revision, greeting.session.as_ref()),
-            id: greeting.session.clone(),
-            number,
-        }
+        let headers = road.headers(greeting.facts.revision, greeting.session.as_ref());
+        Self { post: road.post_head(&headers), headers, id: greeting.session.clone(), number }
     }
 
     pub(super) fn headers(&self) -> HeaderMap {
         self.headers.clone()
+    }
+
+    /// The head of a POST, to be added to.
+    pub(super) fn post(&self) -> RequestHead {
+        self.post.clone()
     }
 
     pub(super) fn has_id(&self) -> bool {
@@ -139,19 +145,19 @@ impl Core {
         error
     }
 
-    /// The headers of a request.
-    pub(super) fn headers(&self, session: &Session, outgoing: &Outgoing) -> HeaderMap {
-        let mut headers = session.headers();
+    /// The head of a request.
+    pub(super) fn head(&self, session: &Session, outgoing: &Outgoing) -> RequestHead {
+        let mut head = session.post();
         if self.facts.era == Era::Modern {
-            headers.insert(METHOD, HeaderValue::from_static(outgoing.method.name));
+            head.push(&METHOD, &HeaderValue::from_static(outgoing.method.name));
             if let Some(name) = &outgoing.name {
-                headers.insert(NAME, name.clone());
+                head.push(&NAME, name);
             }
             for (name, value) in &outgoing.parameters {
-                headers.insert(name.clone(), value.clone());
+                head.push(name, value);
             }
         }
-        headers
+        head
     }
 
     /// Replaces a session that the upstream has lost. `lost` is the number of that session; when
@@ -259,13 +265,13 @@ impl Core {
     pub(super) async fn deliver(&self, body: Bytes) -> Result<(), LinkError> {
         let response = self
             .road
-            .post(self.session().headers(), body)
+            .post(self.session().post(), body)
             .await
             .map_err(|error| self.road.unanswered(&error))?;
         let status = response.status();
         if status.is_success() {
             // Read to its end, so that the connection can be used again.
-            let _ = collect(response.into_body(), ERROR_LIMIT).await;
+            let _ = collect(response.body, ERROR_LIMIT).await;
             return Ok(());
         }
         match super::answer::judge(response, 0, false).await {

@@ -1,18 +1,18 @@
 //! The messages of an event stream.
 
 use bytes::Bytes;
+use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 
 use super::answer::{MESSAGE_LIMIT, read_message};
-use super::client::chain;
+use super::connection::Arriving;
 use crate::upstream::link::{Cause, Message};
 use crate::wire::sse::Decoder;
 
 /// An open stream. Dropping it closes its connection unless the stream has ended.
 #[derive(Debug)]
 pub(super) struct Events {
-    body: Incoming,
+    body: Arriving,
     decoder: Decoder,
     ended: bool,
 }
@@ -25,7 +25,7 @@ pub(super) struct Broken {
 }
 
 impl Events {
-    pub(super) fn new(body: Incoming) -> Self {
+    pub(super) fn new(body: Arriving) -> Self {
         Self { body, decoder: Decoder::new(MESSAGE_LIMIT), ended: false }
     }
 
@@ -49,7 +49,7 @@ impl Events {
                     }
                     Some(Err(error)) => {
                         self.ended = true;
-                        return Err(Broken { cause: Cause::Gone, detail: chain(&error) });
+                        return Err(Broken { cause: Cause::Gone, detail: error.to_string() });
                     }
                 },
                 Err(error) => {
@@ -76,7 +76,7 @@ impl Events {
     }
 
     /// The rest, to be read to its end.
-    pub(super) fn into_body(self) -> Incoming {
+    pub(super) fn into_body(self) -> Arriving {
         self.body
     }
 }

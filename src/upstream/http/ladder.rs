@@ -5,12 +5,13 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, ERROR_LIMIT, Refusal, collect, judge, own};
 use super::events::Events;
-use super::target::{HttpTarget, METHOD, Road, SESSION};
+use super::target::{HttpTarget, Road};
 use crate::config::EraSetting;
 use crate::upstream::handshake::{
     Verdict, discover, initialize, initialized, judge_discover, judge_initialize,
 };
 use crate::upstream::link::{Cause, Facts, LinkError, Message, Ran};
+use crate::wire::header::{METHOD, SESSION};
 use crate::wire::{CapSet, Draft, Revision};
 
 /// The numbers of the two requests of a handshake. Not 0, which some servers take for absent.
@@ -89,11 +90,13 @@ pub(super) async fn greet(road: &Road, capabilities: CapSet) -> Result<Greeting,
     let facts = judge_initialize(&message)
         .map_err(|reason| road.error(Cause::Garbage, Ran::No, &reason))?;
     let headers = road.headers(facts.revision, asked.session.as_ref());
-    let response =
-        road.post(headers, initialized()).await.map_err(|error| road.unanswered(&error))?;
+    let response = road
+        .post(road.post_head(&headers), initialized())
+        .await
+        .map_err(|error| road.unanswered(&error))?;
     let status = response.status();
     // Read to its end, so that the connection can be used again.
-    let _ = collect(response.into_body(), ERROR_LIMIT).await;
+    let _ = collect(response.body, ERROR_LIMIT).await;
     if !status.is_success() {
         let cause =
             if matches!(status.as_u16(), 401 | 403) { Cause::Login } else { Cause::Garbage };
@@ -115,13 +118,13 @@ async fn ask(
     id: u64,
 ) -> Result<Asked, LinkError> {
     let response = road
-        .post(headers, draft.render(id))
+        .post(road.post_head(&headers), draft.render(id))
         .await
         .map_err(|error| LinkError { ran: Ran::No, ..road.unanswered(&error) })?;
-    let session = response.headers().get(SESSION).map(|session| {
-        let mut session = session.clone();
+    let session = response.head.get(&SESSION).and_then(|session| {
+        let mut session = HeaderValue::from_bytes(session).ok()?;
         session.set_sensitive(true);
-        session
+        Some(session)
     });
     let status = response.status();
     let garbage = |cause, detail: &str| Refusal::garbage(status, cause, detail);

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use tokio::sync::watch;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::DropGuard;
@@ -41,7 +40,7 @@ pub async fn open(
     sink: Sink,
     tasks: Tasks,
 ) -> Result<Arc<dyn Link>, LinkError> {
-    let road = Road::new(&target, client);
+    let road = Road::new(&target, &client);
     let greeting = match timeout(target.start, Box::pin(climb(&road, &target))).await {
         Ok(greeting) => greeting?,
         Err(_) => {
@@ -158,8 +157,8 @@ impl HttpLink {
         outgoing: &Outgoing,
         id: u64,
     ) -> Result<Answer, Failed> {
-        let headers: HeaderMap = self.core.headers(session, outgoing);
-        let sent = self.core.road.post(headers, outgoing.draft.render(id)).await;
+        let head = self.core.head(session, outgoing);
+        let sent = self.core.road.post(head, outgoing.draft.render(id)).await;
         let response =
             sent.map_err(
                 |error| {

@@ -13,10 +13,11 @@ use super::answer::{Answer, judge};
 use super::conversation::open_stream;
 use super::core::Core;
 use super::events::Events;
-use super::target::{METHOD, Road};
+use super::target::Road;
 use crate::base::now;
 use crate::upstream::handshake::own_request;
 use crate::upstream::link::{Event, Interest, Message};
+use crate::wire::header::METHOD;
 use crate::wire::{Era, InboundKind};
 
 /// Longest wait for a stream to open.
@@ -169,10 +170,10 @@ impl Listener {
     async fn subscribe(&mut self, filter: &str) -> Opened {
         let core = &self.core;
         let id = core.next_id();
-        let mut headers = core.session().headers();
-        headers.insert(METHOD, HeaderValue::from_static("subscriptions/listen"));
+        let mut head = core.session().post();
+        head.push(&METHOD, &HeaderValue::from_static("subscriptions/listen"));
         let draft = own_request(Era::Modern, core.capabilities, "subscriptions/listen", filter);
-        let response = match core.road.post(headers, draft.render(id)).await {
+        let response = match core.road.post(head, draft.render(id)).await {
             Ok(response) => response,
             Err(error) => return Opened::NotNow(error.detail),
         };

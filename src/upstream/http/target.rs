@@ -6,21 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method as Verb, Request, Response, Uri};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::{Method as Verb, Uri};
 
-use super::client::{HttpClient, SendError};
+use super::client::{Host, HttpClient, SendError};
+use super::connection::Response;
+use super::head::RequestHead;
 use crate::base::Name;
 use crate::config::EraSetting;
 use crate::upstream::link::{Cause, LinkError, Ran};
+use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
 use crate::wire::{CapSet, Revision};
-
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-pub(super) const NAME: HeaderName = HeaderName::from_static("mcp-name");
-pub(super) const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// One HTTP upstream as one tenant reaches it, every reference resolved.
 #[derive(Clone)]
@@ -51,14 +46,14 @@ impl fmt::Debug for HttpTarget {
 /// The way to one upstream: everything that all requests of a link have in common.
 pub(super) struct Road {
     pub(super) upstream: Name,
-    client: HttpClient,
+    host: Arc<Host>,
     uri: Uri,
     base: HeaderMap,
     redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }
 
 impl Road {
-    pub(super) fn new(target: &HttpTarget, client: HttpClient) -> Self {
+    pub(super) fn new(target: &HttpTarget, client: &HttpClient) -> Self {
         let mut base = HeaderMap::new();
         base.insert(
             header::USER_AGENT,
@@ -79,7 +74,7 @@ impl Road {
         );
         Self {
             upstream: target.upstream.clone(),
-            client,
+            host: client.host(&target.uri),
             uri: target.uri.clone(),
             base,
             redact: Arc::clone(&target.redact),
@@ -103,46 +98,31 @@ impl Road {
         self.base.clone()
     }
 
-    pub(super) async fn post(
-        &self,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Response<Incoming>, SendError> {
-        self.send(Verb::POST, headers, body).await
+    /// The head of a POST with these headers.
+    pub(super) fn post_head(&self, headers: &HeaderMap) -> RequestHead {
+        RequestHead::new(&Verb::POST, &self.uri, headers)
+    }
+
+    pub(super) async fn post(&self, head: RequestHead, body: Bytes) -> Result<Response, SendError> {
+        self.host.send(head, Some(body)).await
     }
 
     pub(super) async fn get(
         &self,
         mut headers: HeaderMap,
         last_event: Option<&str>,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response, SendError> {
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Some(value) = last_event.and_then(|id| HeaderValue::from_str(id).ok()) {
             headers.insert(LAST_EVENT, value);
         }
-        self.send(Verb::GET, headers, Bytes::new()).await
+        self.host.send(RequestHead::new(&Verb::GET, &self.uri, &headers), None).await
     }
 
-    pub(super) async fn delete(
-        &self,
-        mut headers: HeaderMap,
-    ) -> Result<Response<Incoming>, SendError> {
+    pub(super) async fn delete(&self, mut headers: HeaderMap) -> Result<Response, SendError> {
         headers.remove(header::CONTENT_TYPE);
-        self.send(Verb::DELETE, headers, Bytes::new()).await
-    }
-
-    async fn send(
-        &self,
-        verb: Verb,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Response<Incoming>, SendError> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = verb;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers;
-        self.client.send(request).await
+        self.host.send(RequestHead::new(&Verb::DELETE, &self.uri, &headers), None).await
     }
 
     /// A failure in words for the log, without this tenant's secrets.
@@ -210,7 +190,7 @@ mod tests {
             capabilities: CapSet::NONE,
             redact: Arc::new(|text| text.replace("canary", "[redacted]")),
         };
-        let road = Road::new(&target, HttpClient::new());
+        let road = Road::new(&target, &HttpClient::new());
         let built = road.headers(Revision::V2026_07_28, None);
         assert_eq!(built["x-key"], "canary");
         assert_eq!(built[VERSION], "2026-07-28");
