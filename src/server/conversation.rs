@@ -275,11 +275,15 @@ impl Conversation {
         posting
     }
 
-    /// Lets what runs come to its end, at most this long.
+    /// Lets what runs come to its end, and what was said be taken, at most this long.
     pub(super) async fn settle(&self, limit: Duration) {
-        let all = self.places.acquire_many(AT_ONCE);
+        let settled = async {
+            let _all = self.places.acquire_many(AT_ONCE).await;
+            // Every place in the queue is free when the last message has left it.
+            let _empty = self.out.reserve_many(self.out.max_capacity()).await;
+        };
         // What is not done by then ends with the conversation.
-        let _ = tokio::time::timeout(limit, all).await;
+        let _ = tokio::time::timeout(limit, settled).await;
     }
 
     /// Ends it, with its session and everything that runs for it.

@@ -217,8 +217,16 @@ fn a_listen_is_taken_back() {
         json!({"notifications": {"toolsListChanged": true}}),
     );
     pipe.until(|m| m["method"] == "notifications/subscriptions/acknowledged");
-    pipe.call(Era::Modern, "up__test_trigger_tool_change", json!({}));
-    let change = pipe.until(|m| m["method"] == "notifications/tools/list_changed");
+    // The upstream is listened to a moment after the acknowledgement.
+    let change = until("the change is told", PATIENCE, || {
+        let trigger = pipe.send(
+            Era::Modern,
+            "tools/call",
+            json!({"name": "up__test_trigger_tool_change", "arguments": {}}),
+        );
+        let told = |m: &Value| m["method"] == "notifications/tools/list_changed";
+        Some(pipe.until(|m| told(m) || m["id"] == trigger)).filter(told)
+    });
     assert_eq!(change["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], listen);
     // At the end it is told that nothing more comes, by the result and by the notification.
     rustix::process::kill_process(

@@ -62,8 +62,13 @@ fn news_arrive_without_a_request() {
     let mut old = Stream::open(proxy.address(), "/sse", proxy.key());
     old.hello("2024-11-05");
     old.request("tools/list", json!({}));
-    old.send("tools/call", json!({"name": "up__test_trigger_tool_change", "arguments": {}}));
-    old.until(|m| m["method"] == "notifications/tools/list_changed");
+    // The upstream is listened to a moment after the stream was opened.
+    until("the change is told", Duration::from_secs(20), || {
+        let params = json!({"name": "up__test_trigger_tool_change", "arguments": {}});
+        let trigger = old.send("tools/call", params);
+        let told = |m: &serde_json::Value| m["method"] == "notifications/tools/list_changed";
+        told(&old.until(|m| told(m) || m["id"] == trigger)).then_some(())
+    });
 }
 
 #[test]
@@ -78,6 +83,8 @@ fn a_call_is_cancelled_by_the_old_client() {
     };
     let before = count(&mut old);
     let id = old.send("tools/call", json!({"name": "up__sleep", "arguments": {"ms": 60_000}}));
+    // By now the upstream has it.
+    old.request("tools/call", json!({"name": "up__echo", "arguments": {"text": "x"}}));
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
         "params": {"requestId": id}});
     assert_eq!(old.post(&cancel.to_string()).status, 202);
@@ -168,6 +175,7 @@ fn a_stop_ends_open_streams() {
     let id = old.send("tools/call", json!({"name": "up__sleep", "arguments": {"ms": 1_000}}));
     let reader = std::thread::spawn(move || old.until(|m| m["id"] == id));
     proxy.stop();
-    assert!(reader.join().unwrap()["result"].is_object());
+    let answer = reader.join().unwrap();
+    assert!(answer["result"].is_object(), "{answer}");
     assert!(idle.event().is_none());
 }

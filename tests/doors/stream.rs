@@ -1,7 +1,7 @@
 //! A client of HTTP+SSE 2024-11-05 that hides nothing.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, ErrorKind, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
@@ -50,8 +50,11 @@ impl Stream {
         loop {
             let mut line = String::new();
             // Each event is a chunk of its own, so that its lines come whole.
-            if self.lines.read_line(&mut line).unwrap_or(0) == 0 {
-                return None;
+            match self.lines.read_line(&mut line) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("the stream: {error}"),
             }
             let line = line.trim_end();
             if line == "0" {

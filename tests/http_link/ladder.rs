@@ -142,7 +142,9 @@ async fn an_upstream_that_speaks_neither_era_is_named_as_such() {
         "{error}"
     );
     assert!(!error.detail.contains("canary"), "{error}");
-    assert_eq!(upstream.methods(), ["server/discover", "initialize"]);
+    // The third question is for the stream of the older transport.
+    assert_eq!(upstream.methods(), ["server/discover", "initialize", ""]);
+    assert_eq!(upstream.count("GET"), 1);
 }
 
 #[tokio::test]

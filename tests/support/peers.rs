@@ -96,6 +96,13 @@ impl Peers {
         self.home.join("server-time/bin/mcp-server-time")
     }
 
+    /// A script of `tests/peers`, run with the Python that has this line of the SDK.
+    pub(crate) fn python(&self, line: u8, script: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(self.home.join(format!("python{line}/bin/python")));
+        command.arg(self.home.join(script)).args(args);
+        command
+    }
+
     /// The four clients, each with the eras that it knows.
     pub(crate) const CLIENTS: [(&str, &[&str]); 4] = [
         ("ts1", &["legacy"]),

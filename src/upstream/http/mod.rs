@@ -3,7 +3,7 @@
 //! `client` connects and keeps connections, `connection` carries one request at a time, `head` and
 //! `framing` know HTTP/1.1; `target` says where to and with which headers, `answer` judges what
 //! comes back, `events` reads streams, `ladder` finds out the era, `core` keeps the session,
-//! `conversation` follows one request, `listen` keeps the link's own stream, `link` is the whole.
+//! `conversation` follows one request, `listen` keeps the link's own stream, `sse` is the older transport, `link` is the whole.
 
 mod answer;
 mod client;
@@ -16,6 +16,7 @@ mod head;
 mod ladder;
 mod link;
 mod listen;
+mod sse;
 mod target;
 
 pub use answer::MESSAGE_LIMIT;
