@@ -259,7 +259,7 @@ fn posts_go_nowhere_else() {
     for endpoint in [
         format!("http://127.0.0.1:{port}/post?id=7"),
         format!("//127.0.0.1:{port}/"),
-        String::new(),
+        "http://[".to_owned(),
     ] {
         let script = Script::start(&endpoint);
         let proxy = script.proxy();

@@ -32,6 +32,8 @@ const AT_ONCE: u32 = 64;
 /// A server that only accepts a post when it has done what is asked is not waited for longer,
 /// before something that must come after it is posted.
 const ORDER: Duration = Duration::from_secs(1);
+/// The first event comes at once, or the stream is none of this transport.
+const FIRST: Duration = Duration::from_secs(10);
 /// Longest post of something that gets no answer.
 const POST: Duration = Duration::from_secs(30);
 
@@ -52,7 +54,8 @@ pub(super) async fn open(
     let mut events = open_stream(response)
         .await
         .map_err(|(_, detail)| refused(&format!("as HTTP+SSE, GET got {detail}")))?;
-    let endpoint = match events.event().await {
+    let silent = |_| refused("its stream does not begin with an `endpoint` event in time");
+    let endpoint = match timeout(FIRST, events.event()).await.map_err(silent)? {
         Ok(Some(event)) if event.event.as_deref() == Some("endpoint") => {
             let reference = String::from_utf8_lossy(&event.data).into_owned();
             road.resolve(reference.trim()).ok_or_else(|| {
