@@ -30,8 +30,8 @@ impl Line {
             return accepted(id, Era::Modern);
         }
         let headers = (posting.carrier == Carrier::Http).then_some(&posting.headers);
-        let method = match judge(headers, &posted) {
-            Ok(method) => method,
+        let (method, declares) = match judge(headers, &posted) {
+            Ok(judged) => judged,
             Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
         };
         let tool = method.route == Route::Name(NameKind::Tool);
@@ -47,6 +47,7 @@ impl Line {
                     door: posting.door.clone(),
                     era: Era::Modern,
                     level,
+                    declares: declares.and(CapSet::QUESTIONS),
                     session: None,
                     headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
                 };
@@ -91,7 +92,7 @@ fn unknown(method: &str) -> Fault {
 
 /// The rules that hold for every request (R3–R9): headers and body say the same, the version is
 /// spoken, the method is known, the required `_meta` is there. Over a pipe there are no headers.
-fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<&'static Method, Fault> {
+fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<(&'static Method, CapSet), Fault> {
     let version = posted.meta_string(MetaKey::ProtocolVersion).unwrap_or_default();
     must_match(headers, &VERSION, &version, false)?;
     must_match(headers, &METHOD, posted.called.name(), false)?;
@@ -108,10 +109,10 @@ fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<&'static Method
         called => return Err(unknown(called.name())),
     };
     let capabilities = posted.meta_raw(MetaKey::ClientCapabilities);
-    if capabilities.is_none_or(|text| CapSet::read(text).is_err()) {
+    let Some(Ok(declares)) = capabilities.map(CapSet::read) else {
         let sentence = "`params._meta` lacks a valid `io.modelcontextprotocol/clientCapabilities`";
         return Err(Fault::client(Kind::MissingMeta, sentence));
-    }
+    };
     if let Some(level) = posted.meta_raw(MetaKey::LogLevel)
         && posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level)).is_none()
     {
@@ -129,7 +130,7 @@ fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<&'static Method
         })?;
         must_match(headers, &NAME, &name, true)?;
     }
-    Ok(method)
+    Ok((method, declares))
 }
 
 fn must_match(

@@ -22,7 +22,7 @@ use crate::upstream::link::{
     Cause, Facts, Interest, Link, LinkError, Outgoing, Pending, Ran, Reply, Sink,
 };
 use crate::upstream::stdio::{Arrival, Call, End, Item, PipeExchange, Shared, Ways};
-use crate::wire::Era;
+use crate::wire::{CapSet, Era};
 
 /// Requests and notifications that may wait for their post, and messages of our own.
 const QUEUE: usize = 64;
@@ -88,7 +88,8 @@ pub(super) async fn open(
     tasks.spawn("sse writer", Arc::clone(&poster).run(queued, controlled));
     let start = target.start;
     let not_started = |error: LinkError| LinkError { ran: Ran::No, ..error };
-    let hello = shared.begin(&initialize(target.capabilities), start, start).await;
+    let hello =
+        shared.begin(&initialize(target.capabilities), (None, CapSet::NONE), start, start).await;
     let mut ticket = hello.map_err(not_started)?;
     let answer = loop {
         if let Arrival::End(message) = ticket.next().await.map_err(not_started)? {
@@ -198,7 +199,7 @@ impl Poster {
         if ran == Ran::No {
             call.give_back();
         }
-        if self.shared.remove(call.id) {
+        if self.shared.give_up(call, None) {
             call.end(Err(end));
         }
     }
@@ -246,8 +247,8 @@ impl Link for SseLink {
 
     fn request(&self, outgoing: Outgoing) -> Pending<'_, Result<Reply, LinkError>> {
         Box::pin(async move {
-            let Outgoing { draft, timeout, max_time, .. } = outgoing;
-            let mut ticket = self.shared.begin(&draft, timeout, max_time).await?;
+            let Outgoing { draft, timeout, max_time, asker, takes, .. } = outgoing;
+            let mut ticket = self.shared.begin(&draft, (asker, takes), timeout, max_time).await?;
             match ticket.next().await? {
                 Arrival::End(response) => Ok(Reply::Message(response)),
                 Arrival::Note(first) => {
@@ -257,7 +258,7 @@ impl Link for SseLink {
         })
     }
 
-    fn notify(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
+    fn send(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
         Box::pin(self.shared.send(message, POST))
     }
 
