@@ -35,8 +35,8 @@ impl<'a> Old<'a> {
     }
 }
 
-fn echo(id: Value, text: &str) -> Value {
-    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
+fn echo(id: impl Into<Value>, text: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id.into(), "method": "tools/call",
         "params": {"name": "up__echo", "arguments": {"text": text}}})
 }
 
@@ -48,8 +48,7 @@ fn a_batch_is_answered_by_an_array() {
     let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
         "params": {"requestId": "nothing"}});
     let unknown = json!({"jsonrpc": "2.0", "id": 3, "method": "no/such"});
-    let answer = old
-        .post(&json!([echo(json!(1), "one"), cancelled, echo(json!("two"), "2"), unknown,
+    let answer = old.post(&json!([echo(1, "one"), cancelled, echo("two", "2"), unknown,
         {"jsonrpc": "2.0", "id": 4, "method": "ping"}]));
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -73,7 +72,7 @@ fn a_batch_with_progress_becomes_one_stream() {
     let answer = old.post(&json!([
         {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
             "name": "up__test_tool_with_progress", "arguments": {}, "_meta": {"progressToken": "p"}}},
-        echo(json!(2), "beside"),
+        echo(2, "beside"),
     ]));
     assert_eq!(answer.header("content-type"), Some("text/event-stream"), "{}", answer.text());
     let all = answer.messages();

@@ -177,9 +177,8 @@ fn a_request_is_taken_back_in_both_eras() {
     let setup = setup();
     let mut pipe = Pipe::start(&mut setup.command(&["stdio"]));
     pipe.hello();
-    let mut seen = 0;
     pipe.call(Era::Legacy, "up__echo", json!({"text": "the upstream runs"}));
-    for era in Era::BOTH {
+    for (before, era) in Era::BOTH.into_iter().enumerate() {
         let sleeping = pipe.send(
             era,
             "tools/call",
@@ -190,7 +189,7 @@ fn a_request_is_taken_back_in_both_eras() {
         let cancel = json!({"requestId": sleeping});
         pipe.say(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
             "params": era.params(cancel)}));
-        seen += 1;
+        let seen = (before + 1).to_string();
         until("the upstream hears of it", PATIENCE, || {
             let id = pipe.send(
                 era,
@@ -201,7 +200,7 @@ fn a_request_is_taken_back_in_both_eras() {
                 assert_ne!(message["id"], sleeping, "nothing more is said: {message}");
                 message["id"] == id
             });
-            (answer["result"]["content"][0]["text"] == seen.to_string()).then_some(())
+            (answer["result"]["content"][0]["text"] == seen.as_str()).then_some(())
         });
     }
 }

@@ -101,7 +101,8 @@ impl Stream {
     pub(crate) fn send(&mut self, method: &str, params: Value) -> u64 {
         let id = self.next;
         self.next += 1;
-        let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let mut body = json!({"jsonrpc": "2.0", "id": id, "method": method});
+        body["params"] = params;
         let answer = self.post(&body.to_string());
         assert_eq!((answer.status, answer.text().as_str()), (202, ""), "{method}");
         id
