@@ -153,8 +153,10 @@ impl Script {
         if first.starts_with("GET") {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
             stream.write_all(head.as_bytes()).ok()?;
+            // Whoever answers a post at once must find the stream.
+            let mut streams = self.streams.lock().unwrap();
             stream.write_all(format!("event: endpoint\ndata: {endpoint}\n\n").as_bytes()).ok()?;
-            self.streams.lock().unwrap().push(stream);
+            streams.push(stream);
             return None;
         }
         let mut body = vec![0; length];
