@@ -13,7 +13,7 @@
 //!    │     server/door → server/guard          Host, Origin, path, size
 //!    │     auth/check                          key                    → Principal
 //!    │     server/door                         reads the body         → Posting
-//!    │     pipeline/serve → wire/request       envelope and era       → Posted
+//!    │     pipeline/serve → wire/request       envelope and era       → Letter
 //!    │       ├ pipeline/modern                 2026-07-28: _meta and headers, discover, listen
 //!    │       └ pipeline/legacy                 before: initialize, session/table, DELETE
 //!    │             ├ pipeline/list             lists, from pipeline/tenant, read by pipeline/refresh
@@ -30,6 +30,11 @@
 //!    ▼     pipeline/finish                     one line in the log, on every exit
 //!  back    server/reply → server/body          Answer or Fault → HTTP, per era
 //! ```
+//!
+//! Beside `server/door` stand the doors where an answer is no body of one HTTP reply: `server/batch`
+//! (2025-03-26), `server/sse` (2024-11-05) and `server/pipe` (`mcp-proxy stdio`, which `app/pipe`
+//! builds without a listener). Each takes what the line gives apart with `server/message`; the last
+//! two keep a `server/conversation`.
 //!
 //! Start reading at [`pipeline::Line::serve`]. Each stage gives a value that only it can make, and
 //! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`credential::Armed`],
@@ -95,6 +100,7 @@
 //! | a method of the protocol | one row of the table behind [`wire::methods`] |
 //! | a transport to upstreams | a folder beside `upstream/http`, and an arm in `pipeline/links` |
 //! | how names are made, and made back | `namespace/name`, `namespace/uri` |
+//! | a door of another shape | a file in `server`, on `server/conversation` or `server/message` |
 //! | a key of the file | `config/file`, `config/check`, [`config::Config`], `mcp-proxy.toml` |
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |

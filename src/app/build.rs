@@ -39,6 +39,53 @@ impl std::fmt::Debug for Built {
     }
 }
 
+/// Everything behind the doors.
+pub(super) struct Core {
+    pub(super) auth: Auth,
+    pub(super) line: Arc<Line>,
+    pub(super) pool: Arc<Pool>,
+}
+
+impl Core {
+    /// Puts it together, with what runs in the background.
+    pub(super) async fn new(
+        config: Arc<Config>,
+        foundation: &Foundation,
+        resolve: &Resolve,
+        launcher: Launcher,
+        calls: Option<CallLog>,
+        tasks: &Tasks,
+    ) -> Result<Self, StartError> {
+        let resolve_sync = |source: &SecretSource| resolve(source);
+        let auth =
+            Auth::new(&foundation.stores, foundation.ring.clone(), &config.tenants, &resolve_sync)
+                .await?;
+        auth.watch(tasks);
+        let declared = DeclaredSecrets::read(&config.tenants, &resolve_sync);
+        let credentials = Credentials::new(
+            foundation.stores.secrets.clone(),
+            foundation.ring.clone(),
+            declared,
+            auth.changed(),
+        );
+        credentials.tend(tasks);
+        let pool = Arc::new(Pool::new(tasks));
+        let clock = Arc::new(Clock::default());
+        let line = Line::new(Parts {
+            config,
+            credentials,
+            pool: pool.clone(),
+            client: HttpClient::new(),
+            launcher,
+            tasks: tasks.clone(),
+            clock: clock.clone(),
+            calls,
+        });
+        line.watch(clock);
+        Ok(Self { auth, line, pool })
+    }
+}
+
 /// Builds the proxy and binds its address. Nothing is served before `run`.
 ///
 /// # Errors
@@ -51,24 +98,15 @@ pub async fn build(
     calls: Option<CallLog>,
     tasks: &Tasks,
 ) -> Result<Built, StartError> {
-    let resolve_sync = |source: &SecretSource| resolve(source);
-    let auth =
-        Auth::new(&foundation.stores, foundation.ring.clone(), &config.tenants, &resolve_sync)
-            .await?;
-    auth.watch(tasks);
-    let declared = DeclaredSecrets::read(&config.tenants, &resolve_sync);
-    let credentials = Credentials::new(
-        foundation.stores.secrets.clone(),
-        foundation.ring.clone(),
-        declared,
-        auth.changed(),
-    );
-    credentials.tend(tasks);
     let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
     let requested = config.server.listen;
+    let guard = Guard::new(&config.server);
+    let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
+    let core = Core::new(config, foundation, resolve, launcher, calls, tasks).await?;
     let listen_error = |reason| StartError::Listen { address: requested, reason };
     let listener = TcpListener::bind(requested).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
+<<<<<<< HEAD
     let pool = Arc::new(Pool::new(tasks));
     let clock = Arc::new(Clock::default());
     let guard = Guard::new(&config.server);
@@ -86,8 +124,11 @@ pub async fn build(
         ring: foundation.ring.clone(),
     });
     line.watch(clock);
+=======
+    let Core { auth, line, pool } = core;
+>>>>>>> doors
     let readiness = Readiness::default();
-    let doors = Arc::new(Doors::new(guard, auth, line, max_body, readiness.clone()));
+    let doors = Arc::new(Doors::new(guard, auth, line, max_body, readiness.clone(), tasks));
     Ok(Built {
         listener,
         tls,

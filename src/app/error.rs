@@ -36,6 +36,18 @@ pub enum StartError {
         /// Why.
         reason: std::io::Error,
     },
+    /// A key that was given at the start opens nothing.
+    #[error("the key in MCP_PROXY_KEY is refused: {0}; make one with `mcp-proxy key create`")]
+    Denied(String),
+    /// A key ended while it was in use.
+    #[error("the key was revoked or its tenant was removed; start again with another one")]
+    KeyEnded,
+    /// A session ended while it was in use.
+    #[error("the client takes no messages any more, or its session has ended; start again")]
+    SessionEnded,
+    /// An upstream that the file does not have.
+    #[error("there is no upstream `{0}` in the file; `mcp-proxy check` says what it has")]
+    NoUpstream(String),
     /// Something of the system.
     #[error("{what}: {reason}")]
     System {

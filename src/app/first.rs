@@ -3,7 +3,7 @@
 use super::error::StartError;
 use super::foundation::Foundation;
 use crate::auth::{fresh_tenant, issue};
-use crate::base::{Name, Secret};
+use crate::base::{Name, Secret, TenantId};
 use crate::config::Config;
 use crate::store::Origin;
 
@@ -19,8 +19,36 @@ pub struct FirstKey {
     pub text: Secret,
 }
 
-/// Makes the tenant `default` and one key when there is no tenant at all, neither in the file
-/// nor in the store.
+/// Makes the tenant `default` when there is no tenant at all, neither in the file nor in the
+/// store; gives it as long as it is the only one and never had a key.
+///
+/// # Errors
+/// When the store fails.
+pub async fn first_tenant(
+    config: &Config,
+    foundation: &Foundation,
+) -> Result<Option<TenantId>, StartError> {
+    let stores = &foundation.stores;
+    let Ok(name) = Name::new(TENANT) else { return Ok(None) };
+    if !config.tenants.is_empty() {
+        return Ok(None);
+    }
+    match &stores.tenants.list().await?[..] {
+        [] => {
+            let tenant = fresh_tenant(&name, Origin::Store)?;
+            let id = tenant.id;
+            stores.tenants.create(tenant).await?;
+            Ok(Some(id))
+        }
+        // Made by a start that needed no key.
+        [only] if only.name == name && stores.keys.list(only.id).await?.is_empty() => {
+            Ok(Some(only.id))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Makes one key for the first tenant, which is made where it is missing.
 ///
 /// # Errors
 /// When the store fails.
@@ -28,14 +56,9 @@ pub async fn first_key(
     config: &Config,
     foundation: &Foundation,
 ) -> Result<Option<FirstKey>, StartError> {
-    if !config.tenants.is_empty() || !foundation.stores.tenants.list().await?.is_empty() {
-        return Ok(None);
-    }
+    let Some(tenant) = first_tenant(config, foundation).await? else { return Ok(None) };
     let Ok(name) = Name::new(TENANT) else { return Ok(None) };
-    let tenant = fresh_tenant(&name, Origin::Store)?;
-    let (record, text) = issue(&foundation.ring, tenant.id, "first", None)?;
-    let id = tenant.id;
-    foundation.stores.tenants.create(tenant).await?;
-    foundation.stores.keys.insert(id, record).await?;
+    let (record, text) = issue(&foundation.ring, tenant, "first", None)?;
+    foundation.stores.keys.insert(tenant, record).await?;
     Ok(Some(FirstKey { tenant: name, text }))
 }

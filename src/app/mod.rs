@@ -6,10 +6,12 @@ mod error;
 mod first;
 mod foundation;
 mod phase;
+mod pipe;
 mod signal;
 
 pub use build::{Built, Resolve, build};
 pub use error::StartError;
-pub use first::{FirstKey, first_key};
+pub use first::{FirstKey, first_key, first_tenant};
 pub use foundation::Foundation;
 pub use phase::{Phase, run};
+pub use pipe::{Identity, run_pipe};

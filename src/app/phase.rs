@@ -56,7 +56,7 @@ pub async fn run(built: Built) -> Result<(), StartError> {
     enter(Phase::Draining);
     readiness.set(false);
     grace.begin();
-    doors.line().drain();
+    doors.drain();
     tokio::select! {
         finished = connections.finish(Phase::Draining.limit()) => {
             if !finished {

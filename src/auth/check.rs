@@ -31,9 +31,9 @@ pub(super) struct Inner {
     pub(super) stores: Stores,
     pub(super) cache: Cache,
     pub(super) changed: watch::Sender<u64>,
-    ring: Arc<Ring>,
+    pub(super) ring: Arc<Ring>,
     declared: HashMap<Digest, Principal>,
-    tenants: HashSet<Name>,
+    pub(super) tenants: HashSet<Name>,
     look_ups: Semaphore,
 }
 

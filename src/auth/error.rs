@@ -112,6 +112,9 @@ pub enum AuthError {
         /// The first one, as `tenant/key`.
         other: String,
     },
+    /// Somebody is to act for a tenant that is not there.
+    #[error("there is no tenant `{0}`; make it with `mcp-proxy tenant add {0}`")]
+    Tenant(Name),
     /// A name that cannot be shown in a list.
     #[error("a key's name has 1 to 64 characters and no control characters")]
     KeyName,

@@ -11,6 +11,7 @@ mod error;
 mod header;
 mod issue;
 mod key;
+mod local;
 mod principal;
 #[cfg(test)]
 mod tests;

@@ -34,8 +34,8 @@ pub enum Kind {
     ForeignOrigin,
     /// The path is no door.
     NoSuchDoor,
-    /// The HTTP method has no meaning here.
-    HttpMethod,
+    /// The HTTP method has no meaning here; carries those that have, as `Allow` lists them.
+    HttpMethod(&'static str),
     /// The body is not JSON.
     NotJson,
     /// JSON, but no request, notification or response.

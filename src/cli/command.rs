@@ -14,6 +14,7 @@ use super::open::Opened;
 use super::screen::Screen;
 use super::secret::SecretCommand;
 use super::serve::ServeCommand;
+use super::stdio::StdioCommand;
 use super::tenant::TenantCommand;
 use crate::base::Tasks;
 use crate::config::{self, Config, Warning};
@@ -62,6 +63,8 @@ enum Command {
     Secret(SecretCommand),
     /// Print what a client needs to connect.
     Connect(ConnectCommand),
+    /// Speak MCP over standard input and output, for clients that can only start a process.
+    Stdio(StdioCommand),
     /// A small real MCP server over standard input and output.
     #[command(after_help = "Example: mcp-proxy demo")]
     Demo,
@@ -100,6 +103,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Check { json }) => check(&path(given), json),
         Some(Command::Init) => init(),
         Some(Command::Connect(connect)) => connect.run(given.as_deref(), &mut Screen::standard()),
+        Some(Command::Stdio(stdio)) => stdio.run(given.as_deref()),
         Some(Command::Demo) => demo(),
         Some(Command::Tenant(command)) => with_store(given.as_deref(), |opened, screen| {
             Box::pin(async move { command.run(opened, screen).await })

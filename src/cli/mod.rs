@@ -8,6 +8,7 @@ mod open;
 mod screen;
 mod secret;
 mod serve;
+mod stdio;
 mod table;
 mod tenant;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,10 +93,7 @@ async fn serve(config: Config, calls: Option<CallLog>, tasks: &Tasks) -> anyhow:
     let foundation = Foundation::open(&config, tasks).await?;
     let first = app::first_key(&config, &foundation).await?;
     let config = Arc::new(config);
-    // The link to our own executable stays right when the file is replaced by an upgrade.
-    let own =
-        if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
-    let launcher = Launcher::new(own, std::env::vars_os());
+    let launcher = Launcher::new(own_program()?, std::env::vars_os());
     let built = app::build(config.clone(), &foundation, &resolve, launcher, calls, tasks).await?;
     drop(foundation);
     let url = endpoint(&config, built.address);
@@ -105,6 +102,12 @@ async fn serve(config: Config, calls: Option<CallLog>, tasks: &Tasks) -> anyhow:
     }
     app::run(built).await?;
     Ok(())
+}
+
+/// Our own executable, for children. The link to it stays right when the file is replaced by an
+/// upgrade.
+pub(super) fn own_program() -> anyhow::Result<PathBuf> {
+    Ok(if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? })
 }
 
 /// The URL that clients use.
@@ -139,7 +142,7 @@ fn welcome(url: &str, first: &FirstKey) -> anyhow::Result<()> {
 
 /// No core dumps, no reading of this process by others of the same user, and as many open files
 /// as the system allows.
-fn harden() {
+pub(super) fn harden() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let hard = getrlimit(Resource::Nofile).maximum;
     let outcome = setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard })

@@ -278,5 +278,8 @@ impl Line {
 }
 
 fn no_session_header() -> Fault {
-    Fault::client(Kind::HttpMethod, "This needs the `Mcp-Session-Id` header of a session")
+    Fault::client(
+        Kind::HttpMethod("POST, GET, DELETE"),
+        "This needs the `Mcp-Session-Id` header of a session",
+    )
 }

@@ -30,4 +30,4 @@ mod tenant;
 
 pub use answer::{Answer, Body, Feed, Outcome};
 pub use line::{Line, Parts};
-pub use serve::Posting;
+pub use serve::{Carrier, Letter, Opened, Posting};

@@ -8,7 +8,7 @@ use super::answer::{Answer, Outcome};
 use super::call::Caller;
 use super::keep_going::KeepGoing;
 use super::line::{LIST_TTL_MS, Line, server_info};
-use super::serve::{Posting, accepted};
+use super::serve::{Carrier, Posting, accepted};
 use crate::base::{Fault, Kind};
 use crate::namespace::decode_header;
 use crate::session::Level;
@@ -30,7 +30,8 @@ impl Line {
             // There is no session that it could concern; closing the stream is the cancellation.
             return accepted(id, Era::Modern);
         }
-        let (method, declares) = match judge(&posting.headers, &posted) {
+        let headers = (posting.carrier == Carrier::Http).then_some(&posting.headers);
+        let (method, declares) = match judge(headers, &posted) {
             Ok(judged) => judged,
             Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
         };
@@ -54,8 +55,12 @@ impl Line {
                     level,
                     declares: declares.and(CapSet::QUESTIONS),
                     session: None,
+<<<<<<< HEAD
                     running: None,
                     headers: Some(posting.headers),
+=======
+                    headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
+>>>>>>> doors
                 };
                 self.call(caller, posted, method).await
             }
@@ -97,8 +102,8 @@ fn unknown(method: &str) -> Fault {
 }
 
 /// The rules that hold for every request (R3–R9): headers and body say the same, the version is
-/// spoken, the method is known, the required `_meta` is there.
-fn judge(headers: &HeaderMap, posted: &Posted) -> Result<(&'static Method, CapSet), Fault> {
+/// spoken, the method is known, the required `_meta` is there. Over a pipe there are no headers.
+fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<(&'static Method, CapSet), Fault> {
     let version = posted.meta_string(MetaKey::ProtocolVersion).unwrap_or_default();
     must_match(headers, &VERSION, &version, false)?;
     must_match(headers, &METHOD, posted.called.name(), false)?;
@@ -140,11 +145,12 @@ fn judge(headers: &HeaderMap, posted: &Posted) -> Result<(&'static Method, CapSe
 }
 
 fn must_match(
-    headers: &HeaderMap,
+    headers: Option<&HeaderMap>,
     name: &HeaderName,
     expected: &str,
     encoded: bool,
 ) -> Result<(), Fault> {
+    let Some(headers) = headers else { return Ok(()) };
     let mut values = headers.get_all(name).iter();
     let problem = match (values.next(), values.next()) {
         (None, _) => "is missing",

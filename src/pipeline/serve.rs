@@ -12,10 +12,21 @@ use crate::auth::Principal;
 use crate::base::{Fault, Kind};
 use crate::namespace::Door;
 use crate::wire::header::{METHOD, SESSION, VERSION};
-use crate::wire::{Called, Era, MetaKey, Posted, PostedKind, Revision, WireError};
+use crate::wire::{
+    Called, Era, Field, MetaKey, Posted, PostedKind, Revision, Route, WireError, split_batch,
+};
 
-/// One POST by somebody whose key was checked.
-#[derive(Debug)]
+/// How a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// In the body of a request whose head says some of it again.
+    Http,
+    /// Over a pipe: there is no head.
+    Pipe,
+}
+
+/// Something posted by somebody whose key was checked.
+#[derive(Debug, Clone)]
 pub struct Posting {
     /// Who.
     pub principal: Principal,
@@ -27,15 +38,140 @@ pub struct Posting {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// How it came.
+    pub carrier: Carrier,
+}
+
+/// A posting with the one message that was read from its body.
+#[derive(Debug)]
+pub struct Letter {
+    pub(super) posting: Posting,
+    pub(super) posted: Posted,
+}
+
+/// What a body turned out to be.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the common one, and not kept")]
+pub enum Opened {
+    /// One message, to be served.
+    Letter(Letter),
+    /// An array of messages, to be judged by [`Line::batch`].
+    Batch(Box<Posting>),
+    /// No message.
+    Refused(Outcome),
+}
+
+impl Letter {
+    /// Whether it is a request, a notification or a response.
+    #[must_use]
+    pub fn kind(&self) -> PostedKind {
+        self.posted.kind
+    }
+
+    /// Its id as JSON text, `null` when it has none.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.posted.id_text()
+    }
+
+    /// True when it speaks as the modern era does.
+    #[must_use]
+    pub fn is_modern(&self) -> bool {
+        self.kind() != PostedKind::Response
+            && self.posted.meta_string(MetaKey::ProtocolVersion).is_some()
+    }
+
+    /// True for the request that opens a session.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        self.kind() == PostedKind::Request && self.posted.called.name() == "initialize"
+    }
+
+    /// The id of the request that this notification takes back, as JSON text.
+    #[must_use]
+    pub fn cancels(&self) -> Option<&str> {
+        let cancels = self.kind() == PostedKind::Notification
+            && self.posted.called.name() == "notifications/cancelled";
+        if cancels { self.posted.raw(Field::RequestId) } else { None }
+    }
+
+    /// True for the modern request that goes on until it is taken back.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        matches!(&self.posted.called, Called::Known(method) if method.route == Route::Listen)
+    }
+
+    /// Who sent it, where, and how.
+    #[must_use]
+    pub fn posting(&self) -> &Posting {
+        &self.posting
+    }
 }
 
 impl Line {
-    /// Takes one posted message through the line.
-    pub async fn serve(self: &Arc<Self>, mut posting: Posting) -> Outcome {
-        let posted = match Posted::read(std::mem::take(&mut posting.body)) {
-            Ok(posted) => posted,
-            Err(error) => return self.unreadable(&posting, error),
+    /// Reads what was posted.
+    #[must_use]
+    pub fn open(&self, mut posting: Posting) -> Opened {
+        match Posted::read(std::mem::take(&mut posting.body)) {
+            Ok(posted) => Opened::Letter(Letter { posting, posted }),
+            Err((WireError::Batch, body)) => {
+                posting.body = body;
+                Opened::Batch(Box::new(posting))
+            }
+            Err((error, _)) => Opened::Refused(unreadable(&posting, error)),
+        }
+    }
+
+    /// Judges a batch: only sessions of 2025-03-26 may send one, without `initialize`, and with
+    /// requests and notifications or with responses (R48).
+    ///
+    /// # Errors
+    /// With the refusal of the whole batch; nothing of it was done then.
+    pub fn batch(&self, mut posting: Posting) -> Result<Vec<Letter>, Box<Outcome>> {
+        let body = std::mem::take(&mut posting.body);
+        let refuse = |error| Box::new(unreadable(&posting, error));
+        let Some(session) = header(&posting.headers, &SESSION) else {
+            return Err(refuse(WireError::Batch));
         };
+        match self.find_session(&posting, session) {
+            Ok(session) if session.opening().revision == Revision::V2025_03_26 => {}
+            Ok(_) => return Err(refuse(WireError::Batch)),
+            Err(fault) => {
+                let id = "null".to_owned();
+                let answer = Err(fault);
+                return Err(Box::new(Outcome { id, era: Era::Legacy, tool: false, answer }));
+            }
+        }
+        let mut letters = Vec::new();
+        for item in split_batch(&body).map_err(refuse)? {
+            let posted = match Posted::read(item) {
+                Ok(posted) => posted,
+                Err((WireError::Batch, _)) => {
+                    return Err(refuse(WireError::NotMessage("a batch within a batch")));
+                }
+                Err((error, _)) => return Err(refuse(error)),
+            };
+            letters.push(Letter { posting: posting.clone(), posted });
+        }
+        if letters.iter().any(Letter::opens) {
+            return Err(refuse(WireError::NotMessage(
+                "`initialize` stands alone, never in a batch",
+            )));
+        }
+        if letters.iter().any(Letter::is_modern) {
+            return Err(refuse(WireError::Batch));
+        }
+        let responses = letters.iter().filter(|l| l.kind() == PostedKind::Response).count();
+        if responses != 0 && responses != letters.len() {
+            let mixed = "a batch holds requests and notifications, or responses";
+            return Err(refuse(WireError::NotMessage(mixed)));
+        }
+        Ok(letters)
+    }
+
+    /// Takes one message through the line.
+    pub async fn serve(self: &Arc<Self>, letter: Letter) -> Outcome {
+        let Letter { posting, posted } = letter;
         let id = posted.id_text().to_owned();
         let version = posted.meta_string(MetaKey::ProtocolVersion);
         if version.is_some() && posted.kind != PostedKind::Response {
@@ -56,18 +192,20 @@ impl Line {
         let (era, fault) = without_era(&posting.headers, &posted);
         Outcome { id, era, tool: false, answer: Err(fault) }
     }
+}
 
-    /// A body that is no message: nothing in it can be believed, so the head says which era
-    /// answers, and the id is null.
-    fn unreadable(&self, posting: &Posting, error: WireError) -> Outcome {
-        let era = if says_modern(&posting.headers) { Era::Modern } else { Era::Legacy };
-        let kind = match error {
-            WireError::NotJson(_) => Kind::NotJson,
-            WireError::TooDeep | WireError::Batch | WireError::NotMessage(_) => Kind::NotMessage,
-        };
-        let id = "null".to_owned();
-        Outcome { id, era, tool: false, answer: Err(Fault::client(kind, error.to_string())) }
-    }
+/// A body that is no message: nothing in it can be believed, so the head says which era answers,
+/// and the id is null.
+pub(super) fn unreadable(posting: &Posting, error: WireError) -> Outcome {
+    let era = if says_modern(&posting.headers) { Era::Modern } else { Era::Legacy };
+    let kind = match error {
+        WireError::NotJson(_) => Kind::NotJson,
+        WireError::TooDeep | WireError::Batch | WireError::LongBatch | WireError::NotMessage(_) => {
+            Kind::NotMessage
+        }
+    };
+    let id = "null".to_owned();
+    Outcome { id, era, tool: false, answer: Err(Fault::client(kind, error.to_string())) }
 }
 
 /// Points 6 and 7 of protocol.md 1.10: no `_meta`, no session, no `initialize`.

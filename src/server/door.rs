@@ -15,16 +15,22 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tower_service::Service;
 
+use super::batch;
 use super::body::ReplyBody;
 use super::connection::Activity;
 use super::guard::Guard;
 use super::listen::MOST_HEAD;
 use super::probe::{self, Readiness};
 use super::reply::{refusal, reply};
+use super::sse::{self, OldDoor, Streams};
 use crate::auth::Auth;
-use crate::base::{Fault, Kind};
+use crate::base::{Fault, Kind, Tasks};
 use crate::namespace::Door;
+<<<<<<< HEAD
 use crate::pipeline::{Answer, Line, Outcome, Posting};
+=======
+use crate::pipeline::{Answer, Body as AnswerBody, Carrier, Line, Opened, Outcome, Posting};
+>>>>>>> doors
 use crate::wire::Era;
 
 /// Longest silence while a body arrives. On HTTP/2 a body may wait for others on its connection.
@@ -41,6 +47,8 @@ pub struct Doors {
     max_body: usize,
     cold: axum::Router,
     merged: Arc<str>,
+    tasks: Tasks,
+    streams: Arc<Streams>,
 }
 
 impl std::fmt::Debug for Doors {
@@ -50,7 +58,7 @@ impl std::fmt::Debug for Doors {
 }
 
 impl Doors {
-    /// Doors onto this line. `max_body` is in bytes.
+    /// Doors onto this line. `max_body` is in bytes; `tasks` owns what goes on behind a reply.
     #[must_use]
     pub fn new(
         guard: Guard,
@@ -58,6 +66,7 @@ impl Doors {
         line: Arc<Line>,
         max_body: usize,
         readiness: Readiness,
+        tasks: &Tasks,
     ) -> Self {
         Self {
             guard,
@@ -66,6 +75,8 @@ impl Doors {
             max_body,
             cold: probe::routes(readiness),
             merged: Arc::from("/mcp"),
+            tasks: tasks.clone(),
+            streams: Arc::default(),
         }
     }
 
@@ -102,7 +113,7 @@ impl Doors {
         let name = match path.strip_prefix("/mcp") {
             Some("") => None,
             Some(rest) if rest.len() > 1 && rest.starts_with('/') => Some(&rest[1..]),
-            _ => return Err(no_door()),
+            _ => return Box::pin(self.open_old(parts, body, peer)).await,
         };
         if body.size_hint().lower() > self.max_body as u64 {
             return Err(self.too_large());
@@ -116,27 +127,100 @@ impl Doors {
             tracing::debug!(%peer, reason = ?denied, "key refused");
             Fault::from(denied)
         })?;
-        let (door, path) = match name {
-            None => (Door::Merged, self.merged.clone()),
-            Some(name) => {
-                let name = self.line.upstream_name(name).ok_or_else(no_door)?;
-                (Door::Single(name), Arc::from(path))
-            }
+        let door = self.behind(name)?;
+        let path = name.map_or_else(|| self.merged.clone(), |_| Arc::from(path));
+        let mut posting = Posting {
+            principal,
+            door,
+            path,
+            headers: parts.headers,
+            body: Bytes::new(),
+            carrier: Carrier::Http,
         };
-        let mut posting =
-            Posting { principal, door, path, headers: parts.headers, body: Bytes::new() };
         match parts.method {
             Method::POST => {
                 check_media_type(&posting.headers)?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
                 posting.body = self.read(body, silence).await?;
-                Ok(self.line.serve(posting).await)
+                match self.line.open(posting) {
+                    Opened::Letter(letter) => Ok(self.line.serve(letter).await),
+                    Opened::Batch(posting) => Ok(Box::pin(self.batch(*posting)).await),
+                    Opened::Refused(outcome) => Ok(outcome),
+                }
             }
             Method::GET => Ok(Box::pin(self.line.stream(&posting)).await),
             Method::DELETE => Ok(legacy(Box::pin(self.line.terminate(&posting)).await)),
-            _ => Err(Fault::client(Kind::HttpMethod, "Use POST, or GET and DELETE with a session")),
+            _ => {
+                let what = "Use POST, or GET and DELETE with a session";
+                Err(Fault::client(Kind::HttpMethod("POST, GET, DELETE"), what))
+            }
         }
+    }
+
+    /// Where names are looked up: everywhere, or at the upstream of this name.
+    fn behind(&self, name: Option<&str>) -> Result<Door, Fault> {
+        let Some(name) = name else { return Ok(Door::Merged) };
+        self.line.upstream_name(name).map(Door::Single).ok_or_else(no_door)
+    }
+
+    async fn batch(&self, posting: Posting) -> Outcome {
+        match self.line.batch(posting) {
+            Ok(letters) => batch::serve(&self.line, &self.tasks, letters).await,
+            Err(refused) => *refused,
+        }
+    }
+
+    /// The doors of HTTP+SSE, with the same rules as the others.
+    async fn open_old(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        peer: SocketAddr,
+    ) -> Result<Outcome, Fault> {
+        let old = OldDoor::of(parts.uri.path()).ok_or_else(no_door)?;
+        if body.size_hint().lower() > self.max_body as u64 {
+            return Err(self.too_large());
+        }
+        let principal = self.auth.check(&parts.headers).await.map_err(|denied| {
+            tracing::debug!(%peer, reason = ?denied, "key refused");
+            Fault::from(denied)
+        })?;
+        // The session behind the stream is one of the line's own; its id never leaves.
+        let door = self.behind(old.upstream())?;
+        let path = match old.upstream() {
+            None => self.merged.clone(),
+            Some(name) => Arc::from(format!("/mcp/{name}")),
+        };
+        let headers = HeaderMap::new();
+        let posting =
+            Posting { principal, door, path, headers, body: Bytes::new(), carrier: Carrier::Http };
+        match (&old, parts.method) {
+            (OldDoor::Stream(upstream), Method::GET) => {
+                let answer = self.streams.open(&self.line, &self.tasks, posting, *upstream);
+                Ok(legacy(answer))
+            }
+            (OldDoor::Messages(_), Method::POST) => {
+                let conversation = self.streams.find(parts.uri.query(), &posting)?;
+                check_media_type(&parts.headers)?;
+                let http2 = parts.version == http::Version::HTTP_2;
+                let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
+                let body = self.read(body, silence).await?;
+                Ok(sse::post(&conversation, body).await)
+            }
+            (OldDoor::Stream(_), _) => {
+                Err(Fault::client(Kind::HttpMethod("GET"), "Use GET here, or POST at /mcp"))
+            }
+            (OldDoor::Messages(_), _) => {
+                Err(Fault::client(Kind::HttpMethod("POST"), "Use POST here; the stream is at /sse"))
+            }
+        }
+    }
+
+    /// Ends the streams that are open, so that the process can stop.
+    pub fn drain(&self) {
+        self.line.drain();
+        self.streams.drain(&self.tasks);
     }
 
     /// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
@@ -198,12 +282,6 @@ impl Doors {
             format!("The body is larger than {} bytes (`max_body` in [server])", self.max_body);
         Fault::client(Kind::TooLarge, sentence)
     }
-
-    /// The line behind the doors.
-    #[must_use]
-    pub fn line(&self) -> &Arc<Line> {
-        &self.line
-    }
 }
 
 fn broken(error: &hyper::Error) -> Fault {
@@ -211,7 +289,10 @@ fn broken(error: &hyper::Error) -> Fault {
 }
 
 fn no_door() -> Fault {
-    Fault::client(Kind::NoSuchDoor, "Nothing is here; the endpoints are /mcp and /mcp/{upstream}")
+    Fault::client(
+        Kind::NoSuchDoor,
+        "Nothing is here; the endpoints are /mcp and /mcp/{upstream}, and /sse for old clients",
+    )
 }
 
 fn legacy(answer: Result<Answer, Fault>) -> Outcome {

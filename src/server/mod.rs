@@ -1,18 +1,24 @@
 //! The doors for clients: listener, guard, routes and replies. Knows no tenant: it asks who is
 //! there, hands over what was posted, and words what comes back.
 
+mod batch;
 mod body;
 mod connection;
+mod conversation;
 mod door;
 mod guard;
 mod listen;
+mod message;
+mod pipe;
 mod probe;
 mod reply;
+mod sse;
 mod tls;
 
 pub use connection::Grace;
 pub use door::Doors;
 pub use guard::Guard;
 pub use listen::listen;
+pub use pipe::{Ended, pipe};
 pub use probe::Readiness;
 pub use tls::{TlsAcceptor, TlsError, acceptor};

@@ -87,8 +87,8 @@ fn finish(response: &mut Response<ReplyBody>, kind: &Kind) {
         Kind::Unauthenticated => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        Kind::HttpMethod => {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+        Kind::HttpMethod(allowed) => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
         Kind::Busy => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -116,7 +116,7 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
         Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, -32600),
         Kind::ForeignOrigin => (StatusCode::FORBIDDEN, -32600),
         Kind::NoSuchDoor => (StatusCode::NOT_FOUND, -32600),
-        Kind::HttpMethod => (StatusCode::METHOD_NOT_ALLOWED, -32600),
+        Kind::HttpMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, -32600),
         Kind::NotJson => (StatusCode::BAD_REQUEST, -32700),
         Kind::NotMessage | Kind::NoSession => (StatusCode::BAD_REQUEST, -32600),
         Kind::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, -32600),

@@ -108,6 +108,18 @@ pub fn judge_discover(answer: &Message) -> Verdict {
     }
 }
 
+/// True for the codes that only a modern server gives.
+#[must_use]
+pub(super) fn is_modern_code(code: Option<i64>) -> bool {
+    matches!(code, Some(-32022..=-32020))
+}
+
+/// True for the code of a method that is not known.
+#[must_use]
+pub(super) fn is_unknown_method(code: Option<i64>) -> bool {
+    code == Some(-32601)
+}
+
 /// Judges the answer to `initialize`.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! MCP as data: envelopes, methods, eras, headers and event streams. No I/O and no clock.
 
+mod batch;
 mod capability;
 mod draft;
 mod edit;
@@ -11,6 +12,7 @@ mod method;
 mod request;
 pub mod sse;
 
+pub use batch::{BATCH_LIMIT, split_batch};
 pub use capability::CapSet;
 pub use draft::Draft;
 pub use edit::Edits;

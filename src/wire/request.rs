@@ -19,6 +19,9 @@ pub enum WireError {
     /// An array: a batch.
     #[error("batches are not part of this protocol revision; send one message for each POST")]
     Batch,
+    /// A batch of too many messages.
+    #[error("a batch holds at most {} messages", super::BATCH_LIMIT)]
+    LongBatch,
     /// JSON of another shape.
     #[error("the body is no JSON-RPC 2.0 message: {0}")]
     NotMessage(&'static str),
@@ -161,6 +164,8 @@ impl Params {
     }
 }
 
+type Envelope = (PostedKind, Called, Option<Span>, Option<Params>);
+
 /// One message that a client posted.
 #[derive(Debug, Clone)]
 pub struct Posted {
@@ -177,9 +182,17 @@ impl Posted {
     /// Reads a body of at most 4 GiB.
     ///
     /// # Errors
-    /// When it is not one well-formed JSON-RPC 2.0 message.
-    pub fn read(body: Bytes) -> Result<Self, WireError> {
-        let text = std::str::from_utf8(&body)
+    /// When it is not one well-formed JSON-RPC 2.0 message; with the body, since a batch may have
+    /// a right to be read otherwise.
+    pub fn read(body: Bytes) -> Result<Self, (WireError, Bytes)> {
+        match Self::envelope(&body) {
+            Ok((kind, called, id, params)) => Ok(Self { body, kind, called, id, params }),
+            Err(error) => Err((error, body)),
+        }
+    }
+
+    fn envelope(body: &[u8]) -> Result<Envelope, WireError> {
+        let text = std::str::from_utf8(body)
             .map_err(|error| WireError::NotJson(JsonError::Syntax(error.valid_up_to())))?;
         let mut reader = Reader::new(text, CLIENT_DEPTH);
         if reader.peek()? == b'[' {
@@ -242,7 +255,7 @@ impl Posted {
             (None, Some(_), true) => (PostedKind::Response, Called::Unknown(String::new())),
             _ => return Err(WireError::NotMessage("`method` is missing")),
         };
-        Ok(Self { body, kind, called, id, params })
+        Ok((kind, called, id, params))
     }
 
     /// The whole text.
@@ -382,7 +395,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Posted, WireError> {
-        Posted::read(Bytes::copy_from_slice(text.as_bytes()))
+        Posted::read(Bytes::copy_from_slice(text.as_bytes())).map_err(|(error, _)| error)
     }
 
     #[test]
@@ -437,7 +450,7 @@ mod tests {
         }
         assert!(matches!(
             Posted::read(Bytes::from_static(b"\"\xff\"")),
-            Err(WireError::NotJson(_))
+            Err((WireError::NotJson(_), _))
         ));
         assert_eq!(read(&"[".repeat(100)).unwrap_err(), WireError::TooDeep);
     }

@@ -26,7 +26,11 @@ const FROM_SERVERS: &[&str] = &[
 /// (file, names, why they stand there).
 const PINNED: &[(&str, &[&str], &str)] = &[
     // The line: what a client sent, where the row alone does not decide.
-    ("src/pipeline/serve.rs", &["initialize"], "the one request that may come without a session"),
+    (
+        "src/pipeline/serve.rs",
+        &["initialize", "notifications/cancelled"],
+        "the one request that may come without a session, and what takes a request over a pipe back",
+    ),
     (
         "src/pipeline/legacy.rs",
         &["ping", "notifications/cancelled"],
@@ -54,6 +58,11 @@ const PINNED: &[(&str, &[&str], &str)] = &[
             "notifications/{name}/list_changed",
         ],
         "what the proxy itself says to those who listen",
+    ),
+    (
+        "src/server/conversation.rs",
+        &["notifications/{name}/list_changed", "notifications/cancelled"],
+        "over one stream: news that were lost are announced anew, and a listen that ended is told so",
     ),
     // Requests of our own to upstreams.
     (

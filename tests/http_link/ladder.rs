@@ -142,7 +142,28 @@ async fn an_upstream_that_speaks_neither_era_is_named_as_such() {
         "{error}"
     );
     assert!(!error.detail.contains("canary"), "{error}");
-    assert_eq!(upstream.methods(), ["server/discover", "initialize"]);
+    // The third question is for the stream of the older transport.
+    assert_eq!(upstream.methods(), ["server/discover", "initialize", "GET"]);
+}
+
+#[tokio::test]
+async fn what_proves_streamable_http_is_not_asked_for_the_older_stream() {
+    // A method that is not known is known to be none by an endpoint of MCP alone (R63).
+    for (status, code, asked) in
+        [(404, -32601, false), (400, -32022, false), (404, -32000, true), (400, -32000, true)]
+    {
+        let script: Script = Arc::new(move |seen| match seen.method() {
+            "initialize" => {
+                let error = json!({"jsonrpc": "2.0", "id": seen.body["id"],
+                    "error": {"code": code, "message": "no"}});
+                reply(status, "content-type: application/json\r\n", &error.to_string())
+            }
+            _ => reply(405, "", ""),
+        });
+        let (stage, upstream) = Stage::with(script, EraSetting::Auto, HeaderMap::new()).await;
+        assert!(stage.is_err());
+        assert_eq!(upstream.count("GET") == 1, asked, "{status} {code}");
+    }
 }
 
 #[tokio::test]

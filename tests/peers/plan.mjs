@@ -1,5 +1,6 @@
 // Walks a plan with a client of either SDK line and prints the report.
 //   node tsN.mjs URL ERA PLAN      MCP_KEY=… is sent as bearer key
+//   node tsN.mjs - ERA PLAN        MCP_PROGRAM=[PROGRAM,ARGUMENT…] is started, with MCP_PROXY_KEY=MCP_KEY
 // PLAN: a JSON array of steps, each one of
 //   {"list":"tools"|"prompts"|"resources"|"templates"}    all pages
 //   {"call":NAME,"arguments":{…}}  {"read":URI}  {"prompt":NAME,"arguments":{…}}
@@ -39,12 +40,17 @@ function take(client, step) {
   throw new Error(`not a step: ${JSON.stringify(step)}`);
 }
 
+/** What is started instead of connecting to a URL. */
+const [command, ...args] = JSON.parse(process.env.MCP_PROGRAM ?? '[]');
+const env = { PATH: process.env.PATH, HOME: process.env.HOME, MCP_PROXY_KEY: process.env.MCP_KEY, TEST_KEY: process.env.MCP_KEY };
+export const program = command && { command, args, env };
+
 export async function run(connect) {
   const [url, era, plan] = process.argv.slice(2);
   const headers = process.env.MCP_KEY ? { Authorization: `Bearer ${process.env.MCP_KEY}` } : {};
   let peer;
   try {
-    peer = await connect(new URL(url), headers, era);
+    peer = await connect(program ? undefined : new URL(url), headers, era);
   } catch (error) {
     console.log(JSON.stringify({ failed: String(error?.message ?? error) }));
     process.exit(1);

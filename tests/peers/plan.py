@@ -8,6 +8,11 @@ import sys
 URL, ERA, PLAN = sys.argv[1:4]
 HEADERS = {"Authorization": f"Bearer {os.environ['MCP_KEY']}"} if os.environ.get("MCP_KEY") else {}
 
+# What is started instead of connecting to a URL.
+PROGRAM = json.loads(os.environ.get("MCP_PROGRAM", "[]"))
+ENV = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+ENV |= {name: os.environ["MCP_KEY"] for name in ("MCP_PROXY_KEY", "TEST_KEY") if "MCP_KEY" in os.environ}
+
 
 def plain(model):
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)

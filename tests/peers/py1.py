@@ -1,8 +1,12 @@
 """A client on the Python SDK 1.x, which knows the revisions with initialize. See plan.mjs."""
 import asyncio
+import contextlib
+import urllib.parse
 
 import httpx
-from mcp import ClientSession
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import PromptReference, ResourceTemplateReference
 from pydantic import AnyUrl
@@ -34,15 +38,30 @@ def steps_of(session):
     return take
 
 
+@contextlib.asynccontextmanager
+async def streamable():
+    async with httpx.AsyncClient(headers=plan.HEADERS, timeout=30) as http:
+        async with streamable_http_client(plan.URL, http_client=http) as streams:
+            yield streams
+
+
+def transport():
+    if plan.PROGRAM:
+        command, *args = plan.PROGRAM
+        return stdio_client(StdioServerParameters(command=command, args=args, env=plan.ENV))
+    if urllib.parse.urlsplit(plan.URL).path.split("/")[1] == "sse":
+        return sse_client(plan.URL, headers=plan.HEADERS)
+    return streamable()
+
+
 async def main():
     if plan.ERA != "legacy":
         raise ValueError(f"this SDK does not know the era {plan.ERA}")
-    async with httpx.AsyncClient(headers=plan.HEADERS, timeout=30) as http:
-        async with streamable_http_client(plan.URL, http_client=http) as (read, write, _):
-            async with ClientSession(read, write) as session:
-                hello = await session.initialize()
-                steps = await plan.walk(steps_of(session))
-                plan.report(hello.protocolVersion, hello.serverInfo, steps)
+    async with transport() as (read, write, *_):
+        async with ClientSession(read, write) as session:
+            hello = await session.initialize()
+            steps = await plan.walk(steps_of(session))
+            plan.report(hello.protocolVersion, hello.serverInfo, steps)
 
 
 try:

@@ -2,7 +2,8 @@
 import asyncio
 
 import httpx2
-from mcp import Client
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import PromptReference, ResourceTemplateReference
 
@@ -38,7 +39,11 @@ def steps_of(client):
 
 async def main():
     async with httpx2.AsyncClient(headers=plan.HEADERS, timeout=30) as http:
-        transport = streamable_http_client(plan.URL, http_client=http)
+        if plan.PROGRAM:
+            command, *args = plan.PROGRAM
+            transport = stdio_client(StdioServerParameters(command=command, args=args, env=plan.ENV))
+        else:
+            transport = streamable_http_client(plan.URL, http_client=http)
         async with Client(transport, mode=plan.ERA) as client:
             steps = await plan.walk(steps_of(client))
             plan.report(client.protocol_version, client.server_info, steps)

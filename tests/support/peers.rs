@@ -96,6 +96,13 @@ impl Peers {
         self.home.join("server-time/bin/mcp-server-time")
     }
 
+    /// A script of `tests/peers`, run with the Python that has this line of the SDK.
+    pub(crate) fn python(&self, line: u8, script: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(self.home.join(format!("python{line}/bin/python")));
+        command.arg(self.home.join(script)).args(args);
+        command
+    }
+
     /// The four clients, each with the eras that it knows.
     pub(crate) const CLIENTS: [(&str, &[&str]); 4] = [
         ("ts1", &["legacy"]),
@@ -109,6 +116,33 @@ impl Peers {
     /// # Panics
     /// When the client prints no report.
     pub(crate) fn run(&self, client: &str, era: &str, url: &str, key: &str, plan: &Value) -> Value {
+        self.report(client, era, url, key, plan, None)
+    }
+
+    /// The same with a client that starts this program and speaks over its pipes.
+    ///
+    /// # Panics
+    /// When the client prints no report.
+    pub(crate) fn start(
+        &self,
+        client: &str,
+        era: &str,
+        program: &[&str],
+        key: &str,
+        plan: &Value,
+    ) -> Value {
+        self.report(client, era, "-", key, plan, Some(program))
+    }
+
+    fn report(
+        &self,
+        client: &str,
+        era: &str,
+        url: &str,
+        key: &str,
+        plan: &Value,
+        started: Option<&[&str]>,
+    ) -> Value {
         let (program, script) = match client {
             "ts1" | "ts2" => ("node".into(), format!("{client}.mjs")),
             "py1" => (self.home.join("python1/bin/python"), "py1.py".to_owned()),
@@ -116,6 +150,7 @@ impl Peers {
         };
         let mut command = Command::new(program);
         command.arg(self.home.join(script)).args([url, era, &plan.to_string()]);
+        command.envs(started.map(|words| ("MCP_PROGRAM", serde_json::json!(words).to_string())));
         // A proxy of this machine's must not stand between two programs of it.
         command.env("MCP_KEY", key).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
         let (_, output, errors) = Process::run(&mut command, b"", PLAN);

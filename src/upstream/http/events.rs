@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use super::answer::{MESSAGE_LIMIT, read_message};
 use super::connection::Arriving;
 use crate::upstream::link::{Cause, Message};
-use crate::wire::sse::Decoder;
+use crate::wire::sse::{Decoder, Event};
 
 /// An open stream. Dropping it closes its connection unless the stream has ended.
 #[derive(Debug)]
@@ -33,14 +33,25 @@ impl Events {
     /// without losing anything.
     pub(super) async fn next(&mut self) -> Result<Option<Message>, Broken> {
         loop {
-            match self.decoder.next() {
+            match self.event().await? {
+                None => return Ok(None),
                 // Other types than `message` are no part of this transport.
-                Ok(Some(event)) if event.event.is_some() => {}
-                Ok(Some(event)) => {
+                Some(event) if event.event.is_some() => {}
+                Some(event) => {
                     return read_message(event.data)
                         .map(Some)
                         .map_err(|detail| Broken { cause: Cause::Garbage, detail });
                 }
+            }
+        }
+    }
+
+    /// The next event of any type; `None` at the end of the stream. May be dropped and called
+    /// again without losing anything.
+    pub(super) async fn event(&mut self) -> Result<Option<Event>, Broken> {
+        loop {
+            match self.decoder.next() {
+                Ok(Some(event)) => return Ok(Some(event)),
                 Ok(None) if self.ended => return Ok(None),
                 Ok(None) => match self.body.frame().await {
                     None => self.ended = true,

@@ -8,7 +8,8 @@ use super::events::Events;
 use super::target::{HttpTarget, Road};
 use crate::config::EraSetting;
 use crate::upstream::handshake::{
-    Verdict, discover, initialize, initialized, judge_discover, judge_initialize,
+    Verdict, discover, initialize, initialized, is_modern_code, is_unknown_method, judge_discover,
+    judge_initialize,
 };
 use crate::upstream::link::{Cause, Facts, LinkError, Message, Ran};
 use crate::wire::header::{METHOD, SESSION};
@@ -28,14 +29,24 @@ pub(super) struct Greeting {
     pub(super) session: Option<HeaderValue>,
 }
 
+/// What stands at the end of the ladder.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Streamable HTTP, in either era.
+    Streamable(Greeting),
+    /// It takes no `initialize` here, as a server of HTTP+SSE would not; the error is what holds
+    /// when it is none.
+    Perhaps(LinkError),
+}
+
 /// Climbs the ladder. The caller sets the deadline.
-pub(super) async fn climb(road: &Road, target: &HttpTarget) -> Result<Greeting, LinkError> {
+pub(super) async fn climb(road: &Road, target: &HttpTarget) -> Result<Found, LinkError> {
     let mut modern = None;
     if target.era != EraSetting::Legacy {
         // A server that is silent about a method it does not know still has time to greet.
         let asked = timeout(target.start / 2, probe(road, target.capabilities)).await;
         match asked.unwrap_or_else(|_| Ok(Err("`server/discover` was not answered".to_owned())))? {
-            Ok(facts) => return Ok(Greeting { facts, session: None }),
+            Ok(facts) => return Ok(Found::Streamable(Greeting { facts, session: None })),
             Err(reason) if target.era == EraSetting::Modern => {
                 return Err(road.error(
                     Cause::Garbage,
@@ -46,13 +57,36 @@ pub(super) async fn climb(road: &Road, target: &HttpTarget) -> Result<Greeting, 
             Err(reason) => modern = Some(reason),
         }
     }
-    let greeting = greet(road, target.capabilities).await;
-    greeting.map_err(|mut error| {
-        if let Some(reason) = modern {
+    let told = |mut error: LinkError| {
+        if let Some(reason) = &modern {
             error.detail = format!("{}; before that, {reason}", error.detail);
         }
         error
-    })
+    };
+    let asked = hello(road, target.capabilities).await.map_err(told)?;
+    let perhaps = may_be_older(&asked);
+    match settle(road, asked).await.map_err(told) {
+        Ok(greeting) => Ok(Found::Streamable(greeting)),
+        Err(error) if perhaps => Ok(Found::Perhaps(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// True when `initialize` was refused as by a server that has only the older transport here: any
+/// 4xx that is not about who asks or how often. An error of the modern era, or a method that is
+/// not known, proves that streamable HTTP is spoken (R63).
+fn may_be_older(asked: &Asked) -> bool {
+    let status = asked.status.as_u16();
+    let refused =
+        (400..500).contains(&status) && !matches!(status, 401 | 403 | 407 | 408 | 421 | 429);
+    let proof = asked.answer.as_ref().is_ok_and(|message| {
+        let code = message.inbound.payload.clone().and_then(|at| {
+            let error: serde_json::Value = serde_json::from_str(&message.text()[at]).ok()?;
+            error["code"].as_i64()
+        });
+        is_modern_code(code) || status == 404 && is_unknown_method(code)
+    });
+    refused && !proof
 }
 
 /// `server/discover`. The inner error says why it is not taken for modern.
@@ -76,16 +110,16 @@ async fn probe(road: &Road, capabilities: CapSet) -> Result<Result<Facts, String
 
 /// `initialize` and `notifications/initialized`: a new session.
 pub(super) async fn greet(road: &Road, capabilities: CapSet) -> Result<Greeting, LinkError> {
-    let asked = ask(road, road.bare_headers(), &initialize(capabilities), INITIALIZE_ID).await?;
+    settle(road, hello(road, capabilities).await?).await
+}
+
+async fn hello(road: &Road, capabilities: CapSet) -> Result<Asked, LinkError> {
+    ask(road, road.bare_headers(), &initialize(capabilities), INITIALIZE_ID).await
+}
+
+async fn settle(road: &Road, asked: Asked) -> Result<Greeting, LinkError> {
     let message = asked.answer.map_err(|refusal| {
-        let hint = match refusal.status.as_u16() {
-            400 | 404 | 405 => {
-                "; if it is an HTTP+SSE server of 2024-11-05, use its streamable HTTP URL: \
-                 the older transport is not spoken yet"
-            }
-            _ => "",
-        };
-        road.error(refusal.cause, Ran::No, &format!("`initialize` got {}{hint}", refusal.detail))
+        road.error(refusal.cause, Ran::No, &format!("`initialize` got {}", refusal.detail))
     })?;
     let facts = judge_initialize(&message)
         .map_err(|reason| road.error(Cause::Garbage, Ran::No, &reason))?;
@@ -107,6 +141,7 @@ pub(super) async fn greet(road: &Road, capabilities: CapSet) -> Result<Greeting,
 }
 
 struct Asked {
+    status: http::StatusCode,
     answer: Result<Message, Refusal>,
     session: Option<HeaderValue>,
 }
@@ -150,5 +185,5 @@ async fn ask(
             }
         }
     };
-    Ok(Asked { answer, session })
+    Ok(Asked { status, answer, session })
 }

@@ -14,10 +14,10 @@ use super::attended::attend;
 use super::client::{HttpClient, SendError};
 use super::conversation::{Cancel, Conversation, HttpExchange, Patience};
 use super::core::{Core, Session};
-use super::ladder::climb;
-use super::listen;
+use super::ladder::{Found, climb};
 use super::target::{HttpTarget, Road};
-use crate::base::Tasks;
+use super::{listen, sse};
+use crate::base::{Tasks, now};
 use crate::upstream::link::{
     Cause, Facts, Interest, Link, LinkError, Message, Outgoing, Pending, Ran, Reply, Sink,
 };
@@ -42,10 +42,17 @@ pub async fn open(
     tasks: Tasks,
 ) -> Result<Arc<dyn Link>, LinkError> {
     let road = Road::new(&target, &client);
-    let greeting = match timeout(target.start, Box::pin(climb(&road, &target))).await {
-        Ok(greeting) => greeting?,
-        Err(_) => {
-            return Err(road.error(Cause::Timeout, Ran::No, "the handshake took too long"));
+    let slow = road.error(Cause::Timeout, Ran::No, "the handshake took too long");
+    let deadline = now() + target.start;
+    let found = timeout_at(deadline, Box::pin(climb(&road, &target))).await;
+    let greeting = match found.map_err(|_| slow.clone())?? {
+        Found::Streamable(greeting) => greeting,
+        Found::Perhaps(refused) => {
+            let older = Box::pin(sse::open(road, &target, sink, tasks));
+            return timeout_at(deadline, older).await.map_err(|_| slow)?.map_err(|error| {
+                let detail = format!("{}; {}", refused.detail, error.detail);
+                LinkError { detail, ..refused }
+            });
         }
     };
     let core = Arc::new(Core::new(&target, road, greeting, sink, tasks));

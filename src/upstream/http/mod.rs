@@ -4,7 +4,7 @@
 //! `framing` know HTTP/1.1; `target` says where to and with which headers, `answer` judges what
 //! comes back, `events` reads streams, `ladder` finds out the era, `core` keeps the session,
 //! `conversation` follows one request, `desk` and `attended` bring questions to it, `listen` keeps
-//! the link's own stream, `link` is the whole.
+//! the link's own stream, `sse` is the older transport, `link` is the whole.
 
 mod answer;
 mod attended;
@@ -19,6 +19,7 @@ mod head;
 mod ladder;
 mod link;
 mod listen;
+mod sse;
 mod target;
 
 pub use answer::MESSAGE_LIMIT;

@@ -103,6 +103,25 @@ impl Road {
         RequestHead::new(&Verb::POST, &self.uri, headers)
     }
 
+    /// The head of a POST elsewhere on this host.
+    pub(super) fn post_head_to(&self, uri: &Uri, headers: &HeaderMap) -> RequestHead {
+        RequestHead::new(&Verb::POST, uri, headers)
+    }
+
+    /// A reference that the upstream gave, when it leads to the same scheme, host and port: our
+    /// credentials go nowhere else.
+    pub(super) fn resolve(&self, reference: &str) -> Option<Uri> {
+        let base = url::Url::parse(&self.uri.to_string()).ok()?;
+        let mut found = base.join(reference).ok()?;
+        found.set_fragment(None);
+        let same = found.origin() == base.origin() && found.origin().is_tuple();
+        // The authority stays as it is written in the file: it names the pooled connections.
+        let path = &found[url::Position::BeforePath..];
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = Some(path.parse().ok()?);
+        if same { Uri::from_parts(parts).ok() } else { None }
+    }
+
     pub(super) async fn post(&self, head: RequestHead, body: Bytes) -> Result<Response, SendError> {
         self.host.send(head, Some(body)).await
     }

@@ -23,8 +23,8 @@ const ABANDONED: u8 = 2;
 
 /// The reader's and the writer's side of a request.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) id: u64,
+pub(in crate::upstream) struct Call {
+    pub(in crate::upstream) id: u64,
     asker: Option<Asker>,
     takes: CapSet,
     state: AtomicU8,
@@ -41,7 +41,7 @@ struct Inbox {
 }
 
 impl Call {
-    pub(super) fn new(id: u64, asker: Option<Asker>, takes: CapSet) -> Self {
+    pub(in crate::upstream) fn new(id: u64, asker: Option<Asker>, takes: CapSet) -> Self {
         Self {
             id,
             asker,
@@ -54,22 +54,22 @@ impl Call {
     }
 
     /// Who waits for it, once the upstream may know of it: before that it asks nothing.
-    pub(super) fn seat(&self) -> Option<Seat> {
+    pub(in crate::upstream) fn seat(&self) -> Option<Seat> {
         let written = self.state.load(Ordering::Acquire) == WRITTEN;
         written.then_some(Seat { number: self.id, asker: self.asker, takes: self.takes })
     }
 
-    pub(super) fn asker(&self) -> Option<Asker> {
+    pub(in crate::upstream) fn asker(&self) -> Option<Asker> {
         self.asker
     }
 
     /// One more question of it is open. Called before the question is noted.
-    pub(super) fn asked(&self) {
+    pub(in crate::upstream) fn asked(&self) {
         self.asked.fetch_add(1, Ordering::AcqRel);
     }
 
     /// One of its questions has its answer or was withdrawn.
-    pub(super) fn settled(&self) {
+    pub(in crate::upstream) fn settled(&self) {
         self.asked.fetch_sub(1, Ordering::AcqRel);
         // Its silence counts again.
         self.arrived.notify_one();
@@ -81,9 +81,15 @@ impl Call {
 
     /// Called by the writer before the first byte goes out. Gives false when nobody waits any
     /// more, so that it is not sent at all.
-    pub(super) fn take(&self) -> bool {
+    pub(in crate::upstream) fn take(&self) -> bool {
         let change = (Ordering::AcqRel, Ordering::Acquire);
         self.state.compare_exchange(QUEUED, WRITTEN, change.0, change.1).is_ok()
+    }
+
+    /// It did not go out after all.
+    pub(in crate::upstream) fn give_back(&self) {
+        let change = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.state.compare_exchange(WRITTEN, QUEUED, change.0, change.1);
     }
 
     /// Gives true when it was not sent and never will be.
@@ -93,7 +99,7 @@ impl Call {
     }
 
     /// A notification or a question that belongs to it.
-    pub(super) fn note(&self, message: Message) {
+    pub(in crate::upstream) fn note(&self, message: Message) {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if inbox.notes.len() >= NOTES {
             // Questions stay: there are few, and each waits for an answer.
@@ -108,7 +114,7 @@ impl Call {
     }
 
     /// Its response, or the reason why there will be none. Only the first one counts.
-    pub(super) fn end(&self, end: Result<Message, End>) {
+    pub(in crate::upstream) fn end(&self, end: Result<Message, End>) {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).end.get_or_insert(end);
         self.arrived.notify_one();
     }
@@ -124,7 +130,7 @@ impl Call {
 
 /// What came for a call.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(in crate::upstream) enum Arrival {
     /// A notification or a question; more follows.
     Note(Message),
     /// The response.
@@ -134,9 +140,9 @@ pub(super) enum Arrival {
 /// The caller's side of a request. Dropping it before the response has come cancels the request
 /// at the upstream.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(in crate::upstream) struct Ticket {
     shared: Arc<Shared>,
-    pub(super) call: Arc<Call>,
+    pub(in crate::upstream) call: Arc<Call>,
     /// Longest silence.
     timeout: Duration,
     silence: Instant,
@@ -153,7 +159,7 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         shared: Arc<Shared>,
         call: Arc<Call>,
         timeout: Duration,
@@ -175,18 +181,18 @@ impl Ticket {
     }
 
     /// Keeps a turn until the call is over.
-    pub(super) fn keep(mut self, turn: Option<OwnedSemaphorePermit>) -> Self {
+    pub(in crate::upstream) fn keep(mut self, turn: Option<OwnedSemaphorePermit>) -> Self {
         self.turn = turn;
         self
     }
 
     /// When it is given up if nothing comes.
-    pub(super) fn deadline(&self) -> Instant {
+    pub(in crate::upstream) fn deadline(&self) -> Instant {
         if self.asked { self.hard } else { self.silence.min(self.hard) }
     }
 
     /// The next message for this call.
-    pub(super) async fn next(&mut self) -> Result<Arrival, LinkError> {
+    pub(in crate::upstream) async fn next(&mut self) -> Result<Arrival, LinkError> {
         loop {
             match self.call.pop() {
                 Some(Ok(Arrival::Note(note))) => {
@@ -220,7 +226,7 @@ impl Ticket {
     }
 
     /// Gives up because of a deadline.
-    pub(super) fn timed_out(&mut self) -> LinkError {
+    pub(in crate::upstream) fn timed_out(&mut self) -> LinkError {
         self.reason = "it took too long";
         let detail = if self.deadline() == self.hard {
             "it took longer than `max_time`"
@@ -233,14 +239,14 @@ impl Ticket {
     }
 
     /// Gives up because the link has ended.
-    pub(super) fn failed(&mut self, end: End) -> LinkError {
+    pub(in crate::upstream) fn failed(&mut self, end: End) -> LinkError {
         self.done = true;
         let written = !self.call.abandon();
         self.error(end.cause, written, end.detail)
     }
 
     /// Stops waiting without a word to the upstream: for the handshake only.
-    pub(super) fn forget(mut self) {
+    pub(in crate::upstream) fn forget(mut self) {
         self.done = true;
         self.call.abandon();
         self.shared.give_up(&self.call, None);
@@ -271,13 +277,13 @@ impl Drop for Ticket {
 
 /// A call whose first message was not its response.
 #[derive(Debug)]
-pub(super) struct PipeExchange {
+pub(in crate::upstream) struct PipeExchange {
     first: Option<Message>,
     ticket: Ticket,
 }
 
 impl PipeExchange {
-    pub(super) fn new(first: Message, ticket: Ticket) -> Self {
+    pub(in crate::upstream) fn new(first: Message, ticket: Ticket) -> Self {
         Self { first: Some(first), ticket }
     }
 }

@@ -81,7 +81,8 @@ impl Shared {
         false
     }
 
-    fn message(self: &Arc<Self>, message: Message) {
+    /// Takes one message to whom it concerns.
+    pub(in crate::upstream) fn message(self: &Arc<Self>, message: Message) {
         match message.inbound.kind {
             InboundKind::Result | InboundKind::Error => self.response(message),
             InboundKind::Notification => self.notification(message),

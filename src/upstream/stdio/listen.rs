@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// What is listened for, and with which request.
 #[derive(Debug, Default)]
-pub(super) struct Listening {
+pub(in crate::upstream) struct Listening {
     interest: Interest,
     id: Option<u64>,
     /// Ends in a row without an acknowledgement; decides the pause.
@@ -30,7 +30,7 @@ impl Shared {
     }
 
     /// Listens for `interest` from now on. A legacy server needs no request for that.
-    pub(super) fn listen(&self, interest: Interest) {
+    pub(in crate::upstream) fn listen(&self, interest: Interest) {
         if self.era.get() != Some(&Era::Modern) {
             return;
         }

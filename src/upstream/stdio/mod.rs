@@ -29,7 +29,10 @@ mod stderr;
 mod table;
 mod writer;
 
+pub(in crate::upstream) use call::{Arrival, Call, PipeExchange};
 pub use guardian::child;
 pub use link::StdioLink;
 pub use open::open;
+pub(in crate::upstream) use shared::{End, Shared, Ways};
 pub use spec::{ChildSpec, EraMemory, Launcher, MARK, Redact, passes};
+pub(in crate::upstream) use writer::Item;

@@ -24,9 +24,9 @@ use crate::wire::{CapSet, Draft, Era, Inbound, InboundKind};
 
 /// Why no response will come.
 #[derive(Debug, Clone)]
-pub(super) struct End {
-    pub(super) cause: Cause,
-    pub(super) detail: String,
+pub(in crate::upstream) struct End {
+    pub(in crate::upstream) cause: Cause,
+    pub(in crate::upstream) detail: String,
 }
 
 #[derive(Debug, Default)]
@@ -37,19 +37,19 @@ struct Calls {
 }
 
 /// The common state of one child's tasks.
-pub(super) struct Shared {
-    pub(super) upstream: Name,
-    pub(super) redact: Redact,
+pub(in crate::upstream) struct Shared {
+    pub(in crate::upstream) upstream: Name,
+    pub(in crate::upstream) redact: Redact,
     /// What was declared to a legacy child: it may ask nothing else.
     capabilities: CapSet,
-    pub(super) tasks: Tasks,
+    pub(in crate::upstream) tasks: Tasks,
     /// Set by the handshake; until then questions are answered as a legacy server's.
-    pub(super) era: OnceLock<Era>,
-    pub(super) listening: Mutex<Listening>,
+    pub(in crate::upstream) era: OnceLock<Era>,
+    pub(in crate::upstream) listening: Mutex<Listening>,
     /// Ends the child; so does dropping the link.
-    pub(super) stop: CancellationToken,
+    pub(in crate::upstream) stop: CancellationToken,
     /// The proxy wants the end, so that it is no failure of the child.
-    pub(super) closing: AtomicBool,
+    pub(in crate::upstream) closing: AtomicBool,
     next_id: AtomicU64,
     /// The ping that follows the handshake of a shared child, until it is answered; else 0.
     settling: AtomicU64,
@@ -66,13 +66,13 @@ impl fmt::Debug for Shared {
 }
 
 /// The two ways to the writer.
-pub(super) struct Ways {
-    pub(super) queue: mpsc::Sender<Item>,
-    pub(super) control: mpsc::Sender<Bytes>,
+pub(in crate::upstream) struct Ways {
+    pub(in crate::upstream) queue: mpsc::Sender<Item>,
+    pub(in crate::upstream) control: mpsc::Sender<Bytes>,
 }
 
 impl Shared {
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         upstream: Name,
         redact: Redact,
         capabilities: CapSet,
@@ -104,12 +104,12 @@ impl Shared {
     }
 
     /// A number for a request of ours on this pipe.
-    pub(super) fn mint(&self) -> u64 {
+    pub(in crate::upstream) fn mint(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Sends a request. Waits for a place in the queue no longer than the call may take.
-    pub(super) async fn begin(
+    pub(in crate::upstream) async fn begin(
         self: &Arc<Self>,
         draft: &Draft,
         (asker, takes): (Option<Asker>, CapSet),
@@ -148,7 +148,11 @@ impl Shared {
 
     /// Sends a notification, or the answer to a question, as it is; waits for a place in the
     /// queue at most `limit`.
-    pub(super) async fn send(&self, message: Bytes, limit: Duration) -> Result<(), LinkError> {
+    pub(in crate::upstream) async fn send(
+        &self,
+        message: Bytes,
+        limit: Duration,
+    ) -> Result<(), LinkError> {
         if !self.answers(&message) {
             tracing::debug!(upstream = %self.upstream, "an answer to a question that is not open");
             return Ok(());
@@ -170,14 +174,14 @@ impl Shared {
 
     /// Sends a short message of the proxy's own past the queue. A child that does not read even
     /// these loses them.
-    pub(super) fn control(&self, message: Bytes) {
+    pub(in crate::upstream) fn control(&self, message: Bytes) {
         if self.control.try_send(line(message.into())).is_err() {
             tracing::debug!(upstream = %self.upstream, "a control message was not sent");
         }
     }
 
     /// Tells the upstream that nobody waits for request `id` any more.
-    pub(super) fn cancel(&self, id: u64, reason: &str) {
+    pub(in crate::upstream) fn cancel(&self, id: u64, reason: &str) {
         self.control(Bytes::from(format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
              \"params\":{{\"requestId\":{id},\"reason\":\"{reason}\"}}}}"
@@ -197,7 +201,7 @@ impl Shared {
 
     /// Takes a call out that nobody waits for any more and refuses its open questions; `left` is
     /// until when the upstream may go on working on it. False when it is not there (any more).
-    pub(super) fn give_up(&self, call: &Call, left: Option<Instant>) -> bool {
+    pub(in crate::upstream) fn give_up(&self, call: &Call, left: Option<Instant>) -> bool {
         let mut calls = self.calls();
         if calls.open.remove(&call.id).is_none() {
             return false;
@@ -212,7 +216,7 @@ impl Shared {
     }
 
     /// Takes a call out whose response has come. Questions that it left open are refused.
-    pub(super) fn take(&self, id: u64) -> Option<Arc<Call>> {
+    pub(in crate::upstream) fn take(&self, id: u64) -> Option<Arc<Call>> {
         let mut calls = self.calls();
         let call = calls.open.remove(&id);
         if call.is_none() {
@@ -226,21 +230,21 @@ impl Shared {
 
     /// Many servers ask for roots as soon as the handshake is done, and keep what the first caller
     /// says for all. An answered ping shows that this is over; until then no call is asked.
-    pub(super) fn settle_in(&self) {
+    pub(in crate::upstream) fn settle_in(&self) {
         let id = self.mint();
         self.settling.store(id, Ordering::Release);
         self.control(own_request(Era::Legacy, CapSet::NONE, "ping", "").render(id));
     }
 
     /// True when `id` is the ping of `settle_in`.
-    pub(super) fn settled_in(&self, id: u64) -> bool {
+    pub(in crate::upstream) fn settled_in(&self, id: u64) -> bool {
         let change = (Ordering::AcqRel, Ordering::Relaxed);
         self.settling.compare_exchange(id, 0, change.0, change.1).is_ok()
     }
 
     /// Finds the call that a question of a legacy child belongs to and opens the question there.
     /// `None` when it must be refused.
-    pub(super) fn attribute(&self, question: &Question<'_>) -> Option<Arc<Call>> {
+    pub(in crate::upstream) fn attribute(&self, question: &Question<'_>) -> Option<Arc<Call>> {
         let need = question.need.filter(|need| self.capabilities.has(*need))?;
         if self.settling.load(Ordering::Acquire) != 0 {
             return None;
@@ -256,7 +260,7 @@ impl Shared {
     }
 
     /// The question with this id has its answer or was withdrawn; gives the call that was asked.
-    pub(super) fn settle(&self, id: &str) -> Option<Arc<Call>> {
+    pub(in crate::upstream) fn settle(&self, id: &str) -> Option<Arc<Call>> {
         let mut calls = self.calls();
         let number = calls.questions.settle(id)?;
         let call = calls.open.get(&number)?;
@@ -265,37 +269,37 @@ impl Shared {
     }
 
     /// The call that was asked to open the page of this elicitation.
-    pub(super) fn elicited(&self, elicitation: &str) -> Option<Arc<Call>> {
+    pub(in crate::upstream) fn elicited(&self, elicitation: &str) -> Option<Arc<Call>> {
         let calls = self.calls();
         calls.open.get(&calls.questions.elicited(elicitation)?).cloned()
     }
 
     /// The call with this number.
-    pub(super) fn find(&self, id: u64) -> Option<Arc<Call>> {
+    pub(in crate::upstream) fn find(&self, id: u64) -> Option<Arc<Call>> {
         self.calls().open.get(&id).cloned()
     }
 
     /// The call in flight when there is exactly one.
-    pub(super) fn only(&self) -> Option<Arc<Call>> {
+    pub(in crate::upstream) fn only(&self) -> Option<Arc<Call>> {
         let calls = self.calls();
         if calls.open.len() == 1 { calls.open.values().next().cloned() } else { None }
     }
 
     /// Hands an event to the owner of the link. Before the handshake is done there is no link,
     /// so the end of a child that was only a try is nobody's event.
-    pub(super) fn tell(&self, event: Event) {
+    pub(in crate::upstream) fn tell(&self, event: Event) {
         if self.era.get().is_some() {
             (self.sink)(event);
         }
     }
 
     /// True until `finish`.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::upstream) fn is_open(&self) -> bool {
         self.calls().ended.is_none() && !self.stop.is_cancelled()
     }
 
     /// Fails every call in flight and every later one, and says once that the link has ended.
-    pub(super) fn finish(&self, end: &End) {
+    pub(in crate::upstream) fn finish(&self, end: &End) {
         let open = {
             let mut calls = self.calls();
             if calls.ended.is_some() {
@@ -311,7 +315,7 @@ impl Shared {
     }
 
     /// Why it has ended, or is about to.
-    pub(super) fn ended(&self) -> End {
+    pub(in crate::upstream) fn ended(&self) -> End {
         self.calls().ended.clone().unwrap_or_else(|| End {
             cause: if self.closing.load(Ordering::Relaxed) { Cause::Closing } else { Cause::Gone },
             detail: "its standard input is closed".to_owned(),

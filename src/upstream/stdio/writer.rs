@@ -19,7 +19,7 @@ const BATCH: usize = 256 * 1024;
 
 /// Something to write, line end included.
 #[derive(Debug)]
-pub(super) enum Item {
+pub(in crate::upstream) enum Item {
     /// A request.
     Call(Arc<Call>, Bytes),
     /// A notification.

@@ -1,0 +1,205 @@
+//! The doors of HTTP+SSE (2024-11-05): a stream that is opened by GET, and posts that name it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::conversation::Conversation;
+use crate::base::{Fault, Kind, Tasks};
+use crate::pipeline::{Answer, Body, Feed, Line, Outcome, Posting};
+use crate::wire::{Era, sse};
+
+/// Messages that wait for a client that reads slowly; what makes more of them waits then.
+const QUEUE: usize = 16;
+/// Streams that one key may have open.
+const OF_ONE_KEY: usize = 256;
+/// A session outlives its stream by this, for posts that are on their way.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long requests may still run when the proxy stops.
+const LAST: Duration = Duration::from_secs(15);
+
+/// The streams that are open, by the id that stands in their `endpoint`.
+#[derive(Default)]
+pub(super) struct Streams {
+    open: Mutex<HashMap<String, Arc<Conversation>>>,
+}
+
+/// Which of the two doors a path names, with the upstream behind it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum OldDoor<'a> {
+    /// `/sse`
+    Stream(Option<&'a str>),
+    /// `/messages`
+    Messages(Option<&'a str>),
+}
+
+impl<'a> OldDoor<'a> {
+    /// Reads a path.
+    pub(super) fn of(path: &'a str) -> Option<Self> {
+        let (rest, door): (_, fn(Option<&'a str>) -> Self) = match path.strip_prefix("/sse") {
+            Some(rest) => (rest, Self::Stream),
+            None => (path.strip_prefix("/messages")?, Self::Messages),
+        };
+        match rest.strip_prefix('/') {
+            None if rest.is_empty() => Some(door(None)),
+            Some(name) if !name.is_empty() => Some(door(Some(name))),
+            _ => None,
+        }
+    }
+
+    /// The upstream that it names.
+    pub(super) fn upstream(&self) -> Option<&'a str> {
+        match self {
+            Self::Stream(upstream) | Self::Messages(upstream) => *upstream,
+        }
+    }
+}
+
+impl Streams {
+    /// Opens a stream for whoever `template` names. It begins with the URI to post to.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        tasks: &Tasks,
+        template: Posting,
+        upstream: Option<&str>,
+    ) -> Result<Answer, Fault> {
+        let id = fresh_id()?;
+        let key = template.principal.key();
+        let ends = template.principal.ended().clone();
+        let (out, events) = mpsc::channel(QUEUE);
+        let place = upstream.map_or_else(String::new, |name| format!("/{name}"));
+        let first = format!("event: endpoint\ndata: /messages{place}?sessionId={id}\n\n");
+        // The queue is new and empty.
+        let _ = out.try_send(Ok(Bytes::from(first)));
+        let gone = out.clone();
+        let conversation = Conversation::new(line.clone(), tasks.clone(), template, out, event);
+        {
+            let mut open = self.list();
+            if open.values().filter(|other| other.posting().principal.key() == key).count()
+                >= OF_ONE_KEY
+            {
+                let what = "This key has too many streams open; close some, or use /mcp";
+                return Err(Fault::client(Kind::Busy, what));
+            }
+            open.insert(id.clone(), conversation.clone());
+        }
+        let over = conversation.ended().clone();
+        let feed = Feed { events, ends: [ends.clone(), over.clone()] };
+        let (streams, stop) = (self.clone(), tasks.stop().clone());
+        tasks.spawn("sse stream", async move {
+            tokio::select! {
+                () = gone.closed() => {
+                    tokio::select! {
+                        () = tokio::time::sleep(GRACE) => {}
+                        () = over.cancelled() => {}
+                        () = ends.cancelled() => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                () = over.cancelled() => {}
+                () = ends.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+            streams.list().remove(&id);
+            conversation.end().await;
+        });
+        Ok(Answer::ok(Body::Events(feed)))
+    }
+
+    /// The conversation that a post names, for whoever opened it at the same door. Unknown,
+    /// ended and foreign ones look the same.
+    pub(super) fn find(
+        &self,
+        query: Option<&str>,
+        posting: &Posting,
+    ) -> Result<Arc<Conversation>, Fault> {
+        let id = query
+            .unwrap_or_default()
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("sessionId="))
+            .ok_or_else(|| {
+                let what = "The query lacks `sessionId`; open /sse and post where its `endpoint` event says";
+                Fault::client(Kind::NoSession, what)
+            })?;
+        let found = self.list().get(id).cloned().filter(|conversation| {
+            let own = conversation.posting();
+            own.principal.tenant().id() == posting.principal.tenant().id()
+                && own.principal.key() == posting.principal.key()
+                && own.path == posting.path
+        });
+        found.ok_or_else(|| {
+            Fault::client(Kind::UnknownSession, "Session not found; open /sse again")
+        })
+    }
+
+    /// Lets every conversation finish what runs, and ends it.
+    pub(super) fn drain(&self, tasks: &Tasks) {
+        let all: Vec<_> = self.list().values().cloned().collect();
+        for conversation in all {
+            tasks.spawn("last requests", async move {
+                conversation.settle(LAST).await;
+                conversation.ended().cancel();
+            });
+        }
+    }
+
+    fn list(&self) -> MutexGuard<'_, HashMap<String, Arc<Conversation>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes one post to its conversation: 202, or the refusal.
+pub(super) async fn post(conversation: &Arc<Conversation>, body: Bytes) -> Outcome {
+    match conversation.take(body).await {
+        Ok(()) => Outcome {
+            id: "null".to_owned(),
+            era: Era::Legacy,
+            tool: false,
+            answer: Ok(Answer::accepted()),
+        },
+        Err(refused) => *refused,
+    }
+}
+
+/// 128 random bits as hex.
+fn fresh_id() -> Result<String, Fault> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Fault::internal(error.to_string()))?;
+    Ok(bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+fn event(message: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(message.len() + 32);
+    out.extend_from_slice(b"event: message\n");
+    sse::encode(&mut out, None, message);
+    Bytes::from(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_doors_have_their_own_paths() {
+        assert_eq!(OldDoor::of("/sse"), Some(OldDoor::Stream(None)));
+        assert_eq!(OldDoor::of("/sse/gh"), Some(OldDoor::Stream(Some("gh"))));
+        assert_eq!(OldDoor::of("/messages/gh"), Some(OldDoor::Messages(Some("gh"))));
+        for other in ["/", "/sse/", "/ssex", "/messages/", "/message", "/mcp", "/x/sse"] {
+            assert_eq!(OldDoor::of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn every_message_says_what_it_is() {
+        assert_eq!(event(b"{}"), "event: message\ndata: {}\n\n");
+    }
+}
