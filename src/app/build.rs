@@ -79,6 +79,8 @@ impl Core {
             launcher,
             tasks: tasks.clone(),
             clock: clock.clone(),
+            ring: foundation.ring.clone(),
+            session_states: foundation.stores.sessions.clone(),
             calls,
         });
         line.watch(clock);
@@ -106,27 +108,7 @@ pub async fn build(
     let listen_error = |reason| StartError::Listen { address: requested, reason };
     let listener = TcpListener::bind(requested).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
-<<<<<<< HEAD
-    let pool = Arc::new(Pool::new(tasks));
-    let clock = Arc::new(Clock::default());
-    let guard = Guard::new(&config.server);
-    let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
-    let line = Line::new(Parts {
-        config,
-        credentials,
-        pool: pool.clone(),
-        client: HttpClient::new(),
-        launcher,
-        tasks: tasks.clone(),
-        clock: clock.clone(),
-        session_states: foundation.stores.sessions.clone(),
-        calls,
-        ring: foundation.ring.clone(),
-    });
-    line.watch(clock);
-=======
     let Core { auth, line, pool } = core;
->>>>>>> doors
     let readiness = Readiness::default();
     let doors = Arc::new(Doors::new(guard, auth, line, max_body, readiness.clone(), tasks));
     Ok(Built {

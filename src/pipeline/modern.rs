@@ -55,12 +55,8 @@ impl Line {
                     level,
                     declares: declares.and(CapSet::QUESTIONS),
                     session: None,
-<<<<<<< HEAD
                     running: None,
-                    headers: Some(posting.headers),
-=======
                     headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
->>>>>>> doors
                 };
                 self.call(caller, posted, method).await
             }

@@ -52,6 +52,7 @@ impl Asked {
 }
 
 /// What becomes of a reply.
+#[expect(clippy::large_enum_variant, reason = "taken apart where it was made")]
 pub(super) enum Relayed {
     /// The answer.
     Done(Answer),

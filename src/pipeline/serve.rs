@@ -127,13 +127,16 @@ impl Line {
     ///
     /// # Errors
     /// With the refusal of the whole batch; nothing of it was done then.
-    pub fn batch(&self, mut posting: Posting) -> Result<Vec<Letter>, Box<Outcome>> {
+    pub async fn batch(
+        self: &Arc<Self>,
+        mut posting: Posting,
+    ) -> Result<Vec<Letter>, Box<Outcome>> {
         let body = std::mem::take(&mut posting.body);
         let refuse = |error| Box::new(unreadable(&posting, error));
         let Some(session) = header(&posting.headers, &SESSION) else {
             return Err(refuse(WireError::Batch));
         };
-        match self.find_session(&posting, session) {
+        match self.find_session(&posting, session).await {
             Ok(session) if session.opening().revision == Revision::V2025_03_26 => {}
             Ok(_) => return Err(refuse(WireError::Batch)),
             Err(fault) => {

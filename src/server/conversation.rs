@@ -90,7 +90,7 @@ impl Conversation {
         match self.line.open(posting) {
             Opened::Letter(letter) => self.take_letter(letter).await,
             Opened::Batch(posting) => {
-                let letters = self.line.batch(*posting)?;
+                let letters = self.line.batch(*posting).await?;
                 self.take_batch(letters)
             }
             Opened::Refused(outcome) => Err(Box::new(outcome)),
@@ -250,20 +250,14 @@ impl Conversation {
 
     /// Passes news on until they break off; true when the session is over.
     async fn news(&self) -> bool {
-        match self.line.stream(&self.signed()) {
-            Ok(feed) => {
-                let [key, session] = feed.ends.clone();
-                let answer = Ok(Answer::ok(Body::Events(feed)));
-                let outcome =
-                    Outcome { id: "null".to_owned(), era: Era::Legacy, tool: false, answer };
-                let (mut messages, _) = Messages::of(outcome);
-                while let Some(message) = messages.next().await {
-                    self.say(&message).await;
-                }
-                key.is_cancelled() || session.is_cancelled()
-            }
-            Err(_) => true,
+        let outcome = self.line.stream(&self.signed()).await;
+        let Ok(Answer { body: Body::Events(feed), .. }) = &outcome.answer else { return true };
+        let ends = feed.ends.clone();
+        let (mut messages, _) = Messages::of(outcome);
+        while let Some(message) = messages.next().await {
+            self.say(&message).await;
         }
+        ends.iter().any(CancellationToken::is_cancelled)
     }
 
     /// The template with the session.

@@ -26,11 +26,7 @@ use super::sse::{self, OldDoor, Streams};
 use crate::auth::Auth;
 use crate::base::{Fault, Kind, Tasks};
 use crate::namespace::Door;
-<<<<<<< HEAD
-use crate::pipeline::{Answer, Line, Outcome, Posting};
-=======
-use crate::pipeline::{Answer, Body as AnswerBody, Carrier, Line, Opened, Outcome, Posting};
->>>>>>> doors
+use crate::pipeline::{Answer, Carrier, Line, Opened, Outcome, Posting};
 use crate::wire::Era;
 
 /// Longest silence while a body arrives. On HTTP/2 a body may wait for others on its connection.
@@ -165,7 +161,7 @@ impl Doors {
     }
 
     async fn batch(&self, posting: Posting) -> Outcome {
-        match self.line.batch(posting) {
+        match self.line.batch(posting).await {
             Ok(letters) => batch::serve(&self.line, &self.tasks, letters).await,
             Err(refused) => *refused,
         }
