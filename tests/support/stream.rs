@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -67,11 +67,24 @@ impl Stream {
         (!end && line != "0").then(|| line.to_owned())
     }
 
+    /// The next event; none when there is none within this time.
+    pub(crate) fn event_within(&mut self, patience: Duration) -> Option<Event> {
+        self.0.get_ref().set_read_timeout(Some(patience)).expect("a socket");
+        let there = self.0.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+        self.0.get_ref().set_read_timeout(Some(PATIENCE)).expect("a socket");
+        there.then(|| self.event()).flatten()
+    }
+
     /// The next event; none when the stream has ended.
+    ///
+    /// # Panics
+    /// When nothing but comments comes for half a minute.
     pub(crate) fn event(&mut self) -> Option<Event> {
+        let end = Instant::now() + PATIENCE;
         let mut event = Event { id: String::new(), retry: None, message: Value::Null };
         loop {
             let line = self.line()?;
+            assert!(Instant::now() < end, "no event came in time");
             if let Some(id) = line.strip_prefix("id:") {
                 event.id = id.trim().to_owned();
             } else if let Some(retry) = line.strip_prefix("retry:") {
