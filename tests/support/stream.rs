@@ -70,7 +70,16 @@ impl Stream {
     /// The next event; none when there is none within this time.
     pub(crate) fn event_within(&mut self, patience: Duration) -> Option<Event> {
         self.0.get_ref().set_read_timeout(Some(patience)).expect("a socket");
-        let there = self.0.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+        let mut there = false;
+        while let Ok(bytes) = self.0.fill_buf() {
+            there = bytes.windows(5).any(|bytes| bytes == b"data:");
+            if there || bytes.is_empty() {
+                break;
+            }
+            // What frames the chunks is no event.
+            let length = bytes.len();
+            self.0.consume(length);
+        }
         self.0.get_ref().set_read_timeout(Some(PATIENCE)).expect("a socket");
         there.then(|| self.event()).flatten()
     }
