@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -67,11 +67,33 @@ impl Stream {
         (!end && line != "0").then(|| line.to_owned())
     }
 
+    /// The next event; none when there is none within this time.
+    pub(crate) fn event_within(&mut self, patience: Duration) -> Option<Event> {
+        self.0.get_ref().set_read_timeout(Some(patience)).expect("a socket");
+        let mut there = false;
+        while let Ok(bytes) = self.0.fill_buf() {
+            there = bytes.windows(5).any(|bytes| bytes == b"data:");
+            if there || bytes.is_empty() {
+                break;
+            }
+            // What frames the chunks is no event.
+            let length = bytes.len();
+            self.0.consume(length);
+        }
+        self.0.get_ref().set_read_timeout(Some(PATIENCE)).expect("a socket");
+        there.then(|| self.event()).flatten()
+    }
+
     /// The next event; none when the stream has ended.
+    ///
+    /// # Panics
+    /// When nothing but comments comes for half a minute.
     pub(crate) fn event(&mut self) -> Option<Event> {
+        let end = Instant::now() + PATIENCE;
         let mut event = Event { id: String::new(), retry: None, message: Value::Null };
         loop {
             let line = self.line()?;
+            assert!(Instant::now() < end, "no event came in time");
             if let Some(id) = line.strip_prefix("id:") {
                 event.id = id.trim().to_owned();
             } else if let Some(retry) = line.strip_prefix("retry:") {
@@ -87,15 +109,10 @@ impl Stream {
 
     /// The next message of this method.
     pub(crate) fn hears(&mut self, method: &str) -> Value {
-        self.event_of(method).message
-    }
-
-    /// The next event with a message of this method.
-    pub(crate) fn event_of(&mut self, method: &str) -> Event {
         loop {
             let event = self.event().unwrap_or_else(|| panic!("the stream ended before {method}"));
             if event.message["method"] == method {
-                return event;
+                return event.message;
             }
         }
     }
