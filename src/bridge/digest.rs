@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn only_what_is_asked_counts() {
         let digest = |text| params_digest(text).unwrap();
-        let first = digest(r#"{"name":"a","arguments":{"x":1,"y":"é"},"_meta":{"progressToken":1}}"#);
+        let first =
+            digest(r#"{"name":"a","arguments":{"x":1,"y":"é"},"_meta":{"progressToken":1}}"#);
         let again = digest(
             r#"{ "requestState":"s","arguments":{"y":"\u00e9", "x":1},"inputResponses":{},"name":"a" }"#,
         );

@@ -66,7 +66,9 @@ impl InputRequired {
             Ok(())
         })?;
         if found.entries.is_empty() && found.state.is_none() {
-            return Err(BridgeError::Shape("input_required without a question and without a state"));
+            return Err(BridgeError::Shape(
+                "input_required without a question and without a state",
+            ));
         }
         Ok(found)
     }
@@ -145,7 +147,10 @@ impl Responses {
     /// The answer of a key in `text`, which this was read from.
     #[must_use]
     pub fn get<'a>(&self, text: &'a str, key: &str) -> Option<&'a str> {
-        self.list.iter().find(|(other, _)| other == key).and_then(|(_, place)| text.get(place.clone()))
+        self.list
+            .iter()
+            .find(|(other, _)| other == key)
+            .and_then(|(_, place)| text.get(place.clone()))
     }
 }
 

@@ -156,10 +156,7 @@ impl Question {
             }
             Toward::Legacy(Revision::V2025_11_25) => {
                 if self.asks == Asks::Url && self.mark.is_none() {
-                    edits.insert(
-                        self.whole.end - 1,
-                        format!(",\"elicitationId\":{}", quote(mark)),
-                    );
+                    edits.insert(self.whole.end - 1, format!(",\"elicitationId\":{}", quote(mark)));
                 }
             }
             Toward::Legacy(_) => match self.asks {

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn only_the_id_changes() {
-        let body = Bytes::from_static(br#"{ "result":{"a":1.0, "id":"p-1"},"jsonrpc":"2.0","id":"p-1" }"#);
+        let body =
+            Bytes::from_static(br#"{ "result":{"a":1.0, "id":"p-1"},"jsonrpc":"2.0","id":"p-1" }"#);
         let reply = Reply::read(body).unwrap();
         assert_eq!((reply.id().as_deref(), reply.good), (Some("p-1"), true));
         assert_eq!(

@@ -144,7 +144,10 @@ mod tests {
         let Ok(Next::Ask(asked)) = rounds.begin(FORM, "gh", "m") else { panic!() };
         assert_eq!(asked[0].0, "k \"1");
         assert_eq!(asked[0].2, r#"{"message":"[gh] m"}"#);
-        assert!(rounds.answer("k \"1", &reply(r#"{"id":"p-1","result":{"action":"accept","content":{"n":1.0}}}"#)));
+        assert!(rounds.answer(
+            "k \"1",
+            &reply(r#"{"id":"p-1","result":{"action":"accept","content":{"n":1.0}}}"#)
+        ));
         assert!(rounds.is_answered());
         let (answers, state) = rounds.carry();
         assert_eq!(answers.unwrap(), r#"{"k \"1":{"action":"accept","content":{"n":1.0}}}"#);

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::compose::{Carry, compose};
 use super::finish::Record;
 use super::line::Line;
+use super::modern::unknown;
 use super::relay::{Asked, Relayed, relay};
 use super::state::refused;
 use super::talk::{Talk, visited};
@@ -19,7 +20,7 @@ use crate::namespace::{Door, Plan, View};
 use crate::session::{Level, Running, Session};
 use crate::upstream::{Asker, Cause, LinkError, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
-use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route};
+use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route, Skills};
 
 /// Who asks, and what the answer must respect.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(super) struct Caller {
     pub(super) era: Era,
     /// The least severe log message that the caller wants; `None` in the modern era means none.
     pub(super) level: Option<Level>,
-    /// Which questions it can be asked.
+    /// Which questions it can be asked, and whether it shows MCP Apps.
     pub(super) declares: CapSet,
     /// In the legacy era.
     pub(super) session: Option<Arc<Session>>,
@@ -121,6 +122,9 @@ impl Line {
                 let sentence = format!("Upstream `{}` completes nothing", plan.upstream().name);
                 return Err(Fault::client(Kind::UnknownMethod, sentence));
             }
+            if !has_skills(method, &facts.capabilities) {
+                return Err(unknown(method.name));
+            }
             if caller.level.is_some() {
                 Box::pin(self.raise_level(&caller, plan.upstream(), &lease)).await;
             }
@@ -198,7 +202,9 @@ impl Line {
         let view = tenant.known_view(&caller.door);
         let (kind, name) = match method.route {
             Route::Name(kind) => (Some(kind), required(posted, Field::Name, "name")?),
-            Route::Uri => (None, required(posted, Field::Uri, "uri")?),
+            Route::Uri | Route::Skill | Route::Directory => {
+                (None, required(posted, Field::Uri, "uri")?)
+            }
             _ => reference(posted)?,
         };
         if method.route == Route::Name(NameKind::Tool)
@@ -253,6 +259,16 @@ impl Line {
     }
 }
 
+/// False for a method of skills when the upstream has not announced it.
+fn has_skills(method: &Method, capabilities: &str) -> bool {
+    let needed = match method.route {
+        Route::Skill => Skills::Listed,
+        Route::Directory => Skills::Directories,
+        _ => return true,
+    };
+    Skills::announced(capabilities) >= needed
+}
+
 /// The same text for what is not there and what may not be seen.
 fn absent(method: &Method, name: &str) -> Fault {
     match method.route {
@@ -261,6 +277,9 @@ fn absent(method: &Method, name: &str) -> Fault {
         }
         Route::Name(NameKind::Prompt) => {
             Fault::client(Kind::InvalidParams, format!("Unknown prompt: {name:.200}"))
+        }
+        Route::Skill | Route::Directory => {
+            Fault::client(Kind::InvalidParams, format!("Resource not found: {name:.200}"))
         }
         _ => Fault::client(
             Kind::UnknownResource(name.to_owned()),

@@ -10,6 +10,7 @@ use super::modern::capabilities;
 use super::serve::{Posting, accepted, header};
 use crate::base::{Fault, Kind};
 use crate::bridge::Reply;
+use crate::namespace::Audience;
 use crate::session::{Level, Opening, Session};
 use crate::wire::header::{SESSION, VERSION};
 use crate::wire::json::quote;
@@ -55,14 +56,14 @@ impl Line {
             })?;
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        let instructions = tenant
-            .known_view(&posting.door)
+        let view = tenant.known_view(&posting.door);
+        let instructions = view
             .instructions()
             .map_or_else(String::new, |text| format!(",\"instructions\":{}", quote(&text)));
         let result = format!(
             "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}{instructions}}}",
             revision.as_str(),
-            capabilities(),
+            capabilities(&view),
             server_info(),
         );
         let mut answer = Answer::result(posted.id_text(), &result);
@@ -140,20 +141,22 @@ impl Line {
         match method.route {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
             Route::Local => set_level(&posted, &session),
-            Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Legacy, kind)).await,
+            Route::List(kind) => {
+                let audience = Audience::of(session.opening().revision);
+                Box::pin(self.list(&posting, &posted, Era::Legacy, audience, kind)).await
+            }
             Route::Subscribe { on } => {
                 Box::pin(self.subscribe(&posting, &posted, &session, on)).await
             }
-            Route::Name(_) | Route::Uri | Route::Reference => {
+            Route::Name(_) | Route::Uri | Route::Reference | Route::Skill | Route::Directory => {
+                let opening = session.opening();
+                let apps = opening.capabilities.and(CapSet::APPS);
                 let caller = Caller {
                     principal: posting.principal,
                     door: posting.door,
                     era: Era::Legacy,
                     level: session.level(),
-                    declares: session
-                        .opening()
-                        .capabilities
-                        .questions_of(session.opening().revision),
+                    declares: opening.capabilities.questions_of(opening.revision).with(apps),
                     session: Some(session),
                     headers: None,
                 };

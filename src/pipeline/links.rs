@@ -19,25 +19,19 @@ use crate::wire::{Called, CapSet, Era};
 /// - HTTP: what this caller can be asked, so that it never waits for an answer that nobody can
 ///   give. Nothing on the tenant's own link, which only reads lists.
 /// - A process that several callers share: everything, unless the file says `interactive = "off"`;
-///   what the one who is asked does not take is refused.
+///   what the one who is asked does not take is refused. The user interfaces of MCP Apps, too.
 /// - A process of one session: what that session can be asked.
 /// - A process of everybody: nothing.
 fn declared(upstream: &Upstream, caller: Option<&Caller>) -> CapSet {
     match &upstream.transport {
-        Transport::Http { .. } => caller.map_or(CapSet::NONE, own_capabilities),
+        Transport::Http { .. } => caller.map_or(CapSet::NONE, |caller| caller.declares),
         Transport::Stdio { interactive: Interactive::Off, .. }
         | Transport::Stdio { share: Share::All, .. } => CapSet::NONE,
-        Transport::Stdio { share: Share::Tenant, .. } => CapSet::QUESTIONS,
+        Transport::Stdio { share: Share::Tenant, .. } => CapSet::QUESTIONS.with(CapSet::APPS),
         Transport::Stdio { share: Share::Session, .. } => caller
             .filter(|caller| caller.session.is_some())
-            .map_or(CapSet::QUESTIONS, own_capabilities),
+            .map_or(CapSet::QUESTIONS.with(CapSet::APPS), |caller| caller.declares),
     }
-}
-
-/// Which questions a caller takes, and whether it shows MCP Apps.
-fn own_capabilities(caller: &Caller) -> CapSet {
-    let opening = caller.session.as_ref().map(|session| session.opening().capabilities);
-    caller.declares.with(opening.unwrap_or_default().and(CapSet::APPS))
 }
 
 impl Line {

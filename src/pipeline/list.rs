@@ -6,9 +6,11 @@ use bytes::Bytes;
 
 use super::answer::{Answer, Body};
 use super::line::{LIST_TTL_MS, Line, server_info};
+use super::modern::unknown;
 use super::serve::Posting;
 use crate::base::{Fault, Kind};
-use crate::wire::{Era, Field, ListKind, Posted};
+use crate::namespace::Audience;
+use crate::wire::{Era, Field, ListKind, Posted, Skills};
 
 /// A list up to this size is copied into one piece; a longer one is sent as it is cached.
 const ONE_PIECE: usize = 16 * 1024;
@@ -20,6 +22,7 @@ impl Line {
         posting: &Posting,
         posted: &Posted,
         era: Era,
+        audience: Audience,
         kind: ListKind,
     ) -> Result<Answer, Fault> {
         if posted.field(Field::Cursor).is_some() {
@@ -30,7 +33,10 @@ impl Line {
         }
         let tenant = self.tenant(&posting.principal);
         let view = tenant.view(self, &posting.principal, &posting.door).await;
-        let items = view.list(kind);
+        if kind == ListKind::Skills && view.skills() == Skills::None {
+            return Err(unknown(kind.method()));
+        }
+        let items = view.list(kind, audience);
         let head = format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{\"{}\":[",
             posted.id_text(),

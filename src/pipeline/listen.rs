@@ -189,7 +189,7 @@ impl Line {
                 Event::ListChanged(name) => {
                     let kinds: Vec<ListKind> = ListKind::ALL
                         .into_iter()
-                        .filter(|kind| kind.capability() == *name)
+                        .filter(|kind| kind.capability() == Some(name))
                         .collect();
                     tenant.changed(self, key.upstream.as_str(), &kinds);
                 }

@@ -9,12 +9,13 @@ use super::call::Caller;
 use super::line::{LIST_TTL_MS, Line, server_info};
 use super::serve::{Posting, accepted};
 use crate::base::{Fault, Kind};
-use crate::namespace::decode_header;
+use crate::namespace::{Audience, View, decode_header};
 use crate::session::Level;
 use crate::wire::header::{METHOD, NAME, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
-    Called, CapSet, Era, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision, Route,
+    Called, CapSet, Era, Extension, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision,
+    Route, Skills,
 };
 
 impl Line {
@@ -36,9 +37,11 @@ impl Line {
         let tool = method.route == Route::Name(NameKind::Tool);
         let answer = match method.route {
             Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
-            Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Modern, kind)).await,
+            Route::List(kind) => {
+                Box::pin(self.list(&posting, &posted, Era::Modern, Audience::Modern, kind)).await
+            }
             Route::Listen => Box::pin(self.listen(&posting, &posted)).await,
-            Route::Name(_) | Route::Uri | Route::Reference => {
+            Route::Name(_) | Route::Uri | Route::Reference | Route::Skill | Route::Directory => {
                 let level =
                     posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
                 let caller = Caller {
@@ -46,7 +49,7 @@ impl Line {
                     door: posting.door.clone(),
                     era: Era::Modern,
                     level,
-                    declares: declares.and(CapSet::QUESTIONS),
+                    declares: declares.and(CapSet::QUESTIONS.with(CapSet::APPS)),
                     session: None,
                     headers: Some(posting.headers),
                 };
@@ -70,7 +73,7 @@ impl Line {
                  \"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",\
                  \"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
                 Revision::LATEST_MODERN.as_str(),
-                capabilities(),
+                capabilities(&view),
                 server_info(),
             ),
         )
@@ -78,14 +81,27 @@ impl Line {
 }
 
 /// What the proxy offers whatever stands behind it: a fixed set, so that it cannot depend on
-/// which upstream happened to be up (protocol.md 4.6). An empty list is legal.
-pub(super) fn capabilities() -> &'static str {
+/// which upstream happened to be up (protocol.md 4.6). An empty list is legal. Skills alone are
+/// announced when an upstream is known to have them: without one their methods do not exist.
+pub(super) fn capabilities(view: &View) -> String {
+    let mut extensions = format!("\"{}\":{{}}", Extension::Apps.key());
+    match view.skills() {
+        Skills::None => {}
+        skills => {
+            let settings =
+                if skills == Skills::Directories { "\"directoryRead\":true" } else { "" };
+            extensions.push_str(&format!(",\"{}\":{{{settings}}}", Extension::Skills.key()));
+        }
+    }
     // `logging` is declared because upstreams' messages are passed on.
-    "{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true},\
-     \"resources\":{\"subscribe\":true,\"listChanged\":true},\"completions\":{},\"logging\":{}}"
+    format!(
+        "{{\"tools\":{{\"listChanged\":true}},\"prompts\":{{\"listChanged\":true}},\
+         \"resources\":{{\"subscribe\":true,\"listChanged\":true}},\"completions\":{{}},\"logging\":{{}},\
+         \"extensions\":{{{extensions}}}}}"
+    )
 }
 
-fn unknown(method: &str) -> Fault {
+pub(super) fn unknown(method: &str) -> Fault {
     Fault::client(Kind::UnknownMethod, format!("Method not found: {method:.80}"))
 }
 

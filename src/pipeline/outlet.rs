@@ -96,7 +96,7 @@ impl Outlets {
 
     /// Tells everybody concerned that lists of an upstream have changed.
     pub(super) fn list_changed(&self, upstream: &Name, kinds: &[ListKind]) {
-        let mut names: Vec<&str> = kinds.iter().map(|kind| kind.capability()).collect();
+        let mut names: Vec<&str> = kinds.iter().filter_map(|kind| kind.capability()).collect();
         names.dedup();
         for name in names {
             self.send(upstream, |listener| match listener {

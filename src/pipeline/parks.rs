@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::call::Caller;
 use super::line::Line;
 use super::state::refused;
-use crate::base::{Fault, Kind, KeyId, Map, Retry, TenantId};
+use crate::base::{Fault, KeyId, Kind, Map, Retry, TenantId};
 use crate::session::Level;
 use crate::wire::{CapSet, Field, MetaKey, Method, NameKind, Posted, Route};
 
@@ -90,9 +90,8 @@ impl Parks {
         getrandom::fill(&mut id).ok()?;
         let mut spots = lock(&self.spots);
         let of_tenant = spots.values().filter(|spot| spot.tenant == tenant);
-        let (all, own) = of_tenant.fold((0, 0), |(all, own), spot| {
-            (all + 1, own + usize::from(spot.key == key))
-        });
+        let (all, own) = of_tenant
+            .fold((0, 0), |(all, own), spot| (all + 1, own + usize::from(spot.key == key)));
         if spots.len() >= MOST || all >= MOST_OF_TENANT || own >= MOST_OF_KEY {
             return None;
         }
@@ -137,7 +136,8 @@ impl Line {
 
 /// Nobody knows the call any more. It is never made again: what it did may have had effects (R39).
 fn lost(method: &Method) -> Fault {
-    let sentence = "The question has expired; call the tool again. What ran before may have had effects.";
+    let sentence =
+        "The question has expired; call the tool again. What ran before may have had effects.";
     if method.route == Route::Name(NameKind::Tool) {
         Fault::upstream(Retry::MayHaveRun, sentence)
     } else {

@@ -12,7 +12,7 @@ use crate::config::Upstream;
 use crate::namespace::{Catalogue, read_page};
 use crate::upstream::{Interest, Lease, Message, Outgoing, Reply, own_request};
 use crate::wire::json::quote;
-use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method};
+use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method, Skills};
 
 /// Pages, items and bytes of one list: beyond them an upstream is not believed.
 const MOST_PAGES: usize = 1_000;
@@ -37,9 +37,14 @@ impl Line {
         let mut catalogue = Catalogue::new(upstream.clone(), credential);
         catalogue.instructions = facts.instructions.clone();
         catalogue.completes = facts.can("completions");
+        catalogue.skills = Skills::announced(&facts.capabilities);
         let mut ttl = if facts.announces("tools") { ANNOUNCED } else { UNANNOUNCED };
         for kind in ListKind::ALL {
-            if facts.can(kind.capability()) {
+            let has = match kind.capability() {
+                Some(capability) => facts.can(capability),
+                None => catalogue.skills != Skills::None,
+            };
+            if has {
                 let list = self.read_list(&lease, upstream, kind, &mut catalogue).await;
                 let shortest = list.map_err(|fault| self.hide(asker, upstream, fault))?;
                 ttl = shortest.map_or(ttl, |shortest| ttl.min(shortest));
@@ -86,8 +91,9 @@ impl Line {
             let message = self.ask(lease, upstream, method, &members).await?;
             let Some(payload) = message.inbound.payload.clone() else { break };
             if message.inbound.kind != InboundKind::Result {
-                // A server may declare `resources` and have no templates.
-                if kind == ListKind::Templates {
+                // A server may declare `resources` and have no templates; and skills are not
+                // worth its other lists.
+                if matches!(kind, ListKind::Templates | ListKind::Skills) {
                     break;
                 }
                 return Err(Fault::upstream(

@@ -19,7 +19,8 @@ pub(super) fn reply(outcome: Outcome) -> Response<ReplyBody> {
         Err(fault) => {
             log(&fault);
             let (status, _) = codes(&fault.kind, era);
-            let status = if is_tool_result(tool, era, &fault.kind) { StatusCode::OK } else { status };
+            let status =
+                if is_tool_result(tool, era, &fault.kind) { StatusCode::OK } else { status };
             let mut response = json(status, Bytes::from(fault_message(&id, era, tool, &fault)));
             finish(&mut response, &fault.kind);
             response

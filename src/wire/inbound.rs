@@ -2,6 +2,9 @@
 
 use super::json::{JsonError, Reader, Span, UPSTREAM_DEPTH};
 
+/// The member of a result's `_meta` in which a modern server names itself; it belongs to one hop.
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
 /// What an upstream sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InboundKind {
@@ -44,6 +47,12 @@ pub struct ResultParts {
     pub ttl: Option<Span>,
     /// Place of the value of `cacheScope`.
     pub scope: Option<Span>,
+    /// Place of the value of `structuredContent`.
+    pub structured: Option<Span>,
+    /// Place of the value of `_meta`.
+    pub meta: Option<Span>,
+    /// Place of the value of `_meta["io.modelcontextprotocol/serverInfo"]`.
+    pub server_info: Option<Span>,
 }
 
 impl ResultParts {
@@ -54,6 +63,16 @@ impl ResultParts {
         self.empty = true;
         reader.object::<JsonError>(|reader, key| {
             self.empty = false;
+            if key.is("_meta") && reader.peek()? == b'{' {
+                self.meta = Some(reader.object::<JsonError>(|reader, key| {
+                    let value = reader.value()?;
+                    if key.is(SERVER_INFO) {
+                        self.server_info = Some(value);
+                    }
+                    Ok(())
+                })?);
+                return Ok(());
+            }
             let value = reader.value()?;
             if key.is("resultType") {
                 self.result_type = Some(value);
@@ -61,6 +80,10 @@ impl ResultParts {
                 self.ttl = Some(value);
             } else if key.is("cacheScope") {
                 self.scope = Some(value);
+            } else if key.is("structuredContent") {
+                self.structured = Some(value);
+            } else if key.is("_meta") {
+                self.meta = Some(value);
             }
             Ok(())
         })

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::speaker::{Speaker, everything_declared};
-use crate::support::{asker, Era, Setup, text};
+use crate::support::{Era, Setup, asker, text};
 
 /// Calls of each of the four clients.
 const ROUNDS: usize = 250;
@@ -21,7 +21,8 @@ fn no_question_reaches_another_caller() {
             asker()
         ));
     let proxy = setup.serve();
-    let keys = ["the-first-key-of-acme-0123456789abcdef", "the-second-key-of-acme-0123456789abcdef"];
+    let keys =
+        ["the-first-key-of-acme-0123456789abcdef", "the-second-key-of-acme-0123456789abcdef"];
     let (asked, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for (number, (era, key)) in

@@ -60,7 +60,8 @@ fn every_kind_of_question_is_asked_and_answered_in_every_pair() {
                 assert_eq!(asked["requestedSchema"]["required"], json!(["username", "email"]));
                 let mut answer = json!({"result": {"action": action}});
                 if action == "accept" {
-                    answer["result"]["content"] = json!({"username": "ada", "email": "a@b.example"});
+                    answer["result"]["content"] =
+                        json!({"username": "ada", "email": "a@b.example"});
                 }
                 Some(answer)
             });
@@ -87,9 +88,16 @@ fn every_kind_of_question_is_asked_and_answered_in_every_pair() {
             agreeing(method, asked)
         });
         seen.sort();
-        assert_eq!(seen, ["elicitation/create", "roots/list", "sampling/createMessage"], "{case}: {answer}");
+        assert_eq!(
+            seen,
+            ["elicitation/create", "roots/list", "sampling/createMessage"],
+            "{case}: {answer}"
+        );
         let told = text(&answer);
-        assert!(["Ada", "Bonjour", "file:///home/ada"].iter().all(|w| told.contains(w)), "{case}: {told}");
+        assert!(
+            ["Ada", "Bonjour", "file:///home/ada"].iter().all(|w| told.contains(w)),
+            "{case}: {told}"
+        );
 
         let params = Speaker::tool(&name("test_input_required_result_multi_round"), &json!({}));
         let mut messages = Vec::new();
@@ -130,9 +138,8 @@ fn a_client_is_asked_only_what_it_declared() {
                 Era::Legacy.revision(),
             );
             let params = Speaker::tool("test_sampling", &json!({}));
-            let answer = client.call("tools/call", params, |method, _| {
-                panic!("{case}: asked {method}")
-            });
+            let answer =
+                client.call("tools/call", params, |method, _| panic!("{case}: asked {method}"));
             if era == Era::Modern && upstream.ends_with("modern") {
                 assert_eq!(answer["error"]["code"], -32021, "{case}: {answer}");
                 let required = &answer["error"]["data"]["requiredCapabilities"];

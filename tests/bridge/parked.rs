@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::speaker::{Speaker, agreeing};
-use crate::support::{asker, Era, Proxy, text, until};
+use crate::support::{Era, Proxy, asker, text, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -79,7 +79,9 @@ fn of_two_who_come_back_at_once_one_is_served() {
             let both: Vec<_> = (0..2)
                 .map(|_| {
                     let (retry, proxy) = (retry.clone(), &proxy);
-                    scope.spawn(move || last(&mut Speaker::new(proxy, Era::Modern, "/mcp/ask"), retry))
+                    scope.spawn(move || {
+                        last(&mut Speaker::new(proxy, Era::Modern, "/mcp/ask"), retry)
+                    })
                 })
                 .collect();
             both.into_iter().map(|one| one.join().expect("no panic")).collect()

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::pairs::World;
 use crate::speaker::{Speaker, agreeing, everything_declared};
-use crate::support::{asker, Era, Proxy, Setup, text};
+use crate::support::{Era, Proxy, Setup, asker, text};
 
 /// The first round of a call that asks, and the params with which one comes back.
 fn first(client: &mut Speaker, params: &Value) -> Value {
@@ -30,12 +30,15 @@ fn report(client: &mut Speaker, name: &str) -> Value {
 fn a_state_that_was_changed_or_is_anothers_executes_nothing() {
     let program = asker();
     let modern = crate::support::everything();
-    let setup = Setup::new().env("FIRST", "the-first-key-of-acme-0123456789abcdef").config(&format!(
-        "[upstreams.ask]\ncommand = [{program:?}]\n[upstreams.ask.tools]\n\
+    let setup = Setup::new().env("FIRST", "the-first-key-of-acme-0123456789abcdef").config(
+        &format!(
+            "[upstreams.ask]\ncommand = [{program:?}]\n[upstreams.ask.tools]\n\
          [upstreams.two]\ncommand = [{program:?}]\n\
          [upstreams.new]\ncommand = [{modern:?}, \"--era\", \"modern\"]\n\
          [tenants.acme]\nkeys = [{{ name = \"a\", env = \"FIRST\" }}]\n"
-    ).replace("[upstreams.ask.tools]\n", ""));
+        )
+        .replace("[upstreams.ask.tools]\n", ""),
+    );
     let second = setup.create_key("acme", "b");
     setup.add_tenant("globex");
     let foreign = setup.create_key("globex", "c");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::speaker::{Speaker, agreeing, everything_declared};
-use crate::support::{asker, Era, Proxy, everything, text};
+use crate::support::{Era, Proxy, asker, everything, text};
 
 fn proxy() -> Proxy {
     Proxy::start(&format!(

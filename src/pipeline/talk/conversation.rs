@@ -107,9 +107,7 @@ impl Talk {
     ) -> Option<Result<Message, LinkError>> {
         loop {
             match self.hear(turn, out, std::future::pending::<()>()).await {
-                Heard::Next(Ok(message))
-                    if message.inbound.kind == InboundKind::Notification =>
-                {
+                Heard::Next(Ok(message)) if message.inbound.kind == InboundKind::Notification => {
                     self.note(out, &message).await.then_some(())?;
                 }
                 Heard::Next(answer) => {

@@ -187,9 +187,8 @@ impl Waiting {
         let (round, requests) = self.park.pause(now() + wait);
         let inner = Inner::Park { boot: parked.boot, id: parked.id, round };
         let carried = Carried { expires: unix_seconds() + wait.as_secs() + 1, inner };
-        let ready = self.sealed(&carried).map(|state| {
-            required(&self.talk.asked.id, &requests, &state)
-        });
+        let ready =
+            self.sealed(&carried).map(|state| required(&self.talk.asked.id, &requests, &state));
         let failed = ready.is_err();
         if let Some(out) = self.out.take() {
             out.finish(ready).await;

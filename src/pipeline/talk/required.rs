@@ -3,7 +3,7 @@
 
 use super::conversation::Talk;
 use crate::base::{Fault, unix_seconds};
-use crate::bridge::{BridgeError, Carried, InputRequired, Inner, Purpose, Toward};
+use crate::bridge::{BridgeError, Carried, Inner, InputRequired, Purpose, Toward};
 use crate::namespace::{ShiftedEdits, UriWay, rewrite_result_uris};
 use crate::pipeline::result::{Ready, garbage, is_question, undeclared};
 use crate::pipeline::state::TTL;
@@ -49,12 +49,8 @@ impl Talk {
         let state = found.state.clone().map(|place| result[place].to_owned());
         let carried = Carried { expires: unix_seconds() + TTL, inner: Inner::Pass(state) };
         let request = (self.method, &self.plan);
-        let sealed = self.line.seal_state(
-            &self.caller,
-            &self.posted,
-            request,
-            (Purpose::Pass, &carried),
-        )?;
+        let sealed =
+            self.line.seal_state(&self.caller, &self.posted, request, (Purpose::Pass, &carried))?;
         match found.state {
             Some(place) => {
                 edits.replace(place.start + payload.start..place.end + payload.start, sealed);

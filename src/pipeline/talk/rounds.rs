@@ -35,8 +35,7 @@ impl From<Fault> for Stop {
 
 impl Talk {
     pub(super) async fn rounds(mut self: Box<Self>, mut out: Out, mut turn: Turn) {
-        let mut rounds =
-            Rounds::new(self.toward(), self.caller.takes(self.method), MOST_ROUNDS);
+        let mut rounds = Rounds::new(self.toward(), self.caller.takes(self.method), MOST_ROUNDS);
         let outcome = loop {
             let Some(answer) = self.until_answer(&mut turn, &mut out).await else { return };
             drop(std::mem::replace(&mut turn, Turn { first: None, rest: None }));
@@ -65,9 +64,8 @@ impl Talk {
         let result = &message.text()[payload];
         let upstream = self.asked.upstream.name.as_str();
         let mark = mark().ok_or_else(|| Fault::internal("the system gives no random bytes"))?;
-        let next = rounds
-            .begin(result, upstream, &mark)
-            .map_err(|error| self.cannot_ask(&error))?;
+        let next =
+            rounds.begin(result, upstream, &mark).map_err(|error| self.cannot_ask(&error))?;
         match next {
             Next::Wait(pause) => {
                 let cancelled = self.cancelled();
@@ -189,7 +187,9 @@ impl Talk {
             ),
             BridgeError::TooOften(rounds) => Fault::upstream(
                 Retry::MayHaveRun,
-                format!("Upstream `{name}` asked again after {rounds} rounds of answers; the call was given up."),
+                format!(
+                    "Upstream `{name}` asked again after {rounds} rounds of answers; the call was given up."
+                ),
             ),
             error => garbage(&self.asked, &error.to_string()),
         }
