@@ -179,7 +179,8 @@ impl Line {
                 Err(fault) if again && matches!(fault.kind, Kind::HeaderMismatch) => {
                     again = false;
                     let tenant = self.tenant(&caller.principal);
-                    Box::pin(tenant.reload(self, &caller.principal, plan.upstream())).await;
+                    let apps = caller.declares.has(CapSet::APPS);
+                    Box::pin(tenant.reload(self, &caller.principal, plan.upstream(), apps)).await;
                     plan = self.plan(&caller, &posted, method).await?;
                 }
                 Err(fault) if matches!(fault.kind, Kind::HeaderMismatch) => {
@@ -199,7 +200,8 @@ impl Line {
         method: &Method,
     ) -> Result<Plan, Fault> {
         let tenant = self.tenant(&caller.principal);
-        let view = tenant.known_view(&caller.door);
+        let apps = caller.declares.has(CapSet::APPS);
+        let view = tenant.known_view_for(&caller.door, apps);
         let (kind, name) = match method.route {
             Route::Name(kind) => (Some(kind), required(posted, Field::Name, "name")?),
             Route::Uri | Route::Skill | Route::Directory => {
@@ -218,7 +220,8 @@ impl Line {
         };
         let found = look(&view);
         let unread = |plan: &Plan| {
-            tenant.shelf(plan.upstream().name.as_str()).is_some_and(|shelf| !shelf.loaded())
+            let shelf = tenant.shelf_for(plan.upstream().name.as_str(), apps);
+            shelf.is_some_and(|shelf| !shelf.loaded())
                 && method.route == Route::Name(NameKind::Tool)
         };
         match found {
@@ -226,8 +229,9 @@ impl Line {
             Some(plan) => {
                 // Its schema says what else must be sent along; without a list the call goes as
                 // it is, and the upstream itself answers.
-                Box::pin(tenant.reload(self, &caller.principal, plan.upstream())).await;
-                look(&tenant.known_view(&caller.door)).ok_or_else(|| absent(method, &name))
+                Box::pin(tenant.reload(self, &caller.principal, plan.upstream(), apps)).await;
+                look(&tenant.known_view_for(&caller.door, apps))
+                    .ok_or_else(|| absent(method, &name))
             }
             None => {
                 let owner = match kind {
@@ -236,21 +240,23 @@ impl Line {
                 };
                 match owner {
                     Some(owner) => {
-                        if tenant.may_be_new(owner.name.as_str()) {
-                            Box::pin(tenant.reload(self, &caller.principal, &owner)).await;
+                        if tenant.may_be_new(owner.name.as_str(), apps) {
+                            Box::pin(tenant.reload(self, &caller.principal, &owner, apps)).await;
                         }
-                        if let Some(plan) = look(&tenant.known_view(&caller.door)) {
+                        if let Some(plan) = look(&tenant.known_view_for(&caller.door, apps)) {
                             return Ok(plan);
                         }
                         // Nothing is known of what it has: the reason is the better answer.
-                        if tenant.shelf(owner.name.as_str()).is_some_and(|shelf| !shelf.loaded()) {
+                        let shelf = tenant.shelf_for(owner.name.as_str(), apps);
+                        if shelf.is_some_and(|shelf| !shelf.loaded()) {
                             self.house_link(&caller.principal, &owner).await?;
                         }
                         Err(absent(method, &name))
                     }
                     None => {
                         let view =
-                            Box::pin(tenant.view(self, &caller.principal, &caller.door)).await;
+                            Box::pin(tenant.view(self, &caller.principal, &caller.door, apps))
+                                .await;
                         look(&view).ok_or_else(|| absent(method, &name))
                     }
                 }

@@ -6,11 +6,11 @@ use super::answer::{Answer, Feed, Outcome};
 use super::call::Caller;
 use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
+use super::list::Reader;
 use super::modern::capabilities;
 use super::serve::{Posting, accepted, header};
 use crate::base::{Fault, Kind};
 use crate::bridge::Reply;
-use crate::namespace::Audience;
 use crate::session::{Level, Opening, Session};
 use crate::wire::header::{SESSION, VERSION};
 use crate::wire::json::quote;
@@ -142,8 +142,9 @@ impl Line {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
             Route::Local => set_level(&posted, &session),
             Route::List(kind) => {
-                let audience = Audience::of(session.opening().revision);
-                Box::pin(self.list(&posting, &posted, Era::Legacy, audience, kind)).await
+                let opening = session.opening();
+                let reader = Reader::new(opening.revision, opening.capabilities);
+                Box::pin(self.list(&posting, &posted, Era::Legacy, reader, kind)).await
             }
             Route::Subscribe { on } => {
                 Box::pin(self.subscribe(&posting, &posted, &session, on)).await

@@ -49,6 +49,26 @@ impl Line {
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision()))
     }
 
+    /// The link on which lists are read, for clients that show MCP Apps or for others, with the
+    /// revision of its credentials and what a modern upstream is told with each request. A legacy
+    /// HTTP upstream hears of Apps in the handshake alone, so it gets a session for them.
+    pub(super) async fn list_link(
+        self: &Arc<Self>,
+        asker: &Principal,
+        upstream: &Arc<Upstream>,
+        apps: bool,
+    ) -> Result<(Lease, u64, CapSet), Fault> {
+        let (house, credential) = self.house_link(asker, upstream).await?;
+        let told = if apps { CapSet::APPS } else { CapSet::NONE };
+        let http = matches!(upstream.transport, Transport::Http { .. });
+        if !apps || !http || house.facts().era == Era::Modern {
+            return Ok((house, credential, told));
+        }
+        let armed = self.arm(asker, upstream).await?;
+        let key = self.key(asker.tenant().id(), upstream, &armed, None, told);
+        Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
+    }
+
     /// The tenant's own link if it is open.
     pub(super) fn open_house_link(
         &self,

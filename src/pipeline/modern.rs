@@ -7,9 +7,10 @@ use http::{HeaderMap, HeaderName};
 use super::answer::{Answer, Outcome};
 use super::call::Caller;
 use super::line::{LIST_TTL_MS, Line, server_info};
+use super::list::Reader;
 use super::serve::{Posting, accepted};
 use crate::base::{Fault, Kind};
-use crate::namespace::{Audience, View, decode_header};
+use crate::namespace::{View, decode_header};
 use crate::session::Level;
 use crate::wire::header::{METHOD, NAME, VERSION};
 use crate::wire::json::quote;
@@ -38,7 +39,8 @@ impl Line {
         let answer = match method.route {
             Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
             Route::List(kind) => {
-                Box::pin(self.list(&posting, &posted, Era::Modern, Audience::Modern, kind)).await
+                let reader = Reader::new(Revision::LATEST_MODERN, declares);
+                Box::pin(self.list(&posting, &posted, Era::Modern, reader, kind)).await
             }
             Route::Listen => Box::pin(self.listen(&posting, &posted)).await,
             Route::Name(_) | Route::Uri | Route::Reference | Route::Skill | Route::Directory => {

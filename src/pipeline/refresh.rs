@@ -31,8 +31,9 @@ impl Line {
         self: &Arc<Self>,
         asker: &Principal,
         upstream: &Arc<Upstream>,
+        apps: bool,
     ) -> Result<(Catalogue, Duration), Fault> {
-        let (lease, credential) = self.house_link(asker, upstream).await?;
+        let (lease, credential, told) = self.list_link(asker, upstream, apps).await?;
         let facts = lease.facts().clone();
         let mut catalogue = Catalogue::new(upstream.clone(), credential);
         catalogue.instructions = facts.instructions.clone();
@@ -45,13 +46,16 @@ impl Line {
                 None => catalogue.skills != Skills::None,
             };
             if has {
-                let list = self.read_list(&lease, upstream, kind, &mut catalogue).await;
+                let list = self.read_list(&lease, upstream, kind, told, &mut catalogue).await;
                 let shortest = list.map_err(|fault| self.hide(asker, upstream, fault))?;
                 ttl = shortest.map_or(ttl, |shortest| ttl.min(shortest));
             }
         }
-        let tenant = self.tenant(asker);
-        lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+        // What changes is heard on the one link that all lists have in common.
+        if !apps {
+            let tenant = self.tenant(asker);
+            lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+        }
         Ok((catalogue, ttl.clamp(SHORTEST, LONGEST)))
     }
 
@@ -76,6 +80,7 @@ impl Line {
         lease: &Lease,
         upstream: &Arc<Upstream>,
         kind: ListKind,
+        told: CapSet,
         catalogue: &mut Catalogue,
     ) -> Result<Option<Duration>, Fault> {
         let Called::Known(method) = Called::find(kind.method()) else {
@@ -88,7 +93,7 @@ impl Line {
             let members = cursor
                 .as_ref()
                 .map_or_else(String::new, |cursor| format!("\"cursor\":{}", quote(cursor)));
-            let message = self.ask(lease, upstream, method, &members).await?;
+            let message = self.ask_as(told, lease, upstream, method, &members).await?;
             let Some(payload) = message.inbound.payload.clone() else { break };
             if message.inbound.kind != InboundKind::Result {
                 // A server may declare `resources` and have no templates; and skills are not
@@ -138,9 +143,21 @@ impl Line {
         method: &'static Method,
         members: &str,
     ) -> Result<Message, Fault> {
+        self.ask_as(CapSet::NONE, lease, upstream, method, members).await
+    }
+
+    /// The same in the name of clients with these capabilities, as modern upstreams hear it.
+    async fn ask_as(
+        &self,
+        told: CapSet,
+        lease: &Lease,
+        upstream: &Upstream,
+        method: &'static Method,
+        members: &str,
+    ) -> Result<Message, Fault> {
         let outgoing = Outgoing {
             method,
-            draft: own_request(lease.facts().era, CapSet::NONE, method.name, members),
+            draft: own_request(lease.facts().era, told, method.name, members),
             name: None,
             parameters: Vec::new(),
             timeout: upstream.timing.timeout,
