@@ -36,6 +36,8 @@ pub(super) struct Caller {
     pub(super) session: Option<Arc<Session>>,
     /// In the modern era: the caller's own `Mcp-Param-*` are held against the body.
     pub(super) headers: Option<HeaderMap>,
+    /// Largest result in bytes that the file says this client takes.
+    pub(super) result_cap: Option<usize>,
 }
 
 impl Caller {
@@ -156,6 +158,7 @@ impl Line {
                 merged: plan.merged(),
                 principal: caller.principal.clone(),
                 session: caller.session.clone(),
+                result_cap: caller.result_cap,
             };
             match relay(asked, lease, reply?).await {
                 Ok(Relayed::Done(answer)) => return Ok(answer),

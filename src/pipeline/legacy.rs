@@ -8,6 +8,7 @@ use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
 use super::list::Reader;
 use super::modern::capabilities;
+use super::quirk::{client_quirks, suit};
 use super::serve::{Posting, accepted, header};
 use crate::base::{Fault, Kind};
 use crate::bridge::Reply;
@@ -125,7 +126,10 @@ impl Line {
                     }
                 };
                 let tool = method.route == Route::Name(NameKind::Tool);
-                let answer = self.legacy_request(posting, posted, method, session).await;
+                let quirks = client_quirks(&self.config, &session.opening().client_info);
+                let cap = quirks.and_then(|quirks| quirks.result_cap);
+                let answer = self.legacy_request(posting, posted, method, session, cap).await;
+                let answer = suit(answer, quirks);
                 Outcome { id, era: Era::Legacy, tool, answer }
             }
         }
@@ -137,6 +141,7 @@ impl Line {
         posted: Posted,
         method: &'static Method,
         session: Arc<Session>,
+        result_cap: Option<usize>,
     ) -> Result<Answer, Fault> {
         match method.route {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
@@ -160,6 +165,7 @@ impl Line {
                     declares: opening.capabilities.questions_of(opening.revision).with(apps),
                     session: Some(session),
                     headers: None,
+                    result_cap,
                 };
                 let line = self.clone();
                 KeepGoing::new(&self.tasks, async move { line.call(caller, posted, method).await })
@@ -190,7 +196,9 @@ impl Line {
         let session = self.find_session(posting, id)?;
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        let feed = tenant.outlets().open_session(&posting.principal, &posting.door, &session);
+        let mut feed = tenant.outlets().open_session(&posting.principal, &posting.door, &session);
+        let quirks = client_quirks(&self.config, &session.opening().client_info);
+        feed.keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         self.listen_for(&posting.principal);
         Ok(feed)
     }

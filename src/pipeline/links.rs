@@ -268,6 +268,7 @@ impl Line {
                     era: upstream.era,
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
+                    session_id: upstream.quirks.session_id,
                     redact,
                 };
                 open_http(target, self.client.clone(), sink, self.tasks.clone()).await

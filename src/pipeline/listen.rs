@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Body};
 use super::line::Line;
 use super::outlet::Filter;
+use super::quirk::client_quirks;
 use super::serve::Posting;
 use super::tenant::Tenant;
 use crate::base::{Fault, Kind};
@@ -16,7 +17,7 @@ use crate::namespace::Plan;
 use crate::session::Session;
 use crate::upstream::{Event, Interest, Lease, LinkKey};
 use crate::wire::json::quote;
-use crate::wire::{Called, Era, Field, ListKind, Posted};
+use crate::wire::{Called, Era, Field, ListKind, MetaKey, Posted};
 
 /// Resources that one listen may follow.
 const MOST_WATCHED: usize = 1_000;
@@ -56,6 +57,10 @@ impl Line {
                     plan.original().to_owned(),
                 ));
             }
+        }
+        let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
+        if client_quirks(&self.config, client).is_some_and(|quirks| !quirks.list_changed) {
+            (filter.tools, filter.prompts, filter.resources) = (false, false, false);
         }
         tenant.warm_up(self, &posting.principal, &posting.door);
         let mut members = Vec::new();
@@ -186,6 +191,12 @@ impl Line {
                 // there is no other.
                 Event::ListChanged(_) | Event::Updated { .. } | Event::Missed
                     if self.has_house_link(key) => {}
+                Event::ListChanged(_)
+                    if self
+                        .config
+                        .upstreams
+                        .get(&key.upstream)
+                        .is_some_and(|upstream| !upstream.quirks.list_changed) => {}
                 Event::ListChanged(name) => {
                     let kinds: Vec<ListKind> = ListKind::ALL
                         .into_iter()

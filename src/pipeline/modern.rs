@@ -8,6 +8,7 @@ use super::answer::{Answer, Outcome};
 use super::call::Caller;
 use super::line::{LIST_TTL_MS, Line, server_info};
 use super::list::Reader;
+use super::quirk::{client_quirks, suit};
 use super::serve::{Posting, accepted};
 use crate::base::{Fault, Kind};
 use crate::namespace::{View, decode_header};
@@ -36,6 +37,8 @@ impl Line {
             Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
         };
         let tool = method.route == Route::Name(NameKind::Tool);
+        let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
+        let quirks = client_quirks(&self.config, client);
         let answer = match method.route {
             Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
             Route::List(kind) => {
@@ -54,11 +57,13 @@ impl Line {
                     declares: declares.and(CapSet::QUESTIONS.with(CapSet::APPS)),
                     session: None,
                     headers: Some(posting.headers),
+                    result_cap: quirks.and_then(|quirks| quirks.result_cap),
                 };
                 self.call(caller, posted, method).await
             }
             Route::Subscribe { .. } | Route::Notification => Err(unknown(method.name)),
         };
+        let answer = suit(answer, quirks);
         Outcome { id, era: Era::Modern, tool, answer }
     }
 

@@ -39,7 +39,11 @@ impl Line {
         catalogue.instructions = facts.instructions.clone();
         catalogue.completes = facts.can("completions");
         catalogue.skills = Skills::announced(&facts.capabilities);
-        let mut ttl = if facts.announces("tools") { ANNOUNCED } else { UNANNOUNCED };
+        let mut ttl = if facts.announces("tools") && upstream.quirks.list_changed {
+            ANNOUNCED
+        } else {
+            UNANNOUNCED
+        };
         for kind in ListKind::ALL {
             let has = match kind.capability() {
                 Some(capability) => facts.can(capability),

@@ -41,6 +41,8 @@ pub(super) struct Asked {
     pub(super) merged: bool,
     pub(super) principal: Principal,
     pub(super) session: Option<Arc<Session>>,
+    /// Largest result in bytes that the client takes.
+    pub(super) result_cap: Option<usize>,
 }
 
 impl Asked {
@@ -119,6 +121,7 @@ async fn arriving(
 ) -> Result<Arrived, Fault> {
     let untouched = asked.era == Era::Legacy
         && asked.upstream_era == Era::Legacy
+        && asked.result_cap.is_none()
         && uri_way(asked.method.route)
             .is_none_or(|way| !asked.merged && !falls_back(way, asked.revision(), None));
     if !untouched {

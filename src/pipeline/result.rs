@@ -56,6 +56,9 @@ pub(super) fn respond(asked: &Asked, message: &Message) -> Result<Ready, Fault> 
     if message.inbound.kind == InboundKind::Error {
         bytes = hidden(asked, bytes).ok_or_else(|| garbage(asked, "its error cannot be shown"))?;
     }
+    if asked.result_cap.is_some_and(|cap| bytes.len() > cap) {
+        return Err(too_much(asked, bytes.len()));
+    }
     Ok(Ready { status, bytes })
 }
 
@@ -67,6 +70,19 @@ fn hidden(asked: &Asked, bytes: Bytes) -> Option<Bytes> {
         Cow::Borrowed(_) => Some(bytes),
         Cow::Owned(text) => Inbound::read(&text).is_ok().then(|| Bytes::from(text)),
     }
+}
+
+/// The file says that this client cannot take so much.
+fn too_much(asked: &Asked, length: usize) -> Fault {
+    Fault::upstream(
+        Retry::Never,
+        format!(
+            "The answer of upstream `{}` has {length} bytes, more than this client takes ({}). The request was \
+             executed; ask for less at a time.",
+            asked.upstream.name,
+            asked.result_cap.unwrap_or_default()
+        ),
+    )
 }
 
 pub(super) fn garbage(asked: &Asked, detail: &str) -> Fault {

@@ -389,7 +389,7 @@ impl Tenant {
             // One change, one announcement: the shelf of all clients speaks when it was read.
             let other = shelf.apps && self.shelf(upstream.name.as_str()).is_some_and(Shelf::loaded);
             if !other {
-                self.outlets.list_changed(&upstream.name, &announce);
+                self.outlets.list_changed(&line.config, &upstream.name, &announce);
             }
             if !again {
                 return;
