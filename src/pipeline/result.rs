@@ -14,7 +14,7 @@ use crate::namespace::{
 };
 use crate::upstream::Message;
 use crate::wire::json::{Span, quote};
-use crate::wire::{CapSet, Edits, Era, Inbound, InboundKind, NameKind, ResultParts, Route};
+use crate::wire::{CapSet, Edits, Era, Inbound, InboundKind, NameKind, Place, ResultParts, Route};
 
 /// A response ready for the client, with the HTTP status that it asks for when nothing has been
 /// sent yet.
@@ -101,21 +101,21 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
     let parts = &message.inbound.result;
     let Some(payload) = message.inbound.payload.clone() else { return Ok(()) };
     let text = message.text();
-    if let Some(place) = &parts.result_type
-        && &text[place.clone()] != "\"complete\""
+    if let Some(place) = parts.result_type
+        && &text[place.span()] != "\"complete\""
     {
-        return Err(question(asked, &text[place.clone()]));
+        return Err(question(asked, &text[place.span()]));
     }
     if asked.era == Era::Modern {
         add_modern(asked, text, &payload, parts, edits);
     }
     if asked.era == Era::Legacy && asked.upstream_era == Era::Modern {
-        let modern = [&parts.result_type, &parts.ttl, &parts.scope, &parts.server_info];
+        let modern = [parts.result_type, parts.ttl, parts.scope, parts.server_info];
         strip_modern(text, modern, edits);
     }
     if let Some(way) = uri_way(asked.method.route) {
         let text = &text[payload.clone()];
-        let structured = parts.structured.clone().map(|place| &message.text()[place]);
+        let structured = parts.structured.map(|place| &message.text()[place.span()]);
         let public = asked.merged
             && (text.contains("uri") || parts.meta.is_some() && text.contains("resourceUri"));
         let revision = asked.revision();
@@ -144,11 +144,11 @@ fn add_modern(asked: &Asked, text: &str, payload: &Span, parts: &ResultParts, ed
         if parts.ttl.is_none() {
             added.push("\"ttlMs\":0");
         }
-        match &parts.scope {
+        match parts.scope {
             None => added.push("\"cacheScope\":\"private\""),
             // What a tenant reads with its own credentials is nobody else's (R91).
-            Some(place) if &text[place.clone()] != "\"private\"" => {
-                edits.replace(place.clone(), "\"private\"")
+            Some(place) if &text[place.span()] != "\"private\"" => {
+                edits.replace(place.span(), "\"private\"")
             }
             Some(_) => {}
         }
@@ -157,8 +157,8 @@ fn add_modern(asked: &Asked, text: &str, payload: &Span, parts: &ResultParts, ed
     let fixed = |alone: bool, member: &'static str| {
         if alone { member.trim_end_matches(',') } else { member }
     };
-    match (&parts.server_info, &parts.meta) {
-        (Some(place), _) => edits.replace_fixed(place.clone(), server_info()),
+    match (parts.server_info, parts.meta.map(Place::span)) {
+        (Some(place), _) => edits.replace_fixed(place.span(), server_info()),
         (None, Some(meta)) if text[meta.clone()].starts_with('{') => {
             let alone = text[meta.start + 1..].trim_start().starts_with('}');
             edits.insert_fixed(meta.start + 1, fixed(alone, SERVER_INFO_MEMBER));
@@ -176,17 +176,17 @@ fn add_modern(asked: &Asked, text: &str, payload: &Span, parts: &ResultParts, ed
 }
 
 /// Takes members of the modern era out of a result that goes to a legacy client (R61).
-fn strip_modern(text: &str, values: [&Option<Span>; 4], edits: &mut Edits) {
-    edits.remove_members(text, values.into_iter().flatten().cloned());
+fn strip_modern(text: &str, values: [Option<Place>; 4], edits: &mut Edits) {
+    edits.remove_members(text, values.into_iter().flatten().map(Place::span));
 }
 
 /// True for a result of a modern upstream that asks something first, where it may (R31).
 pub(super) fn is_question(asked: &Asked, message: &Message) -> bool {
-    let Some(place) = &message.inbound.result.result_type else { return false };
+    let Some(place) = message.inbound.result.result_type else { return false };
     asked.upstream_era == Era::Modern
         && may_ask(asked.method)
         && message.inbound.kind == InboundKind::Result
-        && &message.text()[place.clone()] == "\"input_required\""
+        && &message.text()[place.span()] == "\"input_required\""
 }
 
 /// True for an error of a legacy upstream that asks for visits to URLs, of a client that does not
@@ -337,7 +337,7 @@ mod tests {
         let parts = &inbound.result;
         strip_modern(
             text,
-            [&parts.result_type, &parts.ttl, &parts.scope, &parts.server_info],
+            [parts.result_type, parts.ttl, parts.scope, parts.server_info],
             &mut edits,
         );
         String::from_utf8(edits.apply(&Bytes::copy_from_slice(text.as_bytes())).to_vec()).unwrap()

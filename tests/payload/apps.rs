@@ -29,7 +29,8 @@ fn script(method: &str, params: &Value, declared: &Value) -> Result<Value, Value
             "_meta": {"ui": {"resourceUri": "ui://view/main.html"}}}))
         }
         ("resources/list", _) => {
-            Ok(json!({"resources": [{"uri": "data://listed", "name": "listed"}]}))
+            Ok(json!({"resources": [{"uri": "data://listed", "name": "listed",
+            "_meta": {"ui": {"domain": "upstream.example", "prefersBorder": true}}}]}))
         }
         ("resources/templates/list", _) => Ok(json!({"resourceTemplates": [
             {"uriTemplate": "rows://{table}/all", "name": "rows"}]})),
@@ -54,7 +55,7 @@ fn shows() -> Value {
 
 fn names(peer: &mut Peer) -> Vec<String> {
     let tools = peer.list("tools/list", "tools");
-    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    tools.iter().map(|tool| tool["name"].as_str().expect("text").to_owned()).collect()
 }
 
 #[test]
@@ -103,6 +104,8 @@ fn an_interface_is_read_without_being_listed_and_without_its_domain() {
             ("/mcp/up", "ui://view/main.html", json!("upstream.example")),
         ] {
             let mut peer = Peer::connect(&proxy, door, revision, shows());
+            let ui = &peer.list("resources/list", "resources")[0]["_meta"]["ui"];
+            assert_eq!((&ui["domain"], &ui["prefersBorder"]), (&domain, &json!(true)));
             let answer = peer.ask("resources/read", json!({"uri": uri}));
             let content = &answer["result"]["contents"][0];
             assert_eq!(content["uri"], uri, "{answer}");

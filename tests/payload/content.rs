@@ -13,7 +13,9 @@ fn script(method: &str, params: &Value, _: &Value) -> Result<Value, Value> {
                 "outputSchema": {"type": "object", "properties": {"n": {"type": "number"}}}, "later": [1.5]},
             {"name": "array", "inputSchema": {"type": "object"},
                 "outputSchema": {"type": "array", "items": {"type": "number"}}},
-            {"name": "plain", "inputSchema": {"type": "object"}, "icons": [], "title": "Plain"}]})),
+            {"name": "plain", "inputSchema": {"type": "object"}, "icons": [], "title": "Plain"},
+            {"name": "said", "inputSchema": {"type": "object"}},
+            {"name": "media", "inputSchema": {"type": "object"}}]})),
         ("tools/call", Some("object")) => Ok(json!({"content": [{"type": "text", "text": "one"}],
             "structuredContent": {"n": 1}, "later": {"a": null}})),
         ("tools/call", Some("array")) => {
@@ -56,7 +58,7 @@ fn each_revision_gets_the_content_that_it_knows() {
 
 fn tools(peer: &mut Peer, revision: &str, place: &str) {
     let tools = peer.list("tools/list", "tools");
-    let [object, array, plain] = &tools[..] else { panic!("{place}: {tools:?}") };
+    let [object, array, plain, ..] = &tools[..] else { panic!("{place}: {tools:?}") };
     let modern = revision == "2026-07-28";
     assert_eq!(object.get("outputSchema").is_some(), revision >= "2025-06-18", "{place}: {object}");
     assert_eq!(array.get("outputSchema").is_some(), modern, "{place}: {array}");
@@ -74,7 +76,7 @@ fn results(peer: &mut Peer, revision: &str, prefix: &str, place: &str) {
     assert_eq!(object["later"], json!({"a": null}), "{place}");
     let array = peer.call(&format!("{prefix}array"));
     assert_eq!(array.get("structuredContent"), modern.then_some(&json!([1, 2])), "{place}");
-    let texts = array["content"].as_array().unwrap();
+    let texts = array["content"].as_array().expect("a list");
     assert_eq!(texts[0]["text"], "two numbers", "{place}");
     assert_eq!(
         texts.get(1).map(|text| &text["text"]),
@@ -87,11 +89,10 @@ fn results(peer: &mut Peer, revision: &str, prefix: &str, place: &str) {
 }
 
 fn blocks(peer: &mut Peer, revision: &str, prefix: &str, scheme: &str, place: &str) {
-    let kinds = |audio, link| [audio, link].map(|known: bool| known);
-    let [audio, link] = kinds(revision >= "2025-03-26", revision >= "2025-06-18");
+    let (audio, link) = (revision >= "2025-03-26", revision >= "2025-06-18");
     let uri = format!("{scheme}:///a.txt");
     let result = peer.call(&format!("{prefix}media"));
-    let content = result["content"].as_array().unwrap();
+    let content = result["content"].as_array().expect("a list");
     assert_eq!(content.len(), 4, "{place}");
     assert_eq!(content[0]["text"], "first", "{place}");
     let prompt = peer.ask("prompts/get", json!({"name": format!("{prefix}ask")}));
@@ -100,7 +101,7 @@ fn blocks(peer: &mut Peer, revision: &str, prefix: &str, scheme: &str, place: &s
         assert_eq!(block["type"], if audio { "audio" } else { "text" }, "{place} {name}");
         if !audio {
             assert!(
-                block["text"].as_str().unwrap().contains("audio/wav"),
+                block["text"].as_str().expect("text").contains("audio/wav"),
                 "{place} {name}: {block}"
             );
         }
@@ -108,7 +109,7 @@ fn blocks(peer: &mut Peer, revision: &str, prefix: &str, scheme: &str, place: &s
     for (block, name) in [(&content[2], "tool"), (&messages[0]["content"], "prompt")] {
         assert_eq!(block["type"], if link { "resource_link" } else { "text" }, "{place} {name}");
         let shown = if link { &block["uri"] } else { &block["text"] };
-        assert!(shown.as_str().unwrap().contains(&uri), "{place} {name}: {block}");
+        assert!(shown.as_str().expect("text").contains(&uri), "{place} {name}: {block}");
     }
     assert_eq!(content[3]["resource"]["uri"], format!("{scheme}:///b.txt"), "{place}");
 }

@@ -7,11 +7,15 @@ use crate::peer::Peer;
 use crate::support::{Era, Proxy};
 use crate::upstream::{Upstream, unknown};
 
+const TOOLS: [&str; 4] = ["named", "vendor", "empty", "bare"];
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 fn script(method: &str, params: &Value, _: &Value) -> Result<Value, Value> {
     match (method, params["name"].as_str()) {
-        ("tools/list", _) => Ok(json!({"tools": []})),
+        ("tools/list", _) => {
+            let tool = |name| json!({"name": name, "inputSchema": {"type": "object"}});
+            Ok(json!({"tools": TOOLS.map(tool)}))
+        }
         ("tools/call", Some("named")) => Ok(json!({"content": [],
             "_meta": {"a": 1.5, SERVER_INFO: {"name": "upstream", "version": "9"}, "z": null}})),
         ("tools/call", Some("vendor")) => {
@@ -38,13 +42,10 @@ fn a_result_names_the_server_that_gave_it_to_this_client() {
         let proxy = Proxy::start(&format!("[upstreams.up]\nurl = \"{}\"\n", upstream.url()));
         for door in ["/mcp", "/mcp/up"] {
             let prefix = if door == "/mcp" { "up__" } else { "" };
-            // Not listed, so that only the door of one upstream passes them on.
-            let tools =
-                if door == "/mcp" { &[][..] } else { &["named", "vendor", "empty", "bare"][..] };
             let mut modern = Peer::connect(&proxy, door, "2026-07-28", json!({}));
             let mut legacy = Peer::connect(&proxy, door, "2025-11-25", json!({}));
-            for tool in tools {
-                let tool = format!("{prefix}{tool}");
+            for name in TOOLS {
+                let tool = format!("{prefix}{name}");
                 let result = modern.call(&tool);
                 let info = &result["_meta"][SERVER_INFO];
                 assert_eq!(info["name"], "mcp-proxy", "{era:?} {tool}: {result}");
@@ -54,13 +55,13 @@ fn a_result_names_the_server_that_gave_it_to_this_client() {
                     assert!(kept["_meta"][SERVER_INFO].is_null(), "{kept}");
                 }
                 for result in [&result, &kept] {
-                    if tool == "named" {
+                    if name == "named" {
                         assert_eq!(
                             (&result["_meta"]["a"], result["_meta"].get("z")),
                             (&json!(1.5), Some(&Value::Null))
                         );
                     }
-                    if tool == "vendor" {
+                    if name == "vendor" {
                         assert_eq!(result["_meta"]["example.com/x"], json!([1]));
                     }
                 }
@@ -83,7 +84,7 @@ fn a_trace_goes_on_and_baggage_stays_behind() {
             ] {
                 let mut peer = Peer::connect(&proxy, "/mcp/up", revision, json!({}));
                 peer.ask_with("tools/call", json!({"name": "bare"}), meta.clone());
-                let seen = upstream.seen("tools/call").pop().unwrap();
+                let seen = upstream.seen("tools/call").pop().expect("it was called");
                 let got = &seen.message["params"]["_meta"];
                 for key in ["traceparent", "tracestate", "example.com/v"] {
                     assert_eq!(got[key], meta[key], "{era:?} {revision} {got}");

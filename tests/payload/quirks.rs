@@ -48,12 +48,12 @@ fn a_client_gets_no_larger_result_than_it_takes() {
                 let mut small = Peer::named(&proxy, door, revision, json!({}), "small-client");
                 let refused = small.call(&format!("{prefix}big"));
                 assert_eq!(refused["isError"], true, "{refused}");
-                let sentence = refused["content"][0]["text"].as_str().unwrap();
+                let sentence = refused["content"][0]["text"].as_str().expect("text");
                 assert!(sentence.contains("4096") && sentence.contains("`up`"), "{sentence}");
                 assert_eq!(small.call(&format!("{prefix}small"))["content"][0]["text"], "x");
                 let mut other = Peer::named(&proxy, door, revision, json!({}), "other");
                 let text = &other.call(&format!("{prefix}big"))["content"][0]["text"];
-                assert_eq!(text.as_str().unwrap().len(), 5_000);
+                assert_eq!(text.as_str().expect("text").len(), 5_000);
             }
         }
     }

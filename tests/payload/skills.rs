@@ -33,16 +33,16 @@ fn script(method: &str, params: &Value, _: &Value) -> Result<Value, Value> {
     }
 }
 
-fn upstream(era: Era, extensions: Value) -> Upstream {
+fn upstream(era: Era, extensions: &Value) -> Upstream {
     Upstream::start(era, json!({"tools": {}, "extensions": extensions}), script)
 }
 
 #[test]
 fn skills_of_all_are_listed_and_each_is_found_where_it_is() {
     for era in Era::BOTH {
-        let one = upstream(era, json!({SKILLS: {"directoryRead": true}, "com.example/other": {}}));
-        let two = upstream(era, json!({SKILLS: {}}));
-        let none = upstream(era, json!({}));
+        let one = upstream(era, &json!({SKILLS: {"directoryRead": true}, "com.example/other": {}}));
+        let two = upstream(era, &json!({SKILLS: {}}));
+        let none = upstream(era, &json!({}));
         let proxy = Proxy::start(&format!(
             "[upstreams.one]\nurl = \"{}\"\n[upstreams.two]\nurl = \"{}\"\n[upstreams.none]\nurl = \"{}\"\n",
             one.url(),

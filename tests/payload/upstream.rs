@@ -94,13 +94,13 @@ impl Upstream {
 
     /// Everything it was sent with this method.
     pub(crate) fn seen(&self, method: &str) -> Vec<Seen> {
-        let all = self.inside.seen.lock().unwrap();
+        let all = self.inside.seen.lock().expect("no thread panicked");
         all.iter().filter(|seen| seen.message["method"] == method).cloned().collect()
     }
 
     /// Says something on every open GET stream; gives how many there are.
     pub(crate) fn say(&self, message: &Value) -> usize {
-        let mut streams = self.inside.streams.lock().unwrap();
+        let mut streams = self.inside.streams.lock().expect("no thread panicked");
         streams.retain_mut(|stream| write!(stream, "data: {message}\n\n").is_ok());
         streams.len()
     }
@@ -109,7 +109,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.inside.over.store(true, Ordering::Relaxed);
-        self.inside.streams.lock().unwrap().clear();
+        self.inside.streams.lock().expect("no thread panicked").clear();
         // Wakes the listener, so that its thread ends.
         drop(TcpStream::connect(self.address));
     }
@@ -137,7 +137,7 @@ impl Inside {
                 return reply(&mut stream, "405 Method Not Allowed", "", b"");
             }
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")?;
-            self.streams.lock().unwrap().push(stream);
+            self.streams.lock().expect("no thread panicked").push(stream);
             return Ok(());
         }
         if first.starts_with("DELETE ") {
@@ -150,7 +150,7 @@ impl Inside {
         let asked = seen(message.clone());
         let session: Option<usize> =
             asked.header("mcp-session-id").and_then(|id| id.strip_prefix("s-")?.parse().ok());
-        self.seen.lock().unwrap().push(asked);
+        self.seen.lock().expect("no thread panicked").push(asked);
         if message["id"].is_null() {
             return reply(&mut stream, "202 Accepted", "", b"");
         }
@@ -164,7 +164,7 @@ impl Inside {
                 return reply(&mut stream, "400 Bad Request", "", b"no session");
             }
             (Era::Legacy, "initialize") => {
-                let mut sessions = self.sessions.lock().unwrap();
+                let mut sessions = self.sessions.lock().expect("no thread panicked");
                 if self.gives_sessions {
                     extra = format!("Mcp-Session-Id: s-{}\r\n", sessions.len());
                 }
@@ -175,7 +175,9 @@ impl Inside {
             _ => {
                 let own = &message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
                 let declared = match session {
-                    Some(session) => self.sessions.lock().unwrap()[session].clone(),
+                    Some(session) => {
+                        self.sessions.lock().expect("no thread panicked")[session].clone()
+                    }
                     None => own.clone(),
                 };
                 (self.script)(method, &message["params"], &declared)

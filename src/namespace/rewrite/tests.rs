@@ -4,7 +4,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{Recipient, ShiftedEdits, UriWay, rewrite_result};
+use crate::namespace::fallback::takes;
+use crate::wire::{Edits, Revision};
 
 fn to(way: UriWay, text: &str, upstream: Option<&str>, revision: Revision) -> String {
     let mut edits = Edits::default();

@@ -2,8 +2,8 @@
 //! a newer revision than the client's. Only where the protocol puts them; text, blobs and
 //! structured content are never touched.
 
-use super::fallback::{block_text, dropped_text, lacks_blocks, takes};
-use super::meta::{rewrite_meta, rewrite_uri};
+use crate::namespace::fallback::{block_text, dropped_text, lacks_blocks, takes};
+use crate::namespace::meta::{rewrite_meta, rewrite_uri};
 use crate::wire::json::{JsonError, Reader, Span, UPSTREAM_DEPTH};
 use crate::wire::{Edits, Revision};
 
@@ -105,7 +105,7 @@ impl ShiftedEdits<'_> {
 }
 
 /// The URIs of one skill's entry, with `edits` in the places of `text`.
-pub(super) fn rewrite_skill(
+pub(in crate::namespace) fn rewrite_skill(
     text: &str,
     reader: &mut Reader<'_>,
     upstream: &str,
@@ -273,6 +273,3 @@ impl Walk<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
