@@ -125,6 +125,9 @@ impl Server {
                     "capabilities": {"tools": {"listChanged": true}, "logging": {}},
                     "serverInfo": {"name": "child", "version": "1"}}),
             ),
+            "notifications/initialized" if self.has("asks-at-start") => {
+                say(&json!({"jsonrpc": "2.0", "id": "roots", "method": "roots/list"}));
+            }
             "subscriptions/listen" => self.listen(id, message),
             "tools/list" if self.has("lists") => self.list(id),
             "tools/call" => self.call(id, &message["params"]),

@@ -285,6 +285,7 @@ impl Line {
                     memory: self.memory(name),
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
+                    shared: key.principal.is_none(),
                     exclusive: *interactive == Interactive::Exclusive
                         && key.capabilities != CapSet::NONE,
                     redact,

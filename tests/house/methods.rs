@@ -84,7 +84,11 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         EVENTS_AND_CANCEL,
         "events of a link, and what is said about a question",
     ),
-    ("src/upstream/stdio/shared.rs", &["notifications/cancelled"], "giving up a request of ours"),
+    (
+        "src/upstream/stdio/shared.rs",
+        &["ping", "notifications/cancelled"],
+        "knowing that a start is over, and giving up a request of ours",
+    ),
     ("src/upstream/stdio/call.rs", &["notifications/progress"], "progress starts the silence anew"),
     (
         "src/upstream/http/conversation.rs",

@@ -47,6 +47,7 @@ impl Bed {
             memory: Arc::new(EraMemory::default()),
             start: PATIENCE,
             capabilities: CapSet::NONE,
+            shared: false,
             exclusive: false,
             launcher: Launcher::new(env!("CARGO_BIN_EXE_mcp-proxy"), std::env::vars_os()),
             redact: Arc::new(|text: &str| text.replace("s3cret", "[redacted]")),

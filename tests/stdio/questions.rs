@@ -198,6 +198,29 @@ async fn a_call_that_was_given_up_keeps_its_questions_from_others_until_it_has_e
 }
 
 #[tokio::test]
+async fn what_a_shared_child_asks_at_its_start_is_nobodys_question() {
+    let bed = Bed::new();
+    for shared in [true, false] {
+        let mut spec = bed.spec(&["asks-at-start"]);
+        (spec.capabilities, spec.shared) = (CapSet::QUESTIONS, shared);
+        let link = bed.open_spec(spec).await.unwrap();
+        // A call on its heels, so that somebody could be asked.
+        let reply = link.request(question("a", "q", "roots/list", "{}")).await.unwrap();
+        let Reply::Exchange(mut exchange) = reply else { panic!("{reply:?}") };
+        let mut ids = Vec::new();
+        while ids.last().is_none_or(|id| id != "\"q\"") {
+            ids.push(asked(&exchange.next().await.unwrap()));
+        }
+        assert!(!shared || ids.len() == 1, "{ids:?}");
+        drop(exchange);
+        let report = call(&link, "report", "{}").await.unwrap();
+        let error = |answer: &Value| answer["error"]["code"] == -32601;
+        assert!(report["answers"].as_array().unwrap().iter().all(error), "{report}");
+        assert_eq!(report["answers"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_question_may_be_withdrawn_and_a_page_be_done_with() {
     let bed = Bed::new();
     let link = open(&bed, &[], false).await;

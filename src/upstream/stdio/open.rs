@@ -130,6 +130,9 @@ impl Ladder<'_> {
         }
         if facts.era == Era::Legacy {
             running.shared.control(initialized());
+            if self.spec.shared && self.spec.capabilities != CapSet::NONE {
+                running.shared.settle_in();
+            }
         }
         Ok((running, facts))
     }

@@ -17,6 +17,7 @@ use super::listen::Listening;
 use super::spec::Redact;
 use super::writer::{Item, line};
 use crate::base::{Name, Tasks, now};
+use crate::upstream::handshake::own_request;
 use crate::upstream::link::{Cause, Event, LinkError, Sink};
 use crate::upstream::question::{Asker, Ledger, Question};
 use crate::wire::{CapSet, Draft, Era, Inbound, InboundKind};
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     /// The proxy wants the end, so that it is no failure of the child.
     pub(super) closing: AtomicBool,
     next_id: AtomicU64,
+    /// The ping that follows the handshake of a shared child, until it is answered; else 0.
+    settling: AtomicU64,
     calls: Mutex<Calls>,
     queue: mpsc::Sender<Item>,
     control: mpsc::Sender<Bytes>,
@@ -87,6 +90,7 @@ impl Shared {
             stop,
             closing: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
+            settling: AtomicU64::new(0),
             calls: Mutex::default(),
             queue: ways.queue,
             control: ways.control,
@@ -220,10 +224,27 @@ impl Shared {
         call
     }
 
+    /// Many servers ask for roots as soon as the handshake is done, and keep what the first caller
+    /// says for all. An answered ping shows that this is over; until then no call is asked.
+    pub(super) fn settle_in(&self) {
+        let id = self.mint();
+        self.settling.store(id, Ordering::Release);
+        self.control(own_request(Era::Legacy, CapSet::NONE, "ping", "").render(id));
+    }
+
+    /// True when `id` is the ping of `settle_in`.
+    pub(super) fn settled_in(&self, id: u64) -> bool {
+        let change = (Ordering::AcqRel, Ordering::Relaxed);
+        self.settling.compare_exchange(id, 0, change.0, change.1).is_ok()
+    }
+
     /// Finds the call that a question of a legacy child belongs to and opens the question there.
     /// `None` when it must be refused.
     pub(super) fn attribute(&self, question: &Question<'_>) -> Option<Arc<Call>> {
         let need = question.need.filter(|need| self.capabilities.has(*need))?;
+        if self.settling.load(Ordering::Acquire) != 0 {
+            return None;
+        }
         let mut calls = self.calls();
         let Calls { open, questions, .. } = &mut *calls;
         let owner = questions.owner(open.values().filter_map(|call| call.seat()), need, now())?;
