@@ -1,7 +1,6 @@
-//! A stdio MCP server of the sessionful era that asks what it is told to ask, and tells what it was
-//! answered: `ask {questions: [{method, params}], progress, tag}`, `visit {tag}`, `report`.
-
-#![expect(clippy::print_stdout, reason = "a server that prints is what is wanted")]
+//! A stdio MCP server that asks what it is told to ask, and tells what it was answered. With sessions:
+//! `ask {questions: [{method, params}], progress, hold, withdraw, tag}`, `visit {tag}`, `report`. As
+//! `asker modern`, of 2026-07-28: `lack`, `bare`, `stated`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -37,6 +36,7 @@ struct Call {
 
 #[derive(Default)]
 struct Asker {
+    modern: bool,
     next: u64,
     calls: Vec<Call>,
     /// Which call a question belongs to.
@@ -50,7 +50,8 @@ struct Asker {
 }
 
 fn main() {
-    let mut asker = Asker::default();
+    let modern = std::env::args().any(|argument| argument == "modern");
+    let mut asker = Asker { modern, ..Asker::default() };
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         if let Ok(message) = serde_json::from_str::<Value>(&line) {
@@ -64,7 +65,12 @@ impl Asker {
         let id = &message["id"];
         match message["method"].as_str() {
             None => self.answer(message),
-            Some("initialize") => {
+            Some("server/discover") if self.modern => respond(
+                id,
+                &json!({"resultType": "complete", "supportedVersions": ["2026-07-28"],
+                    "capabilities": {"tools": {}}, "ttlMs": 0, "cacheScope": "private"}),
+            ),
+            Some("initialize") if !self.modern => {
                 self.declared = message["params"]["capabilities"].clone();
                 respond(
                     id,
@@ -74,7 +80,7 @@ impl Asker {
                 );
             }
             Some("tools/list") => {
-                let tools: Vec<Value> = ["ask", "visit", "report"]
+                let tools: Vec<Value> = ["ask", "visit", "report", "lack", "bare", "stated"]
                     .iter()
                     .map(|name| json!({"name": name, "inputSchema": {"type": "object"}}))
                     .collect();
@@ -104,7 +110,9 @@ impl Asker {
                         "params": {"progressToken": token, "progress": step + 1}}));
                 }
                 let questions = arguments["questions"].as_array().cloned().unwrap_or_default();
-                let (tag, open) = (arguments["tag"].clone(), questions.len());
+                // A call that is held never has all that it waits for.
+                let held = usize::from(arguments["hold"] == true);
+                let (tag, open) = (arguments["tag"].clone(), questions.len() + held);
                 let answers = BTreeMap::new();
                 self.calls.push(Call { id: id.clone(), tag, open, answers });
                 for question in questions {
@@ -116,6 +124,14 @@ impl Asker {
                         request["params"] = question["params"].clone();
                     }
                     say(&request);
+                    if arguments["withdraw"] == true {
+                        say(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+                            "params": {"requestId": self.next}}));
+                        self.questions.remove(&self.next);
+                        if let Some(call) = self.calls.last_mut() {
+                            call.open -= 1;
+                        }
+                    }
                 }
                 self.finish();
             }
@@ -129,6 +145,36 @@ impl Asker {
                 let visit = json!({"mode": "url", "message": "Sign in", "elicitationId": "e1",
                     "url": "https://example.com/sign-in"});
                 refuse(id, -32042, "URL elicitation required", &json!({"elicitations": [visit]}));
+            }
+            "lack" => {
+                let required = json!({"requiredCapabilities": {"sampling": {"tools": {}}}});
+                refuse(id, -32021, "Missing client capability", &required);
+            }
+            // Asks without a state, and then with nothing but one.
+            "bare" if params["inputResponses"].is_null() => {
+                let question = json!({"method": "roots/list"});
+                respond(
+                    id,
+                    &json!({"resultType": "input_required", "inputRequests": {"q": question}}),
+                );
+            }
+            "stated" if params["requestState"].is_null() => {
+                self.ran += 1;
+                respond(
+                    id,
+                    &json!({"resultType": "input_required", "requestState": "\u{1F600}/\" \\ é",
+                        "ttlMs": 5, "cacheScope": "public"}),
+                );
+            }
+            "bare" | "stated" => {
+                self.finished += 1;
+                let told = json!({"state": params["requestState"],
+                    "answers": params["inputResponses"], "id": id});
+                respond(
+                    id,
+                    &json!({"resultType": "complete",
+                        "content": [{"type": "text", "text": told.to_string()}]}),
+                );
             }
             _ => text(
                 id,

@@ -25,6 +25,7 @@
 //!    ▼     pipeline/compose                    splices the request    → Outgoing
 //!  upstream   upstream/http or upstream/stdio  → one Message, many, or bytes as they come
 //!    │     pipeline/relay → pipeline/result    id, token, URIs, words of the caller's era
+//!    │             ├ pipeline/talk → bridge    questions and notifications before the answer
 //!    │             └ namespace/rewrite         the way back of names
 //!    ▼     pipeline/finish                     one line in the log, on every exit
 //!  back    server/reply → server/body          Answer or Fault → HTTP, per era
@@ -41,7 +42,7 @@
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
-//! | 3 | [`auth`], [`namespace`], [`credential`], [`upstream`], [`session`] | the stages, and the memory of sessions |
+//! | 3 | [`auth`], [`namespace`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`] | the doors |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
@@ -71,6 +72,9 @@
 //! - What a list shows can be called, and nothing else (`listed_is_callable_and_callable_is_listed`).
 //! - A session or a sealed row of another tenant is an unknown one
 //!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
+//! - A `requestState` that was changed, is another's, or comes twice executes nothing
+//!   (`a_state_that_was_changed_or_is_anothers_executes_nothing`), and no question reaches another
+//!   caller (`no_question_reaches_another_caller`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A key that was revoked opens nothing a second later
 //!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
@@ -110,8 +114,7 @@
 //!   connections, and clients lose requests by that.
 //! - Only the cold doors are axum's; the hot ones need no router.
 //! - Tests lie in one binary for each subject, so that one that fails to build hides no other.
-//! - Not here yet: `policy` (so `credential` takes the `Principal` itself), `bridge` (a question from
-//!   an upstream is refused in the protocol's words), `audit` (a line in the log stands for it),
+//! - Not here yet: `policy` (so `credential` takes the `Principal` itself), `audit` (a line in the log stands for it),
 //!   `admin`, fuzz targets. They come with later parts.
 
 pub mod app;

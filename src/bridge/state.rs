@@ -32,6 +32,12 @@ pub enum Inner {
 const VERSION: u8 = 1;
 
 impl Carried {
+    /// Whether it is still taken at this time, in seconds since the Unix epoch.
+    #[must_use]
+    pub const fn is_good(&self, now: u64) -> bool {
+        now < self.expires
+    }
+
     /// As bytes to be sealed.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -114,6 +120,13 @@ mod tests {
                 .prop_map(|(boot, id, round)| Inner::Park { boot, id, round }),
             proptest::collection::vec(".{0,8}", 0..4).prop_map(Inner::Resend),
         ]
+    }
+
+    #[test]
+    fn it_is_taken_until_it_expires() {
+        let carried = Carried { expires: 600, inner: Inner::Pass(None) };
+        assert!(carried.is_good(0) && carried.is_good(599));
+        assert!(!carried.is_good(600) && !carried.is_good(u64::MAX));
     }
 
     proptest! {

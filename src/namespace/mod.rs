@@ -21,9 +21,7 @@ pub use catalogue::{Catalogue, Item, Listing, Tool};
 pub use fallback::falls_back;
 pub use name::Namer;
 pub use page::{Page, read_page};
-pub use rewrite::{
-    Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result, rewrite_result_uris,
-};
+pub use rewrite::{Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result};
 pub use schema::{HeaderParameter, ParameterKind};
 pub use uri::{join_template, join_uri, split_uri};
 pub use view::{Door, Plan, View};

@@ -63,8 +63,8 @@ impl Asked {
 pub(super) enum Relayed {
     /// The answer.
     Done(Answer),
-    /// More is said than one answer, or something is asked.
-    Talk(Asked, Lease, Turn),
+    /// More is said than one answer, or something is asked. (Boxed: most calls never move it.)
+    Talk(Box<(Asked, Lease, Turn)>),
 }
 
 /// Brings a reply back to its client.
@@ -86,14 +86,15 @@ pub(super) async fn relay(asked: Asked, lease: Lease, reply: Reply) -> Result<Re
             let message = exchange.next().await.inspect_err(|error| lease.report(Err(error)))?;
             if !matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
                 let turn = Turn { first: Some(message), rest: Some(exchange) };
-                return Ok(Relayed::Talk(asked, lease, turn));
+                return Ok(Relayed::Talk(Box::new((asked, lease, turn))));
             }
             lease.report(Ok(()));
             message
         }
     };
     if is_question(&asked, &message) || wants_visits(&asked, &message) {
-        return Ok(Relayed::Talk(asked, lease, Turn { first: Some(message), rest: None }));
+        let turn = Turn { first: Some(message), rest: None };
+        return Ok(Relayed::Talk(Box::new((asked, lease, turn))));
     }
     whole(&asked, &message).map(Relayed::Done)
 }

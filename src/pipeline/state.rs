@@ -52,7 +52,7 @@ impl Line {
         let about = about(caller, posted, method, plan, purpose)?;
         let opened = self.ring.open_handle(purpose.handle(), &about, sealed);
         let carried = Carried::decode(&opened.map_err(|_| refused())?).map_err(|_| refused())?;
-        if carried.expires <= unix_seconds() { Err(refused()) } else { Ok(Some(carried)) }
+        if carried.is_good(unix_seconds()) { Ok(Some(carried)) } else { Err(refused()) }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::speaker::{Speaker, everything_declared};
 use crate::support::{Era, Setup, asker, text};
 
 /// Calls of each of the four clients.
-const ROUNDS: usize = 250;
+const ROUNDS: usize = 2_500;
 
 #[test]
 fn no_question_reaches_another_caller() {
@@ -60,4 +60,6 @@ fn no_question_reaches_another_caller() {
     });
     let (asked, refused) = (asked.into_inner(), refused.into_inner());
     assert_eq!(asked + refused, 4 * ROUNDS);
+    assert!(asked > 0, "nobody was ever asked");
+    crate::support::say(&format!("{asked} questions asked, {refused} refused, none crossed"));
 }

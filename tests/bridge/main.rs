@@ -9,6 +9,8 @@ mod support;
 mod crossing;
 mod pairs;
 mod parked;
+mod rounds;
+mod sdk;
 mod speaker;
 mod states;
 mod wording;

@@ -117,7 +117,7 @@ fn a_call_that_nobody_comes_back_to_is_cancelled_and_nothing_is_left() {
 }
 
 #[test]
-fn leaving_a_round_that_is_served_cancels_and_the_end_of_one_that_asked_does_not() {
+fn the_end_of_a_round_that_asked_cancels_nothing_and_leaving_one_that_is_served_does() {
     let proxy = proxy("");
     let mut client = Speaker::new(&proxy, Era::Modern, "/mcp/ask");
     // Both connections are closed right after the question: the call goes on waiting.
@@ -129,6 +129,21 @@ fn leaving_a_round_that_is_served_cancels_and_the_end_of_one_that_asked_does_not
     assert_eq!(report(&mut client)["waiting"], 1);
     let done = last(&mut client, Speaker::retry(&params, &required["result"], agreeing));
     assert_eq!(done["result"]["resultType"], "complete", "{done}");
+
+    // This one does not end after its answers; its client leaves then.
+    let params = Speaker::tool("ask", &json!({"questions": [form("a")], "hold": true}));
+    let required = last(&mut client, params.clone());
+    let retry = Speaker::retry(&params, &required["result"], agreeing);
+    let gone = client.send("tools/call", retry);
+    until("the answer has arrived", PATIENCE, || {
+        (report(&mut client)["answered"] == 2).then_some(())
+    });
+    assert_eq!(report(&mut client)["waiting"], 1);
+    drop(gone);
+    until("the call is cancelled", PATIENCE, || {
+        let told = report(&mut client);
+        (told["waiting"] == 0 && told["cancelled"] == 1).then_some(())
+    });
 }
 
 #[test]

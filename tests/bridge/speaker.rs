@@ -109,11 +109,21 @@ impl Speaker {
 
     /// Sends a request and reads its answer as it comes.
     pub(crate) fn open(&mut self, method: &str, params: Value) -> Stream {
-        let (id, _, bytes) = self.request(method, params);
+        Stream::new(self.send(method, params))
+    }
+
+    /// Sends a request whose answer is not read yet.
+    pub(crate) fn send(&mut self, method: &str, params: Value) -> TcpStream {
+        let (_, _, bytes) = self.request(method, params);
         let mut stream = TcpStream::connect(self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.write_all(&bytes).expect("it takes the request");
-        Stream::new(stream, id)
+        stream
+    }
+
+    /// The id of the request that was sent last.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.next - 1
     }
 
     /// Sends one request of one round and gives all messages that came.
@@ -185,11 +195,10 @@ impl Speaker {
 pub(crate) struct Stream {
     lines: BufReader<TcpStream>,
     whole: bool,
-    pub(crate) id: u64,
 }
 
 impl Stream {
-    fn new(stream: TcpStream, id: u64) -> Self {
+    fn new(stream: TcpStream) -> Self {
         let mut lines = BufReader::new(stream);
         let mut whole = true;
         loop {
@@ -201,7 +210,14 @@ impl Stream {
             }
             whole &= !line.to_ascii_lowercase().contains("text/event-stream");
         }
-        Self { lines, whole, id }
+        Self { lines, whole }
+    }
+
+    /// Waits for its end, with no further message before it.
+    pub(crate) fn ended(&mut self) {
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).expect("an end in time");
+        assert!(!rest.contains("data:"), "more came: {rest}");
     }
 
     /// The next message.

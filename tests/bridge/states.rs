@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::pairs::World;
 use crate::speaker::{Speaker, agreeing, everything_declared};
 use crate::support::{Era, Proxy, Setup, asker, text};
 
@@ -29,16 +28,12 @@ fn report(client: &mut Speaker, name: &str) -> Value {
 #[test]
 fn a_state_that_was_changed_or_is_anothers_executes_nothing() {
     let program = asker();
-    let modern = crate::support::everything();
-    let setup = Setup::new().env("FIRST", "the-first-key-of-acme-0123456789abcdef").config(
-        &format!(
-            "[upstreams.ask]\ncommand = [{program:?}]\n[upstreams.ask.tools]\n\
-         [upstreams.two]\ncommand = [{program:?}]\n\
-         [upstreams.new]\ncommand = [{modern:?}, \"--era\", \"modern\"]\n\
-         [tenants.acme]\nkeys = [{{ name = \"a\", env = \"FIRST\" }}]\n"
-        )
-        .replace("[upstreams.ask.tools]\n", ""),
-    );
+    let setup =
+        Setup::new().env("FIRST", "the-first-key-of-acme-0123456789abcdef").config(&format!(
+            "[upstreams.ask]\ncommand = [{program:?}]\n[upstreams.two]\ncommand = [{program:?}]\n\
+             [upstreams.new]\ncommand = [{program:?}, \"modern\"]\n\
+             [tenants.acme]\nkeys = [{{ name = \"a\", env = \"FIRST\" }}]\n"
+        ));
     let second = setup.create_key("acme", "b");
     setup.add_tenant("globex");
     let foreign = setup.create_key("globex", "c");
@@ -51,14 +46,14 @@ fn a_state_that_was_changed_or_is_anothers_executes_nothing() {
     let question = json!([{"method": "elicitation/create", "params": {"message": "Sure?",
         "requestedSchema": {"type": "object", "properties": {}}}}]);
     let legacy = Speaker::tool("ask__ask", &json!({"questions": question, "tag": 1}));
-    let upright = Speaker::tool("new__test_input_required_result_request_state", &json!({"a": 1}));
+    let upright = Speaker::tool("new__stated", &json!({"a": 1}));
     for params in [legacy, upright] {
         let mut own = client("/mcp", key);
         let retry = first(&mut own, &params);
         let state = retry["requestState"].as_str().expect("a state").to_owned();
 
         // One bit of any character that carries something.
-        for at in [0, 1, 2, 3, state.len() / 3, state.len() / 2, state.len() - 2] {
+        for at in [0, 1, 2, 3, state.len() / 3, state.len() / 2, state.len() - 1] {
             let mut bytes = state.clone().into_bytes();
             bytes[at] ^= 1;
             let mut changed = retry.clone();
@@ -83,17 +78,17 @@ fn a_state_that_was_changed_or_is_anothers_executes_nothing() {
         single["name"] = json!(tool);
         refused(&mut client(&format!("/mcp/{upstream}"), key), single, "another door");
         let mut other = retry.clone();
-        other["name"] = json!(if upstream == "ask" { "two__ask" } else { "new__test_elicitation" });
+        other["name"] = json!(if upstream == "ask" { "two__ask" } else { "new__bare" });
         refused(&mut own, other, "another tool");
 
         // All of it has harmed nothing: the true one still works.
         let (_, messages) = own.round("tools/call", retry.clone());
         let last = messages.last().expect("an answer");
         assert_eq!(last["result"]["resultType"], "complete", "{last}");
+        // One round that asked and one that answered: no other has reached the upstream.
+        let told = report(&mut own, &format!("{upstream}__report"));
+        assert_eq!((&told["ran"], &told["finished"]), (&json!(1), &json!(1)), "{told}");
         if upstream == "ask" {
-            let told = report(&mut own, "ask__report");
-            assert_eq!(told["ran"], 1, "{told}");
-            assert_eq!(told["finished"], 1, "{told}");
             assert_eq!(report(&mut own, "two__report")["ran"], 0);
             // A replay finds no call any more, and makes none.
             let (_, messages) = own.round("tools/call", retry);
@@ -106,10 +101,8 @@ fn a_state_that_was_changed_or_is_anothers_executes_nothing() {
 }
 
 #[test]
-fn a_state_outlives_its_process_only_where_the_upstream_keeps_it() {
-    let world = World::new();
+fn a_call_that_waited_in_another_life_is_not_made_again() {
     let program = asker();
-    drop(world);
     let setup = Setup::new().config(&format!("[upstreams.ask]\ncommand = [{program:?}]\n"));
     let proxy = setup.serve();
     let question = json!([{"method": "roots/list"}]);

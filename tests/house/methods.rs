@@ -103,7 +103,17 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         ],
         "on the stream of a call: what belongs to the call, and what is an event of the link",
     ),
+    (
+        "src/pipeline/talk/forward.rs",
+        &["notifications/cancelled"],
+        "a question that is withdrawn, on either side",
+    ),
     // Questions of upstreams to us.
+    (
+        "src/bridge/question.rs",
+        &["elicitation/create", "sampling/createMessage", "roots/list"],
+        "what each question needs, and how it is worded for either era",
+    ),
     (
         "src/upstream/question/refusal.rs",
         &["ping", "elicitation/create", "sampling/createMessage", "roots/list"],

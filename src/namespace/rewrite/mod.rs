@@ -5,6 +5,4 @@ mod result;
 mod tests;
 
 pub(super) use result::rewrite_skill;
-pub use result::{
-    Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result, rewrite_result_uris,
-};
+pub use result::{Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result};

@@ -48,20 +48,6 @@ pub fn rewrite_result(
     Ok(())
 }
 
-/// Makes the URIs of a result public, for a client that knows all types of content.
-///
-/// # Errors
-/// When the result is no JSON object.
-pub fn rewrite_result_uris(
-    way: UriWay,
-    result: &str,
-    upstream: &str,
-    edits: &mut ShiftedEdits<'_>,
-) -> Result<(), JsonError> {
-    let recipient = Recipient { upstream: Some(upstream), revision: Revision::LATEST_MODERN };
-    rewrite_result(way, result, recipient, edits)
-}
-
 /// Makes `data.uri` of an error public.
 ///
 /// # Errors

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::out::Out;
 use crate::base::{Fault, Kind, Retry};
+use crate::bridge::{Asks, BridgeError, Question, Toward};
 use crate::credential::Armed;
-use crate::namespace::Plan;
+use crate::namespace::{Plan, Recipient, ShiftedEdits, UriWay, falls_back, rewrite_result};
 use crate::pipeline::answer::Answer;
 use crate::pipeline::call::Caller;
 use crate::pipeline::line::Line;
@@ -17,7 +18,7 @@ use crate::pipeline::relay::Asked;
 use crate::pipeline::result::{Ready, notify, respond};
 use crate::session::Running;
 use crate::upstream::{Exchange, Lease, LinkError, Message};
-use crate::wire::{Era, InboundKind, Method, Posted};
+use crate::wire::{Edits, Era, InboundKind, Method, Posted};
 
 /// A call and everything that its further rounds need.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(in crate::pipeline) struct Talk {
     pub(in crate::pipeline) lease: Lease,
     /// Held to the end: as long as it lives, a legacy client can cancel the call.
     pub(in crate::pipeline) running: Option<Arc<Running>>,
+    /// The last progress of a call of several rounds.
+    pub(in crate::pipeline) progress: Option<f64>,
 }
 
 /// What has come from the upstream: a first message, and what follows it.
@@ -42,6 +45,7 @@ pub(in crate::pipeline) struct Turn {
 }
 
 /// What came next.
+#[expect(clippy::large_enum_variant, reason = "each one is matched where it was made")]
 pub(super) enum Heard<S> {
     /// From the upstream.
     Next(Result<Message, LinkError>),
@@ -99,9 +103,29 @@ impl Talk {
         }
     }
 
+    /// The changes that word a question for this client. What a model is shown names resources as
+    /// the client knows them (R84), and has no content of a newer revision.
+    pub(super) fn worded(
+        &self,
+        question: &Question,
+        params: &str,
+        toward: Toward,
+    ) -> Result<Edits, BridgeError> {
+        let upstream = self.asked.upstream.name.as_str();
+        let mut edits = question.worded(params, upstream, toward, "")?;
+        let (way, revision) = (UriWay::Messages, self.asked.revision());
+        let public = self.asked.merged && params.contains("uri");
+        if question.asks == Asks::Model && (public || falls_back(way, revision, None)) {
+            let recipient = Recipient { upstream: self.asked.merged.then_some(upstream), revision };
+            let mut part = ShiftedEdits { edits: &mut edits, base: 0 };
+            rewrite_result(way, params, recipient, &mut part)?;
+        }
+        Ok(edits)
+    }
+
     /// Passes notifications on until a message that is none; `None` when nobody wants it.
     pub(super) async fn until_answer(
-        &self,
+        &mut self,
         turn: &mut Turn,
         out: &mut Out,
     ) -> Option<Result<Message, LinkError>> {
@@ -120,7 +144,10 @@ impl Talk {
     }
 
     /// Passes a notification on. False when the client does not read.
-    pub(super) async fn note(&self, out: &mut Out, message: &Message) -> bool {
+    pub(super) async fn note(&mut self, out: &mut Out, message: &Message) -> bool {
+        if !self.rises(message) {
+            return true;
+        }
         let Some(bytes) = notify(&self.asked, message) else { return true };
         let cancelled = self.cancelled();
         tokio::select! {
@@ -132,6 +159,22 @@ impl Talk {
             }
             () = cancelled.cancelled() => false,
         }
+    }
+
+    /// False for progress that falls back behind what the client was told: each round of a call
+    /// counts anew, and the client sees one call (R21).
+    fn rises(&mut self, message: &Message) -> bool {
+        let rounds = (self.asked.era, self.asked.upstream_era) == (Era::Legacy, Era::Modern);
+        let progress: Option<f64> = match rounds {
+            true => message.param("progress").and_then(|text| text.parse().ok()),
+            false => None,
+        };
+        let Some(progress) = progress else { return true };
+        let rises = self.progress.is_none_or(|told| progress > told);
+        if rises {
+            self.progress = Some(progress);
+        }
+        rises
     }
 
     /// The last message of the upstream, in the words of the client.
@@ -150,7 +193,7 @@ impl Talk {
     }
 
     /// Both sides are modern: nothing but notifications comes between.
-    async fn pass(self: Box<Self>, mut out: Out, mut turn: Turn) {
+    async fn pass(mut self: Box<Self>, mut out: Out, mut turn: Turn) {
         if let Some(answer) = self.until_answer(&mut turn, &mut out).await {
             drop(turn);
             let ready = self.last(answer);

@@ -4,7 +4,6 @@
 use super::conversation::Talk;
 use crate::base::{Fault, unix_seconds};
 use crate::bridge::{BridgeError, Carried, Inner, InputRequired, Purpose, Toward};
-use crate::namespace::{ShiftedEdits, UriWay, rewrite_result_uris};
 use crate::pipeline::result::{Ready, garbage, is_question, undeclared};
 use crate::pipeline::state::TTL;
 use crate::upstream::Message;
@@ -31,20 +30,13 @@ impl Talk {
         if let Some(id) = message.inbound.id.clone() {
             edits.replace(id, self.asked.id.as_str());
         }
-        let upstream = self.asked.upstream.name.as_str();
         for entry in &found.entries {
             let Some(place) = entry.params.clone() else { continue };
             let base = payload.start + place.start;
             let params = &result[place];
             let toward = Toward::Modern { from: Era::Modern };
-            let worded = entry.question.worded(params, upstream, toward, "");
+            let worded = self.worded(&entry.question, params, toward);
             edits.append(worded.map_err(|error| broken(&error))?, base);
-            if self.asked.merged && params.contains("uri") {
-                // What a model is shown names resources as this client knows them.
-                let mut part = ShiftedEdits { edits: &mut edits, base };
-                rewrite_result_uris(UriWay::Messages, params, upstream, &mut part)
-                    .map_err(|error| garbage(&self.asked, &error.to_string()))?;
-            }
         }
         let state = found.state.clone().map(|place| result[place].to_owned());
         let carried = Carried { expires: unix_seconds() + TTL, inner: Inner::Pass(state) };
