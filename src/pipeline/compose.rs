@@ -8,8 +8,10 @@ use crate::config::Transport;
 use crate::credential::Armed;
 use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_headers};
 use crate::upstream::Outgoing;
-use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, quote};
-use crate::wire::{CapSet, Edits, Era, Field, Meta, MetaKey, Method, Posted, Revision, Route};
+use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, Span, quote};
+use crate::wire::{
+    CapSet, Edits, Era, Extension, Field, Meta, MetaKey, Method, Posted, Revision, Route,
+};
 
 /// What a request carries from one round of questions to the next.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +87,7 @@ fn rename(posted: &Posted, method: &Method, plan: &Plan, edits: &mut Edits) {
     }
     let place = match method.route {
         Route::Name(_) => posted.field(Field::Name),
-        Route::Uri => posted.field(Field::Uri),
+        Route::Uri | Route::Skill | Route::Directory => posted.field(Field::Uri),
         _ => {
             if let Some(reference) = posted.field(Field::Ref) {
                 rename_reference(posted, &reference, plan, edits);
@@ -152,6 +154,9 @@ fn write_meta(
             if let Some(token) = meta.and_then(|meta| meta.get(MetaKey::ProgressToken)) {
                 edits.replace_with_id(token);
             }
+            if let Some(meta) = meta {
+                drop_baggage(posted, meta, edits);
+            }
         }
         (Era::Modern, Era::Modern) => {
             let Some(meta) = meta else { return };
@@ -159,8 +164,9 @@ fn write_meta(
                 edits.replace_with_id(token);
             }
             if let Some(place) = meta.get(MetaKey::ClientCapabilities) {
-                reduce_capabilities(posted.text(place.clone()), place.start, edits);
+                reduce_capabilities(posted, &place, edits);
             }
+            drop_baggage(posted, meta, edits);
         }
         (Era::Modern, Era::Legacy) => {
             let Some(meta) = meta else { return };
@@ -173,6 +179,13 @@ fn write_meta(
                 None => added.push(format!("\"_meta\":{{{}}}", own.join(","))),
             }
         }
+    }
+}
+
+/// What a client remarks for its own servers is not for strangers; the trace itself passes (R96).
+fn drop_baggage(posted: &Posted, meta: &Meta, edits: &mut Edits) {
+    if let Some(place) = meta.get(MetaKey::Baggage) {
+        edits.remove_members(posted.text(0..posted.body().len()), [place]);
     }
 }
 
@@ -224,24 +237,36 @@ fn rebuild(meta: &Meta, own: &[String], edits: &mut Edits) {
     edits.replace(at..meta.span.end - 1, tail);
 }
 
-/// Takes out of a `ClientCapabilities` object at `base` what is not passed on: an upstream must
-/// not ask what nobody would hear. Vendor members stay.
-fn reduce_capabilities(text: &str, base: usize, edits: &mut Edits) {
-    let mut members = Vec::new();
+/// Takes out of the `ClientCapabilities` object at `place` what is not passed on: extensions that
+/// the proxy does not carry (R94), and tasks. All else stays as it came.
+fn reduce_capabilities(posted: &Posted, place: &Span, edits: &mut Edits) {
+    let text = posted.text(place.clone());
+    let mut gone = Vec::new();
+    let mut note = |value: Span| gone.push(value.start + place.start..value.end + place.start);
     let mut reader = Reader::new(text, CLIENT_DEPTH);
     // It was read when the request was judged.
     let _ = reader.object::<JsonError>(|reader, key| {
-        let hidden = ["extensions", "tasks"].iter().any(|name| key.is(name));
+        if key.is("extensions") && reader.peek()? == b'{' {
+            return reader
+                .object::<JsonError>(|reader, key| {
+                    let carried = Extension::ALL.iter().any(|extension| key.is(extension.key()));
+                    let value = reader.value()?;
+                    if !carried {
+                        note(value);
+                    }
+                    Ok(())
+                })
+                .map(drop);
+        }
         let value = reader.value()?;
-        members.push((key.span().start..value.end, hidden));
+        if key.is("tasks") {
+            note(value);
+        }
         Ok(())
     });
-    if !members.iter().any(|(_, hidden)| *hidden) {
-        return;
+    if !gone.is_empty() {
+        edits.remove_members(posted.text(0..posted.body().len()), gone);
     }
-    let kept: Vec<&str> =
-        members.iter().filter(|(_, hidden)| !hidden).map(|(span, _)| &text[span.clone()]).collect();
-    edits.replace(base..base + text.len(), format!("{{{}}}", kept.join(",")));
 }
 
 /// The members with which a request goes on after questions. Only a modern client's own go to a

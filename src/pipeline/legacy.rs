@@ -6,8 +6,10 @@ use super::answer::{Answer, Body, Feed, Outcome};
 use super::call::Caller;
 use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
+use super::list::Reader;
 use super::modern::capabilities;
 use super::outlet::look_again;
+use super::quirk::{client_quirks, suit};
 use super::serve::{Posting, accepted, header};
 use super::take_up::refused;
 use crate::base::{Fault, Kind};
@@ -56,14 +58,14 @@ impl Line {
         self.holders.hold(&posting.principal);
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        let instructions = tenant
-            .known_view(&posting.door)
+        let view = tenant.known_view(&posting.door);
+        let instructions = view
             .instructions()
             .map_or_else(String::new, |text| format!(",\"instructions\":{}", quote(&text)));
         let result = format!(
             "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}{instructions}}}",
             revision.as_str(),
-            capabilities(),
+            capabilities(&view),
             server_info(),
         );
         let mut answer = Answer::result(posted.id_text(), &result);
@@ -129,7 +131,10 @@ impl Line {
                     }
                 };
                 let tool = method.route == Route::Name(NameKind::Tool);
-                let answer = self.legacy_request(posting, posted, method, session).await;
+                let quirks = client_quirks(&self.config, &session.opening().client_info);
+                let cap = quirks.and_then(|quirks| quirks.result_cap);
+                let answer = self.legacy_request(posting, posted, method, session, cap).await;
+                let answer = suit(answer, quirks);
                 Outcome { id, era: Era::Legacy, tool, answer }
             }
         }
@@ -141,11 +146,16 @@ impl Line {
         posted: Posted,
         method: &'static Method,
         session: Arc<Session>,
+        result_cap: Option<usize>,
     ) -> Result<Answer, Fault> {
         match method.route {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
             Route::Local => Box::pin(self.set_level(&posted, &session)).await,
-            Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Legacy, kind)).await,
+            Route::List(kind) => {
+                let opening = session.opening();
+                let reader = Reader::new(opening.revision, opening.capabilities);
+                Box::pin(self.list(&posting, &posted, Era::Legacy, reader, kind)).await
+            }
             Route::Subscribe { on } => {
                 let line = self.clone();
                 // What is counted must be counted back, also when the client goes meanwhile.
@@ -154,26 +164,26 @@ impl Line {
                 })
                 .await
             }
-            Route::Name(_) | Route::Uri | Route::Reference => {
+            Route::Name(_) | Route::Uri | Route::Reference | Route::Skill | Route::Directory => {
                 let running = Arc::new(session.begin(posted.id_text()));
                 let own = running.clone();
                 let early = move || {
                     let (events, key) = own.take_early()?;
                     let ends = [key, own.session().ended().clone()];
-                    Some(Ok(Answer::ok(Body::Events(Feed { events, ends }))))
+                    Some(Ok(Answer::ok(Body::Events(Feed { events, ends, keep_alive: None }))))
                 };
+                let opening = session.opening();
+                let apps = opening.capabilities.and(CapSet::APPS);
                 let caller = Caller {
                     principal: posting.principal,
                     door: posting.door,
                     era: Era::Legacy,
                     level: session.level(),
-                    declares: session
-                        .opening()
-                        .capabilities
-                        .questions_of(session.opening().revision),
+                    declares: opening.capabilities.questions_of(opening.revision).with(apps),
                     session: Some(session),
                     running: Some(running),
                     headers: None,
+                    result_cap,
                 };
                 let line = self.clone();
                 let work = async move { line.call(caller, posted, method).await };
@@ -212,10 +222,12 @@ impl Line {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id).await?;
         let ends = [posting.principal.ended().clone(), session.ended().clone()];
+        let quirks = client_quirks(&self.config, &session.opening().client_info);
+        let keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         let last = header(&posting.headers, &LAST_EVENT);
         let (events, lost) = match last.and_then(|event| session.resume(event)) {
             Some(Resumed { events, request: Some(request), .. }) => {
-                return Ok((Feed { events, ends }, Some(request)));
+                return Ok((Feed { events, ends, keep_alive }, Some(request)));
             }
             Some(Resumed { events, gap, .. }) => (events, gap),
             // Whoever names an event that nobody knows has missed what came after it.
@@ -228,7 +240,7 @@ impl Line {
         if lost || (last.is_some() && !listed) {
             look_again(&session);
         }
-        Ok((Feed { events, ends }, None))
+        Ok((Feed { events, ends, keep_alive }, None))
     }
 
     /// DELETE: ends a session.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::answer::{Answer, Body};
 use super::line::Line;
 use super::outlet::{Filter, Listening};
+use super::quirk::client_quirks;
 use super::serve::Posting;
 use super::tenant::Tenant;
 use crate::auth::Principal;
@@ -20,7 +21,7 @@ use crate::namespace::Plan;
 use crate::session::{Followed, Session};
 use crate::upstream::{Event, Interest, Lease, LinkKey};
 use crate::wire::json::quote;
-use crate::wire::{Called, Era, Field, ListKind, Posted};
+use crate::wire::{Called, Era, Field, ListKind, MetaKey, Posted};
 
 /// Resources that one listen may follow.
 const MOST_WATCHED: usize = 1_000;
@@ -69,6 +70,10 @@ impl Line {
             .into_iter()
             .map(|(uri, plan)| (uri, plan.upstream().name.clone(), plan.original().to_owned()))
             .collect();
+        let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
+        if client_quirks(&self.config, client).is_some_and(|quirks| !quirks.list_changed) {
+            (filter.tools, filter.prompts, filter.resources) = (false, false, false);
+        }
         tenant.warm_up(self, &posting.principal, &posting.door);
         let mut members = Vec::new();
         for (name, honoured) in [
@@ -267,10 +272,16 @@ impl Line {
                 // there is no other.
                 Event::ListChanged(_) | Event::Updated { .. } | Event::Missed
                     if self.has_house_link(key) => {}
+                Event::ListChanged(_)
+                    if self
+                        .config
+                        .upstreams
+                        .get(&key.upstream)
+                        .is_some_and(|upstream| !upstream.quirks.list_changed) => {}
                 Event::ListChanged(name) => {
                     let kinds: Vec<ListKind> = ListKind::ALL
                         .into_iter()
-                        .filter(|kind| kind.capability() == *name)
+                        .filter(|kind| kind.capability() == Some(name))
                         .collect();
                     tenant.changed(self, key.upstream.as_str(), &kinds);
                 }

@@ -19,6 +19,7 @@ mod out;
 mod outlet;
 mod parks;
 mod quick;
+mod quirk;
 mod refresh;
 mod relay;
 mod result;

@@ -8,14 +8,17 @@ use super::answer::{Answer, Outcome};
 use super::call::Caller;
 use super::keep_going::KeepGoing;
 use super::line::{LIST_TTL_MS, Line, server_info};
+use super::list::Reader;
+use super::quirk::{client_quirks, suit};
 use super::serve::{Carrier, Posting, accepted};
 use crate::base::{Fault, Kind};
-use crate::namespace::decode_header;
+use crate::namespace::{View, decode_header};
 use crate::session::Level;
 use crate::wire::header::{METHOD, NAME, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
-    Called, CapSet, Era, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision, Route,
+    Called, CapSet, Era, Extension, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision,
+    Route, Skills,
 };
 
 impl Line {
@@ -36,16 +39,21 @@ impl Line {
             Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
         };
         let tool = method.route == Route::Name(NameKind::Tool);
+        let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
+        let quirks = client_quirks(&self.config, client);
         let answer = match method.route {
             Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
-            Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Modern, kind)).await,
+            Route::List(kind) => {
+                let reader = Reader::new(Revision::LATEST_MODERN, declares);
+                Box::pin(self.list(&posting, &posted, Era::Modern, reader, kind)).await
+            }
             Route::Listen => {
                 let line = self.clone();
                 // What is counted must be counted back, also when the client goes meanwhile.
                 let work = async move { line.listen(&posting, &posted).await };
                 KeepGoing::new(&self.tasks, work).await
             }
-            Route::Name(_) | Route::Uri | Route::Reference => {
+            Route::Name(_) | Route::Uri | Route::Reference | Route::Skill | Route::Directory => {
                 let level =
                     posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
                 let caller = Caller {
@@ -53,15 +61,17 @@ impl Line {
                     door: posting.door.clone(),
                     era: Era::Modern,
                     level,
-                    declares: declares.and(CapSet::QUESTIONS),
+                    declares: declares.and(CapSet::QUESTIONS.with(CapSet::APPS)),
                     session: None,
                     running: None,
                     headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
+                    result_cap: quirks.and_then(|quirks| quirks.result_cap),
                 };
                 self.call(caller, posted, method).await
             }
             Route::Subscribe { .. } | Route::Notification => Err(unknown(method.name)),
         };
+        let answer = suit(answer, quirks);
         Outcome { id, era: Era::Modern, tool, answer }
     }
 
@@ -78,7 +88,7 @@ impl Line {
                  \"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",\
                  \"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
                 Revision::LATEST_MODERN.as_str(),
-                capabilities(),
+                capabilities(&view),
                 server_info(),
             ),
         )
@@ -86,14 +96,27 @@ impl Line {
 }
 
 /// What the proxy offers whatever stands behind it: a fixed set, so that it cannot depend on
-/// which upstream happened to be up (protocol.md 4.6). An empty list is legal.
-pub(super) fn capabilities() -> &'static str {
+/// which upstream happened to be up (protocol.md 4.6). An empty list is legal. Skills alone are
+/// announced when an upstream is known to have them: without one their methods do not exist.
+pub(super) fn capabilities(view: &View) -> String {
+    let mut extensions = format!("\"{}\":{{}}", Extension::Apps.key());
+    match view.skills() {
+        Skills::None => {}
+        skills => {
+            let settings =
+                if skills == Skills::Directories { "\"directoryRead\":true" } else { "" };
+            extensions.push_str(&format!(",\"{}\":{{{settings}}}", Extension::Skills.key()));
+        }
+    }
     // `logging` is declared because upstreams' messages are passed on.
-    "{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true},\
-     \"resources\":{\"subscribe\":true,\"listChanged\":true},\"completions\":{},\"logging\":{}}"
+    format!(
+        "{{\"tools\":{{\"listChanged\":true}},\"prompts\":{{\"listChanged\":true}},\
+         \"resources\":{{\"subscribe\":true,\"listChanged\":true}},\"completions\":{{}},\"logging\":{{}},\
+         \"extensions\":{{{extensions}}}}}"
+    )
 }
 
-fn unknown(method: &str) -> Fault {
+pub(super) fn unknown(method: &str) -> Fault {
     Fault::client(Kind::UnknownMethod, format!("Method not found: {method:.80}"))
 }
 

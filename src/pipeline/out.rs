@@ -112,7 +112,7 @@ impl Out {
                 (Way::Connection(sender), events)
             }
         };
-        let feed = Feed { events, ends: self.ends.clone() };
+        let feed = Feed { events, ends: self.ends.clone(), keep_alive: None };
         if let Way::Open(answer) = std::mem::replace(&mut self.way, way)
             && answer.send(Ok(Answer::ok(Body::Events(feed)))).is_err()
             && self.session.is_none()

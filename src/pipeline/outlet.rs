@@ -9,8 +9,10 @@ use tokio::sync::mpsc;
 
 use super::answer::Feed;
 use super::holders::Place;
+use super::quirk::client_quirks;
 use crate::auth::Principal;
 use crate::base::{KeyId, Name};
+use crate::config::Config;
 use crate::namespace::{Door, join_uri};
 use crate::session::{Item, Level, Session};
 use crate::upstream::Message;
@@ -117,8 +119,11 @@ impl Outlets {
         acknowledged: &str,
     ) -> (Feed, Listening) {
         let (events, feed) = mpsc::channel(QUEUE);
-        let feed =
-            Feed { events: feed, ends: [principal.ended().clone(), principal.ended().clone()] };
+        let feed = Feed {
+            events: feed,
+            ends: [principal.ended().clone(), principal.ended().clone()],
+            keep_alive: None,
+        };
         let first = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{{\
              \"notifications\":{acknowledged},{}}}}}",
@@ -145,11 +150,17 @@ impl Outlets {
     }
 
     /// Tells everybody concerned that lists of an upstream have changed.
-    pub(super) fn list_changed(&self, upstream: &Name, kinds: &[ListKind]) {
-        let mut names: Vec<&str> = kinds.iter().map(|kind| kind.capability()).collect();
+    pub(super) fn list_changed(&self, config: &Config, upstream: &Name, kinds: &[ListKind]) {
+        let mut names: Vec<&str> = kinds.iter().filter_map(|kind| kind.capability()).collect();
         names.dedup();
         for name in names {
             self.send(upstream, |listener| match listener {
+                Listener::Session(session)
+                    if client_quirks(config, &session.opening().client_info)
+                        .is_some_and(|quirks| !quirks.list_changed) =>
+                {
+                    None
+                }
                 Listener::Session(_) => Some(list_changed(name)),
                 Listener::Listen(Listen { id, filter, .. }) => {
                     let wanted = match name {

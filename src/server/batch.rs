@@ -73,7 +73,11 @@ pub(super) async fn serve(line: &Arc<Line>, tasks: &Tasks, letters: Vec<Letter>)
                         let _ = events.send(Ok(event(&message))).await;
                     }
                 });
-                return outcome(Answer::ok(Body::Events(Feed { events: feed, ends })));
+                return outcome(Answer::ok(Body::Events(Feed {
+                    events: feed,
+                    ends,
+                    keep_alive: None,
+                })));
             }
             (Piece::Aside(_), None) => {}
         }

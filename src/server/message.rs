@@ -155,7 +155,9 @@ mod tests {
         sender.send(Err(Fault::client(Kind::Busy, "later"))).await.unwrap();
         drop(sender);
         let ends = [CancellationToken::new(), CancellationToken::new()];
-        let all = all(outcome(Ok(Answer::ok(Body::Events(Feed { events, ends }))))).await;
+        let all =
+            all(outcome(Ok(Answer::ok(Body::Events(Feed { events, ends, keep_alive: None })))))
+                .await;
         assert_eq!(all.len(), 2, "{all:?}");
         assert_eq!(all[0], "{\n}");
         assert!(all[1].contains("later"));

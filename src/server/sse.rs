@@ -89,7 +89,7 @@ impl Streams {
             open.insert(id.clone(), conversation.clone());
         }
         let over = conversation.ended().clone();
-        let feed = Feed { events, ends: [ends.clone(), over.clone()] };
+        let feed = Feed { events, ends: [ends.clone(), over.clone()], keep_alive: None };
         let (streams, stop) = (self.clone(), tasks.stop().clone());
         tasks.spawn("sse stream", async move {
             tokio::select! {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::{Asks, BridgeError, Question, Toward};
 use crate::credential::Armed;
-use crate::namespace::{Plan, ShiftedEdits, UriWay, rewrite_result_uris};
+use crate::namespace::{Plan, Recipient, ShiftedEdits, UriWay, falls_back, rewrite_result};
 use crate::pipeline::answer::Answer;
 use crate::pipeline::call::Caller;
 use crate::pipeline::line::Line;
@@ -45,7 +45,6 @@ pub(in crate::pipeline) struct Turn {
 }
 
 /// What came next.
-#[expect(clippy::large_enum_variant, reason = "each one is matched where it was made")]
 pub(super) enum Heard<S> {
     /// From the upstream.
     Next(Result<Message, LinkError>),
@@ -105,7 +104,7 @@ impl Talk {
     }
 
     /// The changes that word a question for this client. What a model is shown names resources as
-    /// the client knows them (R84).
+    /// the client knows them (R84), and has no content of a newer revision.
     pub(super) fn worded(
         &self,
         question: &Question,
@@ -114,9 +113,12 @@ impl Talk {
     ) -> Result<Edits, BridgeError> {
         let upstream = self.asked.upstream.name.as_str();
         let mut edits = question.worded(params, upstream, toward, "")?;
-        if self.asked.merged && question.asks == Asks::Model && params.contains("uri") {
+        let (way, revision) = (UriWay::Messages, self.asked.revision());
+        let public = self.asked.merged && params.contains("uri");
+        if question.asks == Asks::Model && (public || falls_back(way, revision, None)) {
+            let recipient = Recipient { upstream: self.asked.merged.then_some(upstream), revision };
             let mut part = ShiftedEdits { edits: &mut edits, base: 0 };
-            rewrite_result_uris(UriWay::Messages, params, upstream, &mut part)?;
+            rewrite_result(way, params, recipient, &mut part)?;
         }
         Ok(edits)
     }
