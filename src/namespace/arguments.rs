@@ -40,6 +40,10 @@ pub fn inject(
         list.join(",")
     };
     let Some(place) = place else { return Ok(Some(format!("{{{}}}", members()))) };
+    if &text[place.clone()] == "null" {
+        edits.replace(place, format!("{{{}}}", members()));
+        return Ok(None);
+    }
     let mut kept = Vec::new();
     let mut reader = Reader::new(&text[place.clone()], CLIENT_DEPTH);
     reader

@@ -16,21 +16,24 @@ pub(crate) const PROXY: &str = env!("CARGO_BIN_EXE_mcp-proxy");
 /// that a missing one is built here.
 pub(crate) fn everything() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
-    PLACE.get_or_init(|| {
-        let folder = Path::new(PROXY).parent().expect("a program stands in a folder");
-        let place = folder.join("examples/everything");
-        if !place.exists() {
-            build(folder);
-        }
-        assert!(place.exists(), "{} is missing: run `cargo build --examples`", place.display());
-        place
-    })
+    PLACE.get_or_init(|| example("everything"))
 }
 
-fn build(folder: &Path) {
+/// Any example, found or built in the same way.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let folder = Path::new(PROXY).parent().expect("a program stands in a folder");
+    let place = folder.join("examples").join(name);
+    if !place.exists() {
+        build(folder, name);
+    }
+    assert!(place.exists(), "{} is missing: run `cargo build --examples`", place.display());
+    place
+}
+
+fn build(folder: &Path, name: &str) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--example", "everything", "--manifest-path"]);
+    command.args(["build", "--quiet", "--example", name, "--manifest-path"]);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     command.arg("--target-dir").arg(folder.parent().expect("…/PROFILE stands in the target"));
     if folder.ends_with("release") {
@@ -43,7 +46,7 @@ fn build(folder: &Path) {
             command.env_remove(name);
         }
     }
-    assert!(command.status().is_ok_and(|status| status.success()), "cannot build `everything`");
+    assert!(command.status().is_ok_and(|status| status.success()), "cannot build `{name}`");
 }
 
 /// Starts `everything` over HTTP with these options; its address takes MCP at `/mcp`.

@@ -130,7 +130,11 @@ impl Shared {
                     self.listen_ended(id, &message);
                 }
             }
-            _ => self.tell(Event::Other(message)),
+            // What a later revision or an extension adds belongs to the call that runs, if one does.
+            _ => match self.only() {
+                Some(call) => call.note(message),
+                None => self.tell(Event::Other(message)),
+            },
         }
     }
 
