@@ -41,6 +41,10 @@ struct Server {
     held: Vec<Value>,
     cancelled: Vec<Value>,
     answers: Vec<Value>,
+    /// Questions that are open, each with the call that waits for it.
+    asked: Vec<(Value, Value)>,
+    /// Answers and cancellations in the order in which they came.
+    heard: Vec<Value>,
     listen: Option<Value>,
 }
 
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
         held: Vec::new(),
         cancelled: Vec::new(),
         answers: Vec::new(),
+        asked: Vec::new(),
+        heard: Vec::new(),
         listen: None,
     };
     if server.has("grandchild") {
@@ -91,6 +97,8 @@ impl Server {
         let id = &message["id"];
         let Some(method) = message["method"].as_str() else {
             self.answers.push(message.clone());
+            self.heard.push(json!({ "answer": id }));
+            self.answered(message);
             return;
         };
         match method {
@@ -117,17 +125,31 @@ impl Server {
                     "capabilities": {"tools": {"listChanged": true}, "logging": {}},
                     "serverInfo": {"name": "child", "version": "1"}}),
             ),
+            "notifications/initialized" if self.has("asks-at-start") => {
+                say(&json!({"jsonrpc": "2.0", "id": "roots", "method": "roots/list"}));
+            }
             "subscriptions/listen" => self.listen(id, message),
             "tools/list" if self.has("lists") => self.list(id),
             "tools/call" => self.call(id, &message["params"]),
             "notifications/cancelled" => {
                 let gone = message["params"]["requestId"].clone();
+                self.heard.push(json!({ "cancelled": gone }));
                 // Some answer all the same.
-                respond(&gone, &json!({"late": true}));
+                if !self.has("quiet") {
+                    respond(&gone, &json!({"late": true}));
+                }
                 self.cancelled.push(gone);
             }
             _ if id.is_null() => {}
             _ => refuse(id, -32601, "Method not found"),
+        }
+    }
+
+    /// A question has its answer: the call that waited for it has its result.
+    fn answered(&mut self, message: &Value) {
+        if let Some(place) = self.asked.iter().position(|(asked, _)| *asked == message["id"]) {
+            let (_, call) = self.asked.remove(place);
+            respond(&call, &json!({ "answered": message }));
         }
     }
 
@@ -228,6 +250,16 @@ impl Server {
                 }
                 respond(id, &json!({}));
             }
+            "question" => {
+                self.asked.push((arguments["id"].clone(), id.clone()));
+                say(&json!({"jsonrpc": "2.0", "id": arguments["id"],
+                    "method": arguments["method"], "params": arguments["params"]}));
+            }
+            "note" => {
+                say(&json!({"jsonrpc": "2.0", "method": arguments["method"],
+                    "params": arguments["params"]}));
+                respond(id, &json!({}));
+            }
             "huge" => {
                 // One line of the size asked for, in pieces.
                 let size = arguments["bytes"].as_u64().unwrap_or(0);
@@ -277,7 +309,7 @@ impl Server {
                 respond(
                     id,
                     &json!({"calls": self.calls, "lists": self.lists, "cancelled": self.cancelled,
-                        "answers": self.answers, "environment": environment, "files": files,
+                        "answers": self.answers, "heard": self.heard, "held": self.held.len(), "environment": environment, "files": files,
                         "status": status, "limits": limits, "listen": self.listen,
                         "cwd": std::env::current_dir().ok(), "pid": std::process::id()}),
                 );

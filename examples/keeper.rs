@@ -26,6 +26,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         memory: Arc::new(EraMemory::default()),
         start: Duration::from_secs(30),
         capabilities: CapSet::NONE,
+        shared: false,
+        exclusive: false,
         launcher: Launcher::new(launcher, std::env::vars_os()),
         redact: Arc::new(str::to_owned),
     };

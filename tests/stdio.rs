@@ -5,6 +5,7 @@
 mod stdio {
     mod bed;
     mod calls;
+    mod questions;
     mod start;
     mod tree;
 }

@@ -14,9 +14,9 @@ use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::namespace::{Door, Plan, View};
 use crate::session::{Level, Running, Session};
-use crate::upstream::{Cause, LinkError, Ran, Reply};
+use crate::upstream::{Asker, Cause, LinkError, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
-use crate::wire::{Era, Field, MetaKey, Method, NameKind, Posted, Route};
+use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route};
 
 /// Who asks, and what the answer must respect.
 #[derive(Debug)]
@@ -26,10 +26,23 @@ pub(super) struct Caller {
     pub(super) era: Era,
     /// The least severe log message that the caller wants; `None` in the modern era means none.
     pub(super) level: Option<Level>,
+    /// Which questions it can be asked.
+    pub(super) declares: CapSet,
     /// In the legacy era.
     pub(super) session: Option<Arc<Session>>,
     /// In the modern era: the caller's own `Mcp-Param-*` are held against the body.
     pub(super) headers: Option<HeaderMap>,
+}
+
+impl Caller {
+    /// Who waits for an answer, as links tell callers apart.
+    pub(super) fn asker(&self) -> Asker {
+        let tenant = self.principal.tenant().id();
+        match &self.session {
+            Some(session) => Asker::new(&(tenant, session.id())),
+            None => Asker::new(&(tenant, self.principal.key())),
+        }
+    }
 }
 
 impl Line {

@@ -3,7 +3,6 @@
 //! upstream's era, and the tenant's hidden arguments go in. All else stays as it came.
 
 use super::call::Caller;
-use super::links::RELAYED;
 use crate::base::{Fault, Kind};
 use crate::config::Transport;
 use crate::credential::Armed;
@@ -51,6 +50,8 @@ pub(super) fn compose(
         parameters,
         timeout: timing.timeout,
         max_time: timing.max_time,
+        asker: Some(caller.asker()),
+        takes: CapSet::NONE,
     })
 }
 
@@ -163,17 +164,12 @@ fn write_meta(
 fn modern_members(caller: &Caller) -> Vec<String> {
     let client_info =
         caller.session.as_ref().map_or("{}", |session| &session.opening().client_info);
-    let declared =
-        caller.session.as_ref().map_or(CapSet::NONE, |session| session.opening().capabilities);
     let mut members = vec![
         format!(
             "\"io.modelcontextprotocol/protocolVersion\":\"{}\"",
             Revision::LATEST_MODERN.as_str()
         ),
-        format!(
-            "\"io.modelcontextprotocol/clientCapabilities\":{}",
-            declared.and(RELAYED).to_json()
-        ),
+        format!("\"io.modelcontextprotocol/clientCapabilities\":{}", CapSet::NONE.to_json()),
     ];
     if client_info.len() > 2 {
         members.push(format!("\"io.modelcontextprotocol/clientInfo\":{client_info}"));

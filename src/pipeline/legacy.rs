@@ -141,6 +141,10 @@ impl Line {
                     door: posting.door,
                     era: Era::Legacy,
                     level: session.level(),
+                    declares: session
+                        .opening()
+                        .capabilities
+                        .questions_of(session.opening().revision),
                     session: Some(session),
                     headers: None,
                 };

@@ -7,15 +7,38 @@ use super::line::Line;
 use super::refresh::per_principal;
 use crate::auth::{Principal, TenantInfo};
 use crate::base::{Fault, Kind, Name, Retry, Side, TenantId};
-use crate::config::{Share, Transport, Upstream};
+use crate::config::{Interactive, Share, Transport, Upstream};
 use crate::credential::{Armed, CredentialError};
 use crate::upstream::stdio::{self, ChildSpec};
 use crate::upstream::{HttpTarget, Interest, Lease, Link, LinkError, LinkKey, Sink, open_http};
 use crate::wire::{Called, CapSet, Era};
 
-/// What of a client's capabilities is passed on to upstreams. Questions are not, yet; so no
-/// upstream is told that it may ask.
-pub(super) const RELAYED: CapSet = CapSet::NONE;
+/// What a legacy upstream is told in the handshake that it may ask; `caller` is `None` on the
+/// tenant's own link. A modern upstream hears it with each request.
+///
+/// - HTTP: what this caller can be asked, so that it never waits for an answer that nobody can
+///   give. Nothing on the tenant's own link, which only reads lists.
+/// - A process that several callers share: everything, unless the file says `interactive = "off"`;
+///   what the one who is asked does not take is refused.
+/// - A process of one session: what that session can be asked.
+/// - A process of everybody: nothing.
+fn declared(upstream: &Upstream, caller: Option<&Caller>) -> CapSet {
+    match &upstream.transport {
+        Transport::Http { .. } => caller.map_or(CapSet::NONE, own_capabilities),
+        Transport::Stdio { interactive: Interactive::Off, .. }
+        | Transport::Stdio { share: Share::All, .. } => CapSet::NONE,
+        Transport::Stdio { share: Share::Tenant, .. } => CapSet::QUESTIONS,
+        Transport::Stdio { share: Share::Session, .. } => caller
+            .filter(|caller| caller.session.is_some())
+            .map_or(CapSet::QUESTIONS, own_capabilities),
+    }
+}
+
+/// Which questions a caller takes, and whether it shows MCP Apps.
+fn own_capabilities(caller: &Caller) -> CapSet {
+    let opening = caller.session.as_ref().map(|session| session.opening().capabilities);
+    caller.declares.with(opening.unwrap_or_default().and(CapSet::APPS))
+}
 
 impl Line {
     /// The tenant's own link: lists, subscriptions, and calls to upstreams that need no link for
@@ -27,7 +50,8 @@ impl Line {
     ) -> Result<(Lease, u64), Fault> {
         let armed = self.arm(asker, upstream).await?;
         let principal = self.needs_principal(upstream).then(|| Arc::from(asker.key().as_str()));
-        let key = self.key(asker.tenant().id(), upstream, &armed, principal);
+        let told = declared(upstream, None);
+        let key = self.key(asker.tenant().id(), upstream, &armed, principal, told);
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision()))
     }
 
@@ -38,7 +62,8 @@ impl Line {
         upstream: &Arc<Upstream>,
     ) -> Option<Lease> {
         let armed = self.credentials.armed_cached(tenant.id(), upstream)?;
-        self.pool.ready(&self.key(tenant.id(), upstream, &armed, None))
+        let told = declared(upstream, None);
+        self.pool.ready(&self.key(tenant.id(), upstream, &armed, None, told))
     }
 
     /// The link for a call.
@@ -56,34 +81,31 @@ impl Line {
                     Some(session) => Arc::from(session.id().text()),
                     None => Arc::from(principal.key().as_str()),
                 };
-                self.lease(
-                    self.key(tenant, upstream, armed, Some(holder)),
-                    principal,
-                    upstream,
-                    armed,
-                )
-                .await
+                let told = declared(upstream, Some(caller));
+                let key = self.key(tenant, upstream, armed, Some(holder), told);
+                self.lease(key, principal, upstream, armed).await
             }
             Transport::Stdio { .. } => {
-                self.lease(self.key(tenant, upstream, armed, None), principal, upstream, armed)
-                    .await
+                let key = self.key(tenant, upstream, armed, None, declared(upstream, Some(caller)));
+                self.lease(key, principal, upstream, armed).await
             }
             Transport::Http { .. } => {
                 // A modern upstream has no sessions: the house link is everybody's.
-                let house = self
-                    .lease(self.key(tenant, upstream, armed, None), principal, upstream, armed)
-                    .await?;
+                let house = self.key(tenant, upstream, armed, None, declared(upstream, None));
+                let house = self.lease(house, principal, upstream, armed).await?;
                 if !per_principal(house.facts().era) {
                     return Ok(house);
                 }
                 let holder = Some(Arc::from(principal.key().as_str()));
-                let key = self.key(tenant, upstream, armed, holder);
+                let told = declared(upstream, Some(caller));
+                let key = self.key(tenant, upstream, armed, holder, told);
                 if let Some(lease) = self.pool.ready(&key) {
                     return Ok(lease);
                 }
                 let lease = self.lease(key, principal, upstream, armed).await?;
-                if self.tenant(principal).outlets().any_session(principal.key()) {
-                    // Some servers send log messages on this stream alone.
+                let asks = told.and(CapSet::QUESTIONS) != CapSet::NONE;
+                if asks || self.tenant(principal).outlets().any_session(principal.key()) {
+                    // Some servers send questions and log messages on this stream alone.
                     lease.listen(Interest { lists: true, ..Interest::default() });
                 }
                 Ok(lease)
@@ -93,15 +115,18 @@ impl Line {
 
     /// A session has opened its stream: what the principal's own links say belongs on it.
     pub(super) fn listen_for(&self, principal: &Principal) {
-        let tenant = principal.tenant().id();
-        for upstream in self.config.upstreams.values() {
-            let Some(armed) = self.credentials.armed_cached(tenant, upstream) else { continue };
-            let holder = Some(Arc::from(principal.key().as_str()));
-            if matches!(upstream.transport, Transport::Http { .. })
-                && let Some(lease) = self.pool.ready(&self.key(tenant, upstream, &armed, holder))
-            {
-                lease.listen(Interest { lists: true, ..Interest::default() });
-            }
+        let (tenant, holder) = (principal.tenant().id(), principal.key());
+        let http = |name: &Name| {
+            let upstream = self.config.upstreams.get(name);
+            upstream.is_some_and(|u| matches!(u.transport, Transport::Http { .. }))
+        };
+        let own = self.pool.ready_where(|key| {
+            key.tenant == Some(tenant)
+                && key.principal.as_deref() == Some(holder.as_str())
+                && http(&key.upstream)
+        });
+        for lease in own {
+            lease.listen(Interest { lists: true, ..Interest::default() });
         }
     }
 
@@ -149,6 +174,7 @@ impl Line {
         upstream: &Upstream,
         armed: &Armed,
         principal: Option<Arc<str>>,
+        capabilities: CapSet,
     ) -> LinkKey {
         let everybody = matches!(upstream.transport, Transport::Stdio { share: Share::All, .. });
         LinkKey {
@@ -156,7 +182,7 @@ impl Line {
             upstream: upstream.name.clone(),
             credential: armed.revision(),
             principal,
-            capabilities: RELAYED,
+            capabilities,
         }
     }
 
@@ -232,7 +258,7 @@ impl Line {
                 };
                 open_http(target, self.client.clone(), sink, self.tasks.clone()).await
             }
-            Transport::Stdio { cwd, limits, .. } => {
+            Transport::Stdio { cwd, limits, interactive, .. } => {
                 let spec = ChildSpec {
                     launcher: self.launcher.clone(),
                     upstream: name.clone(),
@@ -244,6 +270,9 @@ impl Line {
                     memory: self.memory(name),
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
+                    shared: key.principal.is_none(),
+                    exclusive: *interactive == Interactive::Exclusive
+                        && key.capabilities != CapSet::NONE,
                     redact,
                 };
                 Ok(stdio::open(spec, sink, &self.tasks).await?)

@@ -29,8 +29,8 @@ impl Line {
             // There is no session that it could concern; closing the stream is the cancellation.
             return accepted(id, Era::Modern);
         }
-        let method = match judge(&posting.headers, &posted) {
-            Ok(method) => method,
+        let (method, declares) = match judge(&posting.headers, &posted) {
+            Ok(judged) => judged,
             Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
         };
         let tool = method.route == Route::Name(NameKind::Tool);
@@ -46,6 +46,7 @@ impl Line {
                     door: posting.door.clone(),
                     era: Era::Modern,
                     level,
+                    declares: declares.and(CapSet::QUESTIONS),
                     session: None,
                     headers: Some(posting.headers),
                 };
@@ -90,7 +91,7 @@ fn unknown(method: &str) -> Fault {
 
 /// The rules that hold for every request (R3–R9): headers and body say the same, the version is
 /// spoken, the method is known, the required `_meta` is there.
-fn judge(headers: &HeaderMap, posted: &Posted) -> Result<&'static Method, Fault> {
+fn judge(headers: &HeaderMap, posted: &Posted) -> Result<(&'static Method, CapSet), Fault> {
     let version = posted.meta_string(MetaKey::ProtocolVersion).unwrap_or_default();
     must_match(headers, &VERSION, &version, false)?;
     must_match(headers, &METHOD, posted.called.name(), false)?;
@@ -107,10 +108,10 @@ fn judge(headers: &HeaderMap, posted: &Posted) -> Result<&'static Method, Fault>
         called => return Err(unknown(called.name())),
     };
     let capabilities = posted.meta_raw(MetaKey::ClientCapabilities);
-    if capabilities.is_none_or(|text| CapSet::read(text).is_err()) {
+    let Some(Ok(declares)) = capabilities.map(CapSet::read) else {
         let sentence = "`params._meta` lacks a valid `io.modelcontextprotocol/clientCapabilities`";
         return Err(Fault::client(Kind::MissingMeta, sentence));
-    }
+    };
     if let Some(level) = posted.meta_raw(MetaKey::LogLevel)
         && posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level)).is_none()
     {
@@ -128,7 +129,7 @@ fn judge(headers: &HeaderMap, posted: &Posted) -> Result<&'static Method, Fault>
         })?;
         must_match(headers, &NAME, &name, true)?;
     }
-    Ok(method)
+    Ok((method, declares))
 }
 
 fn must_match(

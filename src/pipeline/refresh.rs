@@ -139,6 +139,8 @@ impl Line {
             parameters: Vec::new(),
             timeout: upstream.timing.timeout,
             max_time: upstream.timing.max_time,
+            asker: None,
+            takes: CapSet::NONE,
         };
         let reply = lease.request(outgoing).await?;
         self.whole(upstream, reply).await

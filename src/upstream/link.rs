@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
+use super::question::Asker;
 use crate::base::{Fault, Name, Retry, TenantId};
+use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{CapSet, Draft, Era, Inbound, Method, Revision};
 
 /// A boxed future, so that `dyn Link` is possible.
@@ -87,6 +89,11 @@ pub struct Outgoing {
     pub timeout: Duration,
     /// Longest time whatever happens.
     pub max_time: Duration,
+    /// Who waits for the answer; `None` for a request of the proxy's own, which asks nobody.
+    pub asker: Option<Asker>,
+    /// Which questions of a legacy upstream the caller can answer now; what it does not have is
+    /// refused at once.
+    pub takes: CapSet,
 }
 
 /// A whole message from an upstream, with its parts found.
@@ -105,6 +112,23 @@ impl Message {
         // Links hand out only what `Inbound::read` took as text.
         std::str::from_utf8(&self.bytes).unwrap_or_default()
     }
+
+    /// The JSON text of a member of `params` (or of the result), as it stands.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let params = &self.text()[self.inbound.payload.clone()?];
+        let mut found = None;
+        Reader::new(params, UPSTREAM_DEPTH)
+            .object::<JsonError>(|reader, key| {
+                let value = reader.value()?;
+                if key.is(name) {
+                    found = Some(value);
+                }
+                Ok(())
+            })
+            .ok()?;
+        Some(&params[found?])
+    }
 }
 
 /// What comes back for one request.
@@ -122,15 +146,27 @@ pub enum Reply {
         /// The body.
         body: super::http::Arriving,
     },
-    /// Notifications, then the response.
+    /// Notifications and questions, then the response.
     Exchange(Box<dyn Exchange>),
 }
 
 /// The messages of one request that did not come all at once. Dropping it before the response
-/// has come cancels the request at the upstream, in the way of its transport and era.
+/// has come refuses the questions that are open, then cancels the request at the upstream, in the
+/// way of its transport and era.
 pub trait Exchange: Send + std::fmt::Debug {
-    /// The next message: any number of notifications, then one response. Deadlines of the
-    /// request hold here too; a question from the upstream never comes out here.
+    /// The next message; may be dropped and called again without losing anything.
+    ///
+    /// - Notifications, any number. Among them are `notifications/cancelled` whose `requestId` is
+    ///   that of an open question, which is withdrawn by it and wants no answer any more; and
+    ///   `notifications/elicitation/complete` of an elicitation that came out here.
+    /// - Requests of a legacy upstream: `elicitation/create`, `sampling/createMessage`,
+    ///   `roots/list`, only such as [`Outgoing::takes`] and what the link declared allow, at most
+    ///   16 open at a time. Each is answered with [`Link::send`], in any order, with the
+    ///   upstream's own id as it stands. Everything else an upstream asks is answered by the link.
+    /// - One response, the last message. Questions that are open then are refused.
+    ///
+    /// The deadlines of the request hold here too. While a question is open its silence does not
+    /// count (the person is thinking), only [`Outgoing::max_time`].
     fn next(&mut self) -> Pending<'_, Result<Message, LinkError>>;
 }
 
@@ -177,8 +213,9 @@ pub trait Link: Send + Sync + std::fmt::Debug {
     /// Sends a request and waits for the first sign of an answer.
     fn request(&self, outgoing: Outgoing) -> Pending<'_, Result<Reply, LinkError>>;
 
-    /// Sends a notification.
-    fn notify(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>>;
+    /// Sends a notification, or the answer to a question that came out of an exchange of this
+    /// link. An answer to a question that is not open (any more) is not sent; that is no failure.
+    fn send(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>>;
 
     /// Says what to listen for from now on. Returns at once; events come to the sink.
     fn listen(&self, interest: Interest);

@@ -18,4 +18,4 @@ pub use link::{
     Ran, Reply, Sink,
 };
 pub use pool::{Lease, LinkState, Pool};
-pub use question::refusal;
+pub use question::{Asker, need, refusal};

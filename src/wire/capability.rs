@@ -1,5 +1,6 @@
 //! What a client says it can do, reduced to what decides which link may serve it.
 
+use super::era::Revision;
 use super::json::{JsonError, Reader};
 
 /// A reduced set of client capabilities. Two clients with the same set may share a legacy
@@ -24,6 +25,21 @@ impl CapSet {
     /// `extensions["io.modelcontextprotocol/ui"]` (MCP Apps)
     pub const APPS: Self = Self(32);
 
+    /// Everything that a client can be asked.
+    pub const QUESTIONS: Self = Self(31);
+
+    /// What of this set means questions that a client of `revision` knows: forms came with
+    /// 2025-06-18, URLs and sampling with tools with 2025-11-25.
+    #[must_use]
+    pub const fn questions_of(self, revision: Revision) -> Self {
+        let known = match revision {
+            Revision::V2024_11_05 | Revision::V2025_03_26 => Self::SAMPLING.with(Self::ROOTS),
+            Revision::V2025_06_18 => Self::SAMPLING.with(Self::ROOTS).with(Self::ELICIT_FORM),
+            Revision::V2025_11_25 | Revision::V2026_07_28 => Self::QUESTIONS,
+        };
+        self.and(known)
+    }
+
     /// Both together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
@@ -34,6 +50,12 @@ impl CapSet {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// What this set has and the other has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// True when all of `other` is in this set.

@@ -174,7 +174,7 @@ fn links_are_opened_by_the_holder_of_the_credentials_only() {
 const CODES: &[(&str, &str)] = &[
     ("src/server/reply.rs", "the one place that gives a fault its code"),
     ("src/pipeline/result.rs", "turns an upstream's codes into those of the caller's era"),
-    ("src/upstream/question.rs", "answers an upstream's own questions"),
+    ("src/upstream/question/refusal.rs", "answers an upstream's own questions"),
     ("src/upstream/handshake.rs", "tells the era by an upstream's refusal"),
     ("src/upstream/http/link.rs", "tells an upstream that changed its era"),
 ];

@@ -79,14 +79,23 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         EVENTS_AND_CANCEL,
         "events of a link, and giving up a request of ours",
     ),
-    ("src/upstream/stdio/dispatch.rs", EVENTS_AND_CANCEL, "events of a link"),
-    ("src/upstream/stdio/shared.rs", &["notifications/cancelled"], "giving up a request of ours"),
+    (
+        "src/upstream/stdio/dispatch.rs",
+        EVENTS_AND_CANCEL,
+        "events of a link, and what is said about a question",
+    ),
+    (
+        "src/upstream/stdio/shared.rs",
+        &["ping", "notifications/cancelled"],
+        "knowing that a start is over, and giving up a request of ours",
+    ),
     ("src/upstream/stdio/call.rs", &["notifications/progress"], "progress starts the silence anew"),
     (
         "src/upstream/http/conversation.rs",
         &[
             "notifications/progress",
             "notifications/cancelled",
+            "notifications/elicitation/complete",
             "notifications/resources/updated",
             "notifications/resources/list_changed",
             "notifications/tools/list_changed",
@@ -96,9 +105,14 @@ const PINNED: &[(&str, &[&str], &str)] = &[
     ),
     // Questions of upstreams to us.
     (
-        "src/upstream/question.rs",
+        "src/upstream/question/refusal.rs",
         &["ping", "elicitation/create", "sampling/createMessage", "roots/list"],
         "each gets the refusal of its own kind",
+    ),
+    (
+        "src/upstream/question/need.rs",
+        &["elicitation/create", "sampling/createMessage", "roots/list"],
+        "what a client must be able to do to be asked each",
     ),
 ];
 
@@ -106,6 +120,7 @@ const EVENTS_AND_CANCEL: &[&str] = &[
     "notifications/progress",
     "notifications/message",
     "notifications/cancelled",
+    "notifications/elicitation/complete",
     "notifications/resources/updated",
     "notifications/resources/list_changed",
     "notifications/tools/list_changed",

@@ -279,7 +279,7 @@ async fn notifications_are_delivered_or_said_to_be_refused() {
     }))
     .await;
     let text = |method: &str| note(method, json!({})).to_string().into();
-    stage.link.notify(text("notifications/progress")).await.unwrap();
-    let error = stage.link.notify(text("notifications/roots/list_changed")).await.unwrap_err();
+    stage.link.send(text("notifications/progress")).await.unwrap();
+    let error = stage.link.send(text("notifications/roots/list_changed")).await.unwrap_err();
     assert_eq!(error.cause, Cause::Login);
 }

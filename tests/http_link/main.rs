@@ -4,5 +4,6 @@
 mod calls;
 mod ladder;
 mod listen;
+mod questions;
 mod script;
 mod streams;

@@ -330,11 +330,26 @@ impl Stage {
         Self::with(script, EraSetting::Auto, HeaderMap::new()).await.0.unwrap()
     }
 
+    /// With a link that tells the upstream that it may ask.
+    pub(crate) async fn asking(script: Script) -> Self {
+        let told = CapSet::QUESTIONS;
+        Self::build(script, EraSetting::Auto, HeaderMap::new(), told).await.0.unwrap()
+    }
+
     /// What `open` says, and the upstream.
     pub(crate) async fn with(
         script: Script,
         era: EraSetting,
         headers: HeaderMap,
+    ) -> (Result<Self, LinkError>, Upstream) {
+        Self::build(script, era, headers, CapSet::NONE).await
+    }
+
+    async fn build(
+        script: Script,
+        era: EraSetting,
+        headers: HeaderMap,
+        capabilities: CapSet,
     ) -> (Result<Self, LinkError>, Upstream) {
         let tasks = Tasks::default();
         let upstream = Upstream::start(&tasks, script).await;
@@ -347,7 +362,7 @@ impl Stage {
                 headers,
                 era,
                 start: START,
-                capabilities: CapSet::NONE,
+                capabilities,
                 redact: Arc::new(|text| text.replace("canary", "[redacted]")),
             },
             HttpClient::new(),
@@ -374,6 +389,8 @@ impl Stage {
             parameters: Vec::new(),
             timeout: LONG,
             max_time: LONG,
+            asker: None,
+            takes: CapSet::NONE,
         }
     }
 

@@ -47,6 +47,8 @@ impl Bed {
             memory: Arc::new(EraMemory::default()),
             start: PATIENCE,
             capabilities: CapSet::NONE,
+            shared: false,
+            exclusive: false,
             launcher: Launcher::new(env!("CARGO_BIN_EXE_mcp-proxy"), std::env::vars_os()),
             redact: Arc::new(|text: &str| text.replace("s3cret", "[redacted]")),
         }
@@ -136,6 +138,8 @@ pub(crate) fn tool(name: &str, arguments: &str) -> Outgoing {
         parameters: Vec::new(),
         timeout: PATIENCE,
         max_time: PATIENCE,
+        asker: None,
+        takes: CapSet::NONE,
     }
 }
 

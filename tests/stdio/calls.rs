@@ -294,11 +294,11 @@ async fn notifications_arrive_in_order_with_calls() {
     let bed = Bed::new();
     let link = bed.open(&[]).await;
     let text = "{\"method\":\"notifications/cancelled\",\n\"params\":{\"requestId\":\"theirs\"}}";
-    link.notify(Bytes::from_static(text.as_bytes())).await.unwrap();
+    link.send(Bytes::from_static(text.as_bytes())).await.unwrap();
     let report = call(&link, "report", "{}").await.unwrap();
     assert_eq!(report["cancelled"], json!(["theirs"]));
     link.close().await;
-    assert!(link.notify(Bytes::from_static(b"{}")).await.is_err());
+    assert!(link.send(Bytes::from_static(b"{}")).await.is_err());
     until("it is closed", || !link.is_open()).await;
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::answer::{Answer, ERROR_LIMIT, collect, judge, own};
 use super::connection::{Arriving, Response};
 use super::core::Core;
+use super::desk::{Noted, Pause};
 use super::events::Events;
 use crate::base::now;
 use crate::upstream::link::{Cause, Exchange, LinkError, Message, Pending, Ran};
@@ -23,18 +24,42 @@ const RESUME_MAX: Duration = Duration::from_secs(30);
 /// Resumptions that may fail one after another.
 const RESUME_FAILURES: u32 = 5;
 
-/// The two deadlines of a request: silence, which each message starts anew, and the whole.
+/// The two deadlines of a request: silence, which each message starts anew, and the whole. While
+/// a question of it is open its silence does not count.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     silence: Duration,
     silent_until: Instant,
     hard: Instant,
+    /// Its number at the desk, when it may be asked.
+    seat: Option<u64>,
 }
 
 impl Patience {
-    pub(super) fn new(silence: Duration, whole: Duration) -> Self {
+    pub(super) fn new(silence: Duration, whole: Duration, seat: Option<u64>) -> Self {
         let start = now();
-        Self { silence, silent_until: start + silence, hard: start + whole }
+        Self { silence, silent_until: start + silence, hard: start + whole, seat }
+    }
+
+    /// Waits for `work` as long as the request may take; `None` when that is over.
+    pub(super) async fn wait<T>(&self, core: &Core, work: impl Future<Output = T>) -> Option<T> {
+        let Some(seat) = self.seat else { return timeout_at(self.until(), work).await.ok() };
+        let mut work = std::pin::pin!(work);
+        loop {
+            // A change counts from here on, so that none falls between the look and the wait.
+            let change = core.desk.change();
+            let until = match core.desk.pause(seat) {
+                Pause::Now => self.hard,
+                Pause::Until(end) => self.silent_until.max(end + self.silence).min(self.hard),
+                Pause::Never => self.until(),
+            };
+            tokio::select! {
+                biased;
+                output = &mut work => return Some(output),
+                () = tokio::time::sleep_until(until) => return None,
+                () = change => {}
+            }
+        }
     }
 
     fn heard(&mut self) {
@@ -46,7 +71,7 @@ impl Patience {
     }
 
     pub(super) fn timeout(&self, core: &Core) -> LinkError {
-        let what = if self.hard <= self.silent_until { "the longest time" } else { "silence" };
+        let what = if now() >= self.hard { "the longest time" } else { "silence" };
         core.road.error(Cause::Timeout, Ran::Maybe, &format!("deadline reached: {what}"))
     }
 }
@@ -55,11 +80,13 @@ impl Patience {
 pub(super) struct Cancel {
     core: Option<Arc<Core>>,
     id: u64,
+    /// Its number at the desk, and how long the upstream may go on working on it.
+    seat: Option<(u64, Duration)>,
 }
 
 impl Cancel {
-    pub(super) fn new(core: &Arc<Core>, id: u64) -> Self {
-        Self { core: core.is_legacy().then(|| Arc::clone(core)), id }
+    pub(super) fn new(core: &Arc<Core>, id: u64, seat: Option<(u64, Duration)>) -> Self {
+        Self { core: core.is_legacy().then(|| Arc::clone(core)), id, seat }
     }
 
     pub(super) fn disarm(&mut self) {
@@ -68,7 +95,8 @@ impl Cancel {
 
     fn fire(&mut self) {
         if let Some(core) = self.core.take() {
-            core.cancel(self.id);
+            let refusals = self.seat.map(|(seat, rest)| core.desk.leave(seat, Some(rest)));
+            core.cancel(self.id, refusals.unwrap_or_default());
         }
     }
 }
@@ -120,14 +148,14 @@ impl Conversation {
             return Err(self.core.road.error(Cause::Gone, Ran::Maybe, "the exchange is over"));
         }
         let stop = self.core.stop.clone();
-        let until = self.patience.until();
+        let (core, patience) = (Arc::clone(&self.core), self.patience);
         let step = tokio::select! {
-            step = timeout_at(until, self.step()) => Some(step),
+            step = patience.wait(&core, self.step()) => Some(step),
             () = stop.cancelled() => None,
         };
         let result = match step {
-            Some(Ok(result)) => result,
-            Some(Err(_)) => Err(self.patience.timeout(&self.core)),
+            Some(Some(result)) => result,
+            Some(None) => Err(self.patience.timeout(&self.core)),
             None => Err(self.core.road.error(Cause::Closing, Ran::Maybe, "the link was closed")),
         };
         match &result {
@@ -183,19 +211,30 @@ impl Conversation {
     /// Finds out whether a message belongs to this request; others are seen to here.
     fn sort(&self, message: Message) -> Result<Option<Message>, LinkError> {
         match message.inbound.kind {
-            InboundKind::Request => self.core.refuse(&message),
+            InboundKind::Request => {
+                return Ok(self.core.question_on(message, self.patience.seat));
+            }
             InboundKind::Notification => match message.inbound.method.as_deref() {
                 Some("notifications/progress") => {
                     let token = message.inbound.progress_token(message.text());
                     return Ok(token.is_some_and(|(token, _)| token == self.id).then_some(message));
                 }
-                Some("notifications/cancelled") => {}
+                // That of a question: it is withdrawn.
+                Some("notifications/cancelled") => {
+                    let noted = self.core.desk.note(&message, self.patience.seat);
+                    return Ok((noted == Noted::Own).then_some(message));
+                }
                 Some(
                     "notifications/tools/list_changed"
                     | "notifications/prompts/list_changed"
                     | "notifications/resources/list_changed"
                     | "notifications/resources/updated",
                 ) => self.core.announce(message),
+                // Most often it is this call that was asked to open the page.
+                Some("notifications/elicitation/complete") => {
+                    let noted = self.core.desk.note(&message, self.patience.seat);
+                    return Ok((noted != Noted::Others).then_some(message));
+                }
                 _ => return Ok(Some(message)),
             },
             InboundKind::Result | InboundKind::Error => match own(message, self.id) {

@@ -14,14 +14,15 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, ERROR_LIMIT, collect};
+use super::desk::{Desk, Noted};
 use super::head::RequestHead;
 use super::ladder::{FIRST_ID, Greeting, greet};
 use super::target::{HttpTarget, Road};
 use crate::base::Tasks;
 use crate::upstream::link::{Cause, Event, Facts, LinkError, Message, Outgoing, Ran, Sink};
-use crate::upstream::question::refusal;
+use crate::upstream::question::{Question, refusal};
 use crate::wire::header::{METHOD, NAME};
-use crate::wire::{CapSet, Era, InboundKind};
+use crate::wire::{CapSet, Era, Inbound, InboundKind};
 
 /// Longest wait for an errand (a cancellation, the refusal of a question).
 const ERRAND: Duration = Duration::from_secs(10);
@@ -62,6 +63,7 @@ pub(super) struct Core {
     pub(super) road: Road,
     pub(super) facts: Facts,
     pub(super) capabilities: CapSet,
+    pub(super) desk: Desk,
     pub(super) tasks: Tasks,
     /// Cancelled when the link has ended.
     pub(super) stop: CancellationToken,
@@ -95,7 +97,9 @@ impl Core {
         tasks: Tasks,
     ) -> Self {
         let session = Session::new(&road, &greeting, 0);
+        let legacy = greeting.facts.era == Era::Legacy;
         Self {
+            desk: Desk::new(if legacy { target.capabilities } else { CapSet::NONE }),
             road,
             facts: greeting.facts,
             capabilities: target.capabilities,
@@ -201,20 +205,60 @@ impl Core {
                 None => return,
             },
             Some("notifications/message") => Event::Log(message),
-            // They concern a request, and that request is not known here.
-            None
-            | Some(
-                "notifications/progress"
-                | "notifications/cancelled"
-                | "notifications/subscriptions/acknowledged",
-            ) => return,
+            // They concern a request of ours, and that request is not known here.
+            None | Some("notifications/progress" | "notifications/subscriptions/acknowledged") => {
+                return;
+            }
+            Some("notifications/cancelled" | "notifications/elicitation/complete") => {
+                let page = message.param("elicitationId").is_some();
+                match self.desk.note(&message, None) {
+                    Noted::Nobodys if page => Event::Other(message),
+                    _ => return,
+                }
+            }
             Some(_) => Event::Other(message),
         };
         (self.sink)(event);
     }
 
+    /// A question on the link's own stream: it waits for the call that it can only belong to, or
+    /// is refused.
+    pub(super) fn question(self: &Arc<Self>, message: &Message) {
+        if !self.desk.attribute(message) {
+            self.refuse(message);
+        }
+    }
+
+    /// A question on the stream of a call: given back when it is the caller's to answer, else it
+    /// is refused.
+    pub(super) fn question_on(
+        self: &Arc<Self>,
+        message: Message,
+        seat: Option<u64>,
+    ) -> Option<Message> {
+        let asked = Question::read(&message)
+            .zip(seat)
+            .is_some_and(|(question, seat)| self.desk.ask(&question, seat));
+        if asked {
+            return Some(message);
+        }
+        self.refuse(&message);
+        None
+    }
+
+    /// False for an answer to a question that is not open.
+    pub(super) fn answers(&self, message: &Bytes) -> bool {
+        let Ok(text) = std::str::from_utf8(message) else { return true };
+        match Inbound::read(text) {
+            Ok(Inbound { kind: InboundKind::Result | InboundKind::Error, id, .. }) => {
+                id.is_some_and(|id| self.desk.settle(&text[id]))
+            }
+            _ => true,
+        }
+    }
+
     /// Refuses a question, in the way of the era (R70, R77).
-    pub(super) fn refuse(self: &Arc<Self>, message: &Message) {
+    fn refuse(self: &Arc<Self>, message: &Message) {
         debug_assert_eq!(message.inbound.kind, InboundKind::Request);
         let method = message.inbound.method.as_deref().unwrap_or_default();
         if !self.is_legacy() {
@@ -223,26 +267,27 @@ impl Core {
             return;
         }
         if let Some(id) = message.inbound.id.clone() {
-            self.errand("upstream-refusal", refusal(method, &message.text()[id]));
+            self.errands("upstream-refusal", vec![refusal(method, &message.text()[id])]);
         }
     }
 
-    /// Tells a legacy upstream that nobody waits for this request any more. For a modern one the
-    /// closed connection says it.
-    pub(super) fn cancel(self: &Arc<Self>, id: u64) {
+    /// Tells a legacy upstream that nobody waits for this request any more, after the refusals of
+    /// what it has asked. For a modern one the closed connection says it.
+    pub(super) fn cancel(self: &Arc<Self>, id: u64, mut refusals: Vec<Bytes>) {
         if self.is_legacy() {
-            self.errand(
-                "upstream-cancel",
-                Bytes::from(format!(
-                    "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
-                     \"params\":{{\"requestId\":{id}}}}}"
-                )),
-            );
+            refusals.push(Bytes::from(format!(
+                "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
+                 \"params\":{{\"requestId\":{id}}}}}"
+            )));
+            self.errands("upstream-cancel", refusals);
         }
     }
 
-    /// Posts a message that nobody waits for.
-    fn errand(self: &Arc<Self>, name: &'static str, body: Bytes) {
+    /// Posts messages that nobody waits for, one after the other.
+    pub(super) fn errands(self: &Arc<Self>, name: &'static str, bodies: Vec<Bytes>) {
+        if bodies.is_empty() {
+            return;
+        }
         // Destructors may run when the runtime is gone.
         if tokio::runtime::Handle::try_current().is_err() {
             return;
@@ -253,9 +298,11 @@ impl Core {
         };
         let core = Arc::clone(self);
         self.tasks.spawn(name, async move {
-            let sent = timeout(ERRAND, core.deliver(body)).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                tracing::debug!(upstream = %core.road.upstream, task = name, "not delivered");
+            for body in bodies {
+                let sent = timeout(ERRAND, core.deliver(body)).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    tracing::debug!(upstream = %core.road.upstream, task = name, "not delivered");
+                }
             }
             drop(permit);
         });

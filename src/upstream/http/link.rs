@@ -10,6 +10,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::DropGuard;
 
 use super::answer::{Answer, judge};
+use super::attended::attend;
 use super::client::{HttpClient, SendError};
 use super::conversation::{Cancel, Conversation, HttpExchange, Patience};
 use super::core::{Core, Session};
@@ -71,10 +72,15 @@ enum Failed {
     Refused(super::answer::Refusal),
 }
 
-impl HttpLink {
-    async fn ask(&self, outgoing: Outgoing) -> Result<Reply, LinkError> {
-        let core = &self.core;
-        let patience = Patience::new(outgoing.timeout, outgoing.max_time);
+impl Core {
+    /// Sends a request; `seat` is its number at the desk, when it may be asked.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+        seat: Option<u64>,
+    ) -> Result<Reply, LinkError> {
+        let core = self;
+        let patience = Patience::new(outgoing.timeout, outgoing.max_time, seat);
         let (mut renewed, mut repeated) = (false, false);
         loop {
             if !core.is_open() {
@@ -83,9 +89,10 @@ impl HttpLink {
             // Each attempt is a new request with its own number.
             let id = core.next_id();
             let session = core.session();
-            let mut cancel = Cancel::new(core, id);
+            let seat = seat.map(|seat| (seat, outgoing.max_time));
+            let mut cancel = Cancel::new(core, id, seat);
             let attempt = self.attempt(&session, &outgoing, id);
-            let Ok(answer) = timeout_at(patience.until(), attempt).await else {
+            let Some(answer) = patience.wait(core, attempt).await else {
                 return Err(patience.timeout(core));
             };
             match answer {
@@ -157,8 +164,8 @@ impl HttpLink {
         outgoing: &Outgoing,
         id: u64,
     ) -> Result<Answer, Failed> {
-        let head = self.core.head(session, outgoing);
-        let sent = self.core.road.post(head, outgoing.draft.render(id)).await;
+        let head = self.head(session, outgoing);
+        let sent = self.road.post(head, outgoing.draft.render(id)).await;
         let response =
             sent.map_err(
                 |error| {
@@ -187,11 +194,18 @@ impl Link for HttpLink {
     }
 
     fn request(&self, outgoing: Outgoing) -> Pending<'_, Result<Reply, LinkError>> {
-        Box::pin(self.ask(outgoing))
+        if self.core.desk.is_open() && outgoing.asker.is_some() {
+            return Box::pin(attend(&self.core, outgoing));
+        }
+        Box::pin(self.core.ask(outgoing, None))
     }
 
-    fn notify(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
+    fn send(&self, message: Bytes) -> Pending<'_, Result<(), LinkError>> {
         Box::pin(async move {
+            if !self.core.answers(&message) {
+                tracing::debug!(upstream = %self.core.road.upstream, "an answer to a question that is not open");
+                return Ok(());
+            }
             timeout(NOTIFY, self.core.deliver(message)).await.unwrap_or_else(|_| {
                 let detail = "a notification was not taken in time";
                 Err(self.core.road.error(Cause::Timeout, Ran::Maybe, detail))

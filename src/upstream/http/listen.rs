@@ -284,7 +284,7 @@ impl Listener {
     fn take(&self, message: Message) {
         match message.inbound.kind {
             InboundKind::Notification => self.core.announce(message),
-            InboundKind::Request => self.core.refuse(&message),
+            InboundKind::Request => self.core.question(&message),
             InboundKind::Result | InboundKind::Error => {}
         }
     }

@@ -3,13 +3,16 @@
 //! `client` connects and keeps connections, `connection` carries one request at a time, `head` and
 //! `framing` know HTTP/1.1; `target` says where to and with which headers, `answer` judges what
 //! comes back, `events` reads streams, `ladder` finds out the era, `core` keeps the session,
-//! `conversation` follows one request, `listen` keeps the link's own stream, `link` is the whole.
+//! `conversation` follows one request, `desk` and `attended` bring questions to it, `listen` keeps
+//! the link's own stream, `link` is the whole.
 
 mod answer;
+mod attended;
 mod client;
 mod connection;
 mod conversation;
 mod core;
+mod desk;
 mod events;
 mod framing;
 mod head;

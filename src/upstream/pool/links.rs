@@ -19,6 +19,9 @@ const SWEEP: Duration = Duration::from_secs(2);
 /// Most links of one tenant to one upstream that belong to single principals; the one unused for
 /// longest goes first.
 pub(super) const PRINCIPALS: usize = 64;
+/// Most links of one principal to one upstream, each with other client capabilities; the one
+/// unused for longest goes first.
+pub(super) const SETS: usize = 4;
 /// Pauses up to this long are waited out by those who want a link.
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -126,6 +129,19 @@ impl Pool {
         let link = entry.link.get().filter(|link| link.is_open())?;
         let probe = entry.health.admit().ok()?;
         Some(Lease::new(entry, link, probe))
+    }
+
+    /// Every link that is ready and whose key fits. Looks at all links: not for each request.
+    #[must_use]
+    pub fn ready_where(&self, fits: impl Fn(&LinkKey) -> bool) -> Vec<Lease> {
+        let entries = self.shared.read();
+        let fitting = entries.iter().filter(|(key, _)| fits(key));
+        fitting
+            .filter_map(|(_, entry)| {
+                let link = entry.link.get().filter(|link| link.is_open())?;
+                Some(Lease::new(entry, link, entry.health.admit().ok()?))
+            })
+            .collect()
     }
 
     /// The link of this key; `open` makes it when there is none. All callers of one key wait for
@@ -285,13 +301,31 @@ enum Found {
     Starting(Arc<Entry>),
 }
 
-/// Before a link of one principal is added: takes out the one unused for longest when there are
-/// too many. Fails when all of them are in use.
+/// Before a link of one principal is added: takes out the one unused for longest when it has too
+/// many of its own, or all principals together have. Fails when all of them are in use.
 fn make_room(entries: &mut Entries, key: &LinkKey) -> Result<Option<Arc<Entry>>, ()> {
-    let rival = |other: &LinkKey| {
+    if key.principal.is_none() {
+        return Ok(None);
+    }
+    let own = make_room_among(entries, SETS, |other| {
+        other.principal == key.principal
+            && other.tenant == key.tenant
+            && other.upstream == key.upstream
+    })?;
+    if own.is_some() {
+        return Ok(own);
+    }
+    make_room_among(entries, PRINCIPALS, |other| {
         other.principal.is_some() && other.tenant == key.tenant && other.upstream == key.upstream
-    };
-    if key.principal.is_none() || entries.keys().filter(|other| rival(other)).count() < PRINCIPALS {
+    })
+}
+
+fn make_room_among(
+    entries: &mut Entries,
+    most: usize,
+    rival: impl Fn(&LinkKey) -> bool,
+) -> Result<Option<Arc<Entry>>, ()> {
+    if entries.keys().filter(|other| rival(other)).count() < most {
         return Ok(None);
     }
     let oldest = entries

@@ -29,7 +29,7 @@ impl Link for Pretend {
         Box::pin(async move { Err(LinkError::before(&name, Cause::Down, "pretend")) })
     }
 
-    fn notify(&self, _: bytes::Bytes) -> Pending<'_, Result<(), LinkError>> {
+    fn send(&self, _: bytes::Bytes) -> Pending<'_, Result<(), LinkError>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -282,6 +282,42 @@ async fn principals_have_a_bound_and_the_longest_unused_goes() {
     assert!(stage.get(&key(None)).await.is_ok(), "shared links do not count");
     drop(extra);
     assert!(stage.get(&key(Some("more"))).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_principal_has_at_most_four_links_with_other_capabilities() {
+    let stage = Stage::new();
+    let sets = [
+        CapSet::NONE,
+        CapSet::ROOTS,
+        CapSet::SAMPLING,
+        CapSet::ELICIT_FORM,
+        CapSet::ELICIT_URL,
+        CapSet::APPS,
+    ];
+    let keys = sets.map(|capabilities| LinkKey { capabilities, ..key(Some("a")) });
+    let mut leases = Vec::new();
+    for key in &keys[..4] {
+        leases.push(stage.get(key).await.unwrap());
+    }
+    // All are in use, and what is in use is not taken away.
+    let error = stage.get(&keys[4]).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::Resting(_)));
+    let other = LinkKey { capabilities: CapSet::ROOTS, ..key(Some("b")) };
+    stage.get(&other).await.unwrap();
+    drop(leases.remove(2));
+    leases.push(stage.get(&keys[4]).await.unwrap());
+    stage.until_closed(1).await;
+    assert!(stage.pool.ready(&keys[2]).is_none());
+    // Of those that nobody uses the one unused for longest goes.
+    drop(leases.remove(0));
+    tokio::time::sleep(IDLE / 2).await;
+    leases.clear();
+    stage.get(&keys[5]).await.unwrap();
+    stage.until_closed(2).await;
+    assert!(stage.pool.ready(&keys[0]).is_none());
+    let own = stage.pool.ready_where(|key| key.principal.as_deref() == Some("a"));
+    assert_eq!(own.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

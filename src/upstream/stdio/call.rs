@@ -1,16 +1,18 @@
 //! One request in flight: what has come for it, and what happens when nobody waits any more.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use super::shared::{End, Shared};
 use crate::base::now;
 use crate::upstream::link::{Cause, Exchange, LinkError, Message, Pending, Ran};
+use crate::upstream::question::{Asker, Seat};
+use crate::wire::{CapSet, InboundKind};
 
 /// Most notifications kept for a caller that does not fetch them; the oldest goes first.
 const NOTES: usize = 64;
@@ -23,7 +25,11 @@ const ABANDONED: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) id: u64,
+    asker: Option<Asker>,
+    takes: CapSet,
     state: AtomicU8,
+    /// Its questions that are open.
+    asked: AtomicU32,
     inbox: Mutex<Inbox>,
     arrived: Notify,
 }
@@ -35,8 +41,42 @@ struct Inbox {
 }
 
 impl Call {
-    pub(super) fn new(id: u64) -> Self {
-        Self { id, state: AtomicU8::new(QUEUED), inbox: Mutex::default(), arrived: Notify::new() }
+    pub(super) fn new(id: u64, asker: Option<Asker>, takes: CapSet) -> Self {
+        Self {
+            id,
+            asker,
+            takes,
+            state: AtomicU8::new(QUEUED),
+            asked: AtomicU32::new(0),
+            inbox: Mutex::default(),
+            arrived: Notify::new(),
+        }
+    }
+
+    /// Who waits for it, once the upstream may know of it: before that it asks nothing.
+    pub(super) fn seat(&self) -> Option<Seat> {
+        let written = self.state.load(Ordering::Acquire) == WRITTEN;
+        written.then_some(Seat { number: self.id, asker: self.asker, takes: self.takes })
+    }
+
+    pub(super) fn asker(&self) -> Option<Asker> {
+        self.asker
+    }
+
+    /// One more question of it is open. Called before the question is noted.
+    pub(super) fn asked(&self) {
+        self.asked.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One of its questions has its answer or was withdrawn.
+    pub(super) fn settled(&self) {
+        self.asked.fetch_sub(1, Ordering::AcqRel);
+        // Its silence counts again.
+        self.arrived.notify_one();
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire) > 0
     }
 
     /// Called by the writer before the first byte goes out. Gives false when nobody waits any
@@ -52,11 +92,15 @@ impl Call {
         self.state.compare_exchange(QUEUED, ABANDONED, change.0, change.1) != Err(WRITTEN)
     }
 
-    /// A notification that belongs to it.
+    /// A notification or a question that belongs to it.
     pub(super) fn note(&self, message: Message) {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if inbox.notes.len() >= NOTES {
-            inbox.notes.pop_front();
+            // Questions stay: there are few, and each waits for an answer.
+            let is_note = |note: &Message| note.inbound.kind == InboundKind::Notification;
+            if let Some(oldest) = inbox.notes.iter().position(is_note) {
+                inbox.notes.remove(oldest);
+            }
         }
         inbox.notes.push_back(message);
         drop(inbox);
@@ -81,7 +125,7 @@ impl Call {
 /// What came for a call.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// A notification; more follows.
+    /// A notification or a question; more follows.
     Note(Message),
     /// The response.
     End(Message),
@@ -97,7 +141,13 @@ pub(super) struct Ticket {
     timeout: Duration,
     silence: Instant,
     hard: Instant,
+    /// A question of it was open when it was last looked at: its silence does not count.
+    asked: bool,
+    /// How long it may still be asking after it was given up.
+    max_time: Duration,
     done: bool,
+    /// Where calls go one at a time: its turn.
+    turn: Option<OwnedSemaphorePermit>,
     /// Sent upstream when it is dropped early.
     reason: &'static str,
 }
@@ -116,14 +166,23 @@ impl Ticket {
             timeout,
             silence: start + timeout,
             hard: start + max_time,
+            asked: false,
+            max_time,
             done: false,
+            turn: None,
             reason: "the client no longer waits for it",
         }
     }
 
+    /// Keeps a turn until the call is over.
+    pub(super) fn keep(mut self, turn: Option<OwnedSemaphorePermit>) -> Self {
+        self.turn = turn;
+        self
+    }
+
     /// When it is given up if nothing comes.
     pub(super) fn deadline(&self) -> Instant {
-        self.silence.min(self.hard)
+        if self.asked { self.hard } else { self.silence.min(self.hard) }
     }
 
     /// The next message for this call.
@@ -131,7 +190,9 @@ impl Ticket {
         loop {
             match self.call.pop() {
                 Some(Ok(Arrival::Note(note))) => {
-                    if note.inbound.method.as_deref() == Some("notifications/progress") {
+                    if note.inbound.kind == InboundKind::Request {
+                        self.asked = true;
+                    } else if note.inbound.method.as_deref() == Some("notifications/progress") {
                         self.silence = now() + self.timeout;
                     }
                     return Ok(Arrival::Note(note));
@@ -147,6 +208,10 @@ impl Ticket {
                 }
                 None => {}
             }
+            if self.asked && !self.call.is_asked() {
+                self.asked = false;
+                self.silence = now() + self.timeout;
+            }
             let deadline = self.deadline();
             if tokio::time::timeout_at(deadline, self.call.arrived.notified()).await.is_err() {
                 return Err(self.timed_out());
@@ -157,7 +222,7 @@ impl Ticket {
     /// Gives up because of a deadline.
     pub(super) fn timed_out(&mut self) -> LinkError {
         self.reason = "it took too long";
-        let detail = if self.hard <= self.silence {
+        let detail = if self.deadline() == self.hard {
             "it took longer than `max_time`"
         } else {
             "it was silent for longer than `timeout`"
@@ -178,7 +243,7 @@ impl Ticket {
     pub(super) fn forget(mut self) {
         self.done = true;
         self.call.abandon();
-        self.shared.remove(self.call.id);
+        self.shared.give_up(&self.call, None);
     }
 
     fn error(&self, cause: Cause, written: bool, detail: String) -> LinkError {
@@ -188,7 +253,8 @@ impl Ticket {
 
     fn withdraw(&mut self, written: bool) {
         self.done = true;
-        if self.shared.remove(self.call.id) && written {
+        let left = written.then(|| now() + self.max_time);
+        if self.shared.give_up(&self.call, left) && written {
             self.shared.cancel(self.call.id, self.reason);
         }
     }

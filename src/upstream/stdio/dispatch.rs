@@ -10,7 +10,7 @@ use super::frame::{Frame, Framer, LINE_LIMIT};
 use super::shared::{End, Shared};
 use super::stderr::clean;
 use crate::upstream::link::{Cause, Event, Message};
-use crate::upstream::question::refusal;
+use crate::upstream::question::{Question, refusal};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{Era, Inbound, InboundKind};
 
@@ -85,7 +85,7 @@ impl Shared {
         match message.inbound.kind {
             InboundKind::Result | InboundKind::Error => self.response(message),
             InboundKind::Notification => self.notification(message),
-            InboundKind::Request => self.question(&message),
+            InboundKind::Request => self.question(message),
         }
     }
 
@@ -96,7 +96,7 @@ impl Shared {
         };
         if let Some(call) = self.take(id) {
             call.end(Ok(message));
-        } else if !self.listen_ended(id, &message) {
+        } else if !self.settled_in(id) && !self.listen_ended(id, &message) {
             tracing::debug!(upstream = %self.upstream, id, "a response that nobody waits for");
         }
     }
@@ -122,12 +122,23 @@ impl Shared {
                 None => tracing::debug!(upstream = %self.upstream, "an update of no resource"),
             },
             "notifications/subscriptions/acknowledged" => self.listen_acknowledged(),
-            // A modern server ends our listen request with it; a legacy one withdraws a question
-            // that has its refusal already.
-            "notifications/cancelled" => {
+            // A modern server ends our listen request with it; a legacy one withdraws a question.
+            "notifications/cancelled" if self.era.get() == Some(&Era::Modern) => {
                 let id = member(&message, "requestId").and_then(|id| id.parse().ok());
                 if let Some(id) = id {
                     self.listen_ended(id, &message);
+                }
+            }
+            "notifications/cancelled" => {
+                let call = message.param("requestId").and_then(|id| self.settle(id));
+                if let Some(call) = call {
+                    call.note(message);
+                }
+            }
+            "notifications/elicitation/complete" => {
+                match member(&message, "elicitationId").and_then(|id| self.elicited(&id)) {
+                    Some(call) => call.note(message),
+                    None => self.tell(Event::Other(message)),
                 }
             }
             // What a later revision or an extension adds belongs to the call that runs, if one does.
@@ -138,36 +149,27 @@ impl Shared {
         }
     }
 
-    fn question(&self, message: &Message) {
-        let method = message.inbound.method.as_deref().unwrap_or_default();
+    fn question(&self, message: Message) {
+        let Some(question) = Question::read(&message) else { return };
         if self.era.get() == Some(&Era::Modern) {
+            let method = question.method;
             tracing::warn!(upstream = %self.upstream, "a modern server sent a request: {method:.80}");
             return;
         }
-        if let Some(id) = message.inbound.id.clone() {
-            self.control(refusal(method, &message.text()[id]));
+        match self.attribute(&question) {
+            Some(call) => call.note(message),
+            None => self.control(refusal(question.method, question.id)),
         }
     }
 }
 
 /// A member of `params` as text: a string's meaning, a number as it stands.
 fn member(message: &Message, name: &str) -> Option<String> {
-    let params = &message.text()[message.inbound.payload.clone()?];
-    let mut found = None;
-    Reader::new(params, UPSTREAM_DEPTH)
-        .object::<JsonError>(|reader, key| {
-            if !key.is(name) {
-                return reader.value().map(drop);
-            }
-            found = if reader.peek()? == b'"' {
-                reader.string()?.decode().map(std::borrow::Cow::into_owned)
-            } else {
-                Some(params[reader.value()?].to_owned())
-            };
-            Ok(())
-        })
-        .ok()?;
-    found
+    let raw = message.param(name)?;
+    if raw.starts_with('"') {
+        return serde_json::from_str(raw).ok();
+    }
+    Some(raw.to_owned())
 }
 
 /// The places of the items of a batch.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use crate::upstream::handshake::own_request;
 use crate::upstream::link::{Event, Interest, Message};
-use crate::wire::{Era, InboundKind};
+use crate::wire::{CapSet, Era, InboundKind};
 
 /// Longest pause before a listen request that the server ended is sent again.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -50,8 +50,7 @@ impl Shared {
             let id = self.mint();
             listening.id = Some(id);
             let members = filter(&listening.interest);
-            let draft =
-                own_request(Era::Modern, self.capabilities, "subscriptions/listen", &members);
+            let draft = own_request(Era::Modern, CapSet::NONE, "subscriptions/listen", &members);
             self.control(draft.render(id));
         }
         if let Some(old) = old {

@@ -14,7 +14,7 @@ use crate::upstream::handshake::{
     Verdict, discover, initialize, initialized, judge_discover, judge_initialize,
 };
 use crate::upstream::link::{Cause, Facts, LinkError, Message, Sink};
-use crate::wire::{Draft, Era};
+use crate::wire::{CapSet, Draft, Era};
 
 /// A server that is silent about `server/discover` for this long is also asked `initialize`.
 /// Long, because a cold start by `npx` or `uvx` is silent too; nothing is lost by it, since the
@@ -55,7 +55,9 @@ pub async fn open(spec: ChildSpec, sink: Sink, tasks: &Tasks) -> Result<Arc<Stdi
         ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "child started"
     );
-    Ok(Arc::new(StdioLink::new(running, facts)))
+    // A modern child asks by its answers, which say whose they are.
+    let exclusive = spec.exclusive && facts.era == Era::Legacy;
+    Ok(Arc::new(StdioLink::new(running, facts, exclusive)))
 }
 
 /// What the probe has shown.
@@ -128,12 +130,15 @@ impl Ladder<'_> {
         }
         if facts.era == Era::Legacy {
             running.shared.control(initialized());
+            if self.spec.shared && self.spec.capabilities != CapSet::NONE {
+                running.shared.settle_in();
+            }
         }
         Ok((running, facts))
     }
 
     async fn ask(&self, running: &Running, draft: &Draft) -> Result<Ticket, LinkError> {
-        running.shared.begin(draft, self.spec.start, self.spec.start).await
+        running.shared.begin(draft, (None, CapSet::NONE), self.spec.start, self.spec.start).await
     }
 
     async fn probe(&self, running: &Running) -> Result<Probe, LinkError> {
@@ -141,7 +146,7 @@ impl Ladder<'_> {
             EraSetting::Modern => self.spec.start,
             _ => PROBE.min(self.spec.start / 2),
         };
-        let mut ticket = match self.ask(running, &discover(self.spec.capabilities)).await {
+        let mut ticket = match self.ask(running, &discover(CapSet::NONE)).await {
             Ok(ticket) => ticket,
             Err(error) => return Ok(Probe::Ended(self.not_started(error))),
         };

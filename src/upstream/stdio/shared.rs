@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::call::{Call, Ticket};
 use super::listen::Listening;
 use super::spec::Redact;
 use super::writer::{Item, line};
-use crate::base::{Name, Tasks};
+use crate::base::{Name, Tasks, now};
+use crate::upstream::handshake::own_request;
 use crate::upstream::link::{Cause, Event, LinkError, Sink};
-use crate::wire::{CapSet, Draft, Era};
+use crate::upstream::question::{Asker, Ledger, Question};
+use crate::wire::{CapSet, Draft, Era, Inbound, InboundKind};
 
 /// Why no response will come.
 #[derive(Debug, Clone)]
@@ -29,6 +32,7 @@ pub(super) struct End {
 #[derive(Debug, Default)]
 struct Calls {
     open: HashMap<u64, Arc<Call>>,
+    questions: Ledger,
     ended: Option<End>,
 }
 
@@ -36,7 +40,8 @@ struct Calls {
 pub(super) struct Shared {
     pub(super) upstream: Name,
     pub(super) redact: Redact,
-    pub(super) capabilities: CapSet,
+    /// What was declared to a legacy child: it may ask nothing else.
+    capabilities: CapSet,
     pub(super) tasks: Tasks,
     /// Set by the handshake; until then questions are answered as a legacy server's.
     pub(super) era: OnceLock<Era>,
@@ -46,6 +51,8 @@ pub(super) struct Shared {
     /// The proxy wants the end, so that it is no failure of the child.
     pub(super) closing: AtomicBool,
     next_id: AtomicU64,
+    /// The ping that follows the handshake of a shared child, until it is answered; else 0.
+    settling: AtomicU64,
     calls: Mutex<Calls>,
     queue: mpsc::Sender<Item>,
     control: mpsc::Sender<Bytes>,
@@ -83,6 +90,7 @@ impl Shared {
             stop,
             closing: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
+            settling: AtomicU64::new(0),
             calls: Mutex::default(),
             queue: ways.queue,
             control: ways.control,
@@ -104,10 +112,11 @@ impl Shared {
     pub(super) async fn begin(
         self: &Arc<Self>,
         draft: &Draft,
+        (asker, takes): (Option<Asker>, CapSet),
         timeout: Duration,
         max_time: Duration,
     ) -> Result<Ticket, LinkError> {
-        let call = Arc::new(Call::new(self.mint()));
+        let call = Arc::new(Call::new(self.mint(), asker, takes));
         {
             let mut calls = self.calls();
             if let Some(end) = &calls.ended {
@@ -137,8 +146,13 @@ impl Shared {
         }
     }
 
-    /// Sends a notification as it is; waits for a place in the queue at most `limit`.
+    /// Sends a notification, or the answer to a question, as it is; waits for a place in the
+    /// queue at most `limit`.
     pub(super) async fn send(&self, message: Bytes, limit: Duration) -> Result<(), LinkError> {
+        if !self.answers(&message) {
+            tracing::debug!(upstream = %self.upstream, "an answer to a question that is not open");
+            return Ok(());
+        }
         let item = Item::Note(line(message.into()));
         match tokio::time::timeout(limit, self.queue.send(item)).await {
             Ok(Ok(())) => Ok(()),
@@ -170,14 +184,90 @@ impl Shared {
         )));
     }
 
-    /// Takes a call out; false when it is not there (any more).
-    pub(super) fn remove(&self, id: u64) -> bool {
-        self.calls().open.remove(&id).is_some()
+    /// False for an answer to a question that is not open.
+    fn answers(&self, message: &Bytes) -> bool {
+        let Ok(text) = std::str::from_utf8(message) else { return true };
+        match Inbound::read(text) {
+            Ok(Inbound { kind: InboundKind::Result | InboundKind::Error, id, .. }) => {
+                id.is_some_and(|id| self.settle(&text[id]).is_some())
+            }
+            _ => true,
+        }
     }
 
-    /// Takes a call out whose response has come.
+    /// Takes a call out that nobody waits for any more and refuses its open questions; `left` is
+    /// until when the upstream may go on working on it. False when it is not there (any more).
+    pub(super) fn give_up(&self, call: &Call, left: Option<Instant>) -> bool {
+        let mut calls = self.calls();
+        if calls.open.remove(&call.id).is_none() {
+            return false;
+        }
+        let refusals = calls.questions.close(call.id);
+        if let Some(until) = left {
+            calls.questions.leave(call.id, call.asker(), until, now());
+        }
+        drop(calls);
+        refusals.into_iter().for_each(|refusal| self.control(refusal));
+        true
+    }
+
+    /// Takes a call out whose response has come. Questions that it left open are refused.
     pub(super) fn take(&self, id: u64) -> Option<Arc<Call>> {
-        self.calls().open.remove(&id)
+        let mut calls = self.calls();
+        let call = calls.open.remove(&id);
+        if call.is_none() {
+            calls.questions.ended_late(id);
+        }
+        let refusals = calls.questions.close(id);
+        drop(calls);
+        refusals.into_iter().for_each(|refusal| self.control(refusal));
+        call
+    }
+
+    /// Many servers ask for roots as soon as the handshake is done, and keep what the first caller
+    /// says for all. An answered ping shows that this is over; until then no call is asked.
+    pub(super) fn settle_in(&self) {
+        let id = self.mint();
+        self.settling.store(id, Ordering::Release);
+        self.control(own_request(Era::Legacy, CapSet::NONE, "ping", "").render(id));
+    }
+
+    /// True when `id` is the ping of `settle_in`.
+    pub(super) fn settled_in(&self, id: u64) -> bool {
+        let change = (Ordering::AcqRel, Ordering::Relaxed);
+        self.settling.compare_exchange(id, 0, change.0, change.1).is_ok()
+    }
+
+    /// Finds the call that a question of a legacy child belongs to and opens the question there.
+    /// `None` when it must be refused.
+    pub(super) fn attribute(&self, question: &Question<'_>) -> Option<Arc<Call>> {
+        let need = question.need.filter(|need| self.capabilities.has(*need))?;
+        if self.settling.load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        let mut calls = self.calls();
+        let Calls { open, questions, .. } = &mut *calls;
+        let owner = questions.owner(open.values().filter_map(|call| call.seat()), need, now())?;
+        let call = open.get(&owner)?;
+        questions.open(question, owner).then(|| {
+            call.asked();
+            Arc::clone(call)
+        })
+    }
+
+    /// The question with this id has its answer or was withdrawn; gives the call that was asked.
+    pub(super) fn settle(&self, id: &str) -> Option<Arc<Call>> {
+        let mut calls = self.calls();
+        let number = calls.questions.settle(id)?;
+        let call = calls.open.get(&number)?;
+        call.settled();
+        Some(Arc::clone(call))
+    }
+
+    /// The call that was asked to open the page of this elicitation.
+    pub(super) fn elicited(&self, elicitation: &str) -> Option<Arc<Call>> {
+        let calls = self.calls();
+        calls.open.get(&calls.questions.elicited(elicitation)?).cloned()
     }
 
     /// The call with this number.

@@ -127,8 +127,12 @@ pub struct ChildSpec {
     pub memory: Arc<EraMemory>,
     /// Longest start, from spawn to a finished handshake.
     pub start: Duration,
-    /// What is declared to it.
+    /// What is declared to it when it is legacy; a modern one hears it with each request.
     pub capabilities: CapSet,
+    /// Several callers share it: what it asks because it has just started is nobody's question.
+    pub shared: bool,
+    /// Its callers' calls go one at a time, so that each question has one owner.
+    pub exclusive: bool,
     /// How it is launched.
     pub launcher: Launcher,
     /// Takes this child's secrets out of what is logged.
