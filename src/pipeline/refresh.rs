@@ -34,6 +34,10 @@ impl Line {
     ) -> Result<(Catalogue, Duration), Fault> {
         let (lease, credential) = self.house_link(asker, upstream).await?;
         let facts = lease.facts().clone();
+        // A change after the lists were read must be heard, so it listens before it reads.
+        let tenant = self.tenant(asker);
+        lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+        lease.listening().await;
         let mut catalogue = Catalogue::new(upstream.clone(), credential);
         catalogue.instructions = facts.instructions.clone();
         catalogue.completes = facts.can("completions");
@@ -45,8 +49,6 @@ impl Line {
                 ttl = shortest.map_or(ttl, |shortest| ttl.min(shortest));
             }
         }
-        let tenant = self.tenant(asker);
-        lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
         Ok((catalogue, ttl.clamp(SHORTEST, LONGEST)))
     }
 

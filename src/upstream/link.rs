@@ -195,6 +195,9 @@ pub enum Event {
 /// Where the events of a link go. Called from the link's reader: it must not block.
 pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
 
+/// Longest wait for an upstream to listen as it was told.
+pub(super) const LISTENING: Duration = Duration::from_secs(1);
+
 /// What a link should listen for outside requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interest {
@@ -219,6 +222,12 @@ pub trait Link: Send + Sync + std::fmt::Debug {
 
     /// Says what to listen for from now on. Returns at once; events come to the sink.
     fn listen(&self, interest: Interest);
+
+    /// Waits until the upstream listens as it was last told to, or cannot, or a second has passed:
+    /// what happens after that is heard.
+    fn listening(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// False when it has ended and a new one must be made.
     fn is_open(&self) -> bool;

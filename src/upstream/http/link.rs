@@ -19,7 +19,8 @@ use super::listen;
 use super::target::{HttpTarget, Road};
 use crate::base::Tasks;
 use crate::upstream::link::{
-    Cause, Facts, Interest, Link, LinkError, Message, Outgoing, Pending, Ran, Reply, Sink,
+    Cause, Facts, Interest, LISTENING, Link, LinkError, Message, Outgoing, Pending, Ran, Reply,
+    Sink,
 };
 use crate::wire::InboundKind;
 
@@ -52,6 +53,7 @@ pub async fn open(
     Ok(Arc::new(HttpLink {
         _stop: core.stop.clone().drop_guard(),
         wanted: watch::channel(Interest::default()).0,
+        tried: Arc::new(watch::channel(None).0),
         listening: AtomicBool::new(false),
         core,
     }))
@@ -61,6 +63,8 @@ pub async fn open(
 struct HttpLink {
     core: Arc<Core>,
     wanted: watch::Sender<Interest>,
+    /// For what the stream was opened, or was found not to open.
+    tried: Arc<watch::Sender<Option<Interest>>>,
     listening: AtomicBool,
     _stop: DropGuard,
 }
@@ -224,9 +228,25 @@ impl Link for HttpLink {
             changed
         });
         if wanted && !self.listening.swap(true, Ordering::Relaxed) {
-            let listener = listen::run(Arc::clone(&self.core), self.wanted.subscribe());
+            let (core, tried) = (Arc::clone(&self.core), Arc::clone(&self.tried));
+            let listener = listen::run(core, self.wanted.subscribe(), tried);
             self.core.tasks.spawn("upstream-listen", listener);
         }
+    }
+
+    fn listening(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            if *self.wanted.borrow() == Interest::default() {
+                return;
+            }
+            let mut tried = self.tried.subscribe();
+            let done = tried.wait_for(|tried| tried.as_ref() == Some(&*self.wanted.borrow()));
+            tokio::select! {
+                // Neither outcome changes what can be done now.
+                _ = timeout(LISTENING, done) => {}
+                () = self.core.stop.cancelled() => {}
+            }
+        })
     }
 
     fn is_open(&self) -> bool {
