@@ -36,6 +36,8 @@ DIR/tools.json, prompts.json, resources.json and resourceTemplates.json hold the
 
 Without --http it speaks on standard input and output; with it, it ends when standard input does.";
 
+/// The legacy revisions but the latest one.
+const EARLIER: [&str; 3] = ["2024-11-05", "2025-03-26", "2025-06-18"];
 const PARTING: &[u8] = b"\n---\n";
 
 /// What every request is answered from.
@@ -225,10 +227,8 @@ impl Exact {
         }
         let result = match message.method.as_deref().unwrap_or_default() {
             "initialize" if !self.modern => {
-                let version = match params.version.as_deref() {
-                    Some(known @ ("2024-11-05" | "2025-03-26" | "2025-06-18")) => known,
-                    _ => "2025-11-25",
-                };
+                let asked = params.version.as_deref().filter(|asked| EARLIER.contains(asked));
+                let version = asked.unwrap_or("2025-11-25");
                 format!(
                     r#""protocolVersion":"{version}","capabilities":{{"tools":{{}},"prompts":{{}},"resources":{{}},"completions":{{}},"logging":{{}}}},"serverInfo":{{"name":"exact","version":"1"}}"#
                 )

@@ -11,7 +11,7 @@ use super::answer::Feed;
 use crate::auth::Principal;
 use crate::base::{Fault, KeyId, Name};
 use crate::namespace::{Door, join_uri};
-use crate::session::{Level, Session};
+use crate::session::{Level, Session, covers};
 use crate::upstream::Message;
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH, quote};
 use crate::wire::{ListKind, sse};
@@ -135,10 +135,7 @@ impl Outlets {
                     let meta = match listener {
                         Listener::Session(session) if session.follows(shown) => String::new(),
                         Listener::Listen { id, filter }
-                            if filter
-                                .watched
-                                .iter()
-                                .any(|(public, ..)| shown.starts_with(public)) =>
+                            if filter.watched.iter().any(|(public, ..)| covers(public, shown)) =>
                         {
                             format!(",{}", subscription_meta(id))
                         }

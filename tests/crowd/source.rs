@@ -29,7 +29,7 @@ pub(crate) const SHARED: &str = "crowd://shared";
 
 /// The resource that one client follows.
 pub(crate) fn own(number: usize) -> String {
-    format!("crowd://own-{number}/data")
+    format!("crowd://own-{number}")
 }
 
 /// One open stream.

@@ -52,9 +52,8 @@ impl Crossing {
                 (left, right) = (cut(&left, &path), cut(&right, &path));
             }
         }
-        for path in [&["result", "_meta", SERVER]] {
-            (left, right) = (cut(&left, path), cut(&right, path));
-        }
+        let path = ["result", "_meta", SERVER];
+        (left, right) = (cut(&left, &path), cut(&right, &path));
         let path = ["result", "_meta"];
         (left, right) = (cut_empty(&left, &path), cut_empty(&right, &path));
         if self.crosses() { alike(&left, &right) } else { differ(&left, &right) }

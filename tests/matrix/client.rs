@@ -32,6 +32,9 @@ use crate::support::Era;
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest wait for a notification of what has happened already.
+const HEARING: Duration = Duration::from_secs(10);
+
 /// What a client heard.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Note {
@@ -85,7 +88,7 @@ impl Heard {
                 more.await;
             }
         };
-        let heard = tokio::time::timeout(PATIENCE, waiting).await;
+        let heard = tokio::time::timeout(HEARING, waiting).await;
         heard.map_err(|_| {
             let all = self.all();
             format!("did not hear {what}, but {} notes, last {:?}", all.len(), all.last())
