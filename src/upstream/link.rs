@@ -208,6 +208,13 @@ pub struct Interest {
     pub resources: BTreeSet<String>,
 }
 
+impl Interest {
+    /// True when who listens for this hears everything of `other`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        (self.lists || !other.lists) && self.resources.is_superset(&other.resources)
+    }
+}
+
 /// One live connection to an upstream: an HTTP session or a child process.
 pub trait Link: Send + Sync + std::fmt::Debug {
     /// What the upstream said about itself.

@@ -90,6 +90,11 @@ impl Listener {
         self.seen().clone()
     }
 
+    /// Forgets what it heard.
+    pub(crate) fn forget(&self) {
+        *self.seen() = Heard::default();
+    }
+
     fn seen(&self) -> MutexGuard<'_, Heard> {
         self.heard.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -42,12 +42,26 @@ async fn crowd(clients: Era, upstream: Era) {
     let mut opening = JoinSet::new();
     for number in 0..CLIENTS {
         let (address, key) = (proxy.address(), key(number % TENANTS));
-        opening.spawn(Listener::open(clients, address, key, number));
+        let source = Arc::clone(&source);
+        opening.spawn(async move {
+            let listener = Listener::open(clients, address, key, number).await;
+            // What was promised is heard from now on, though others are still subscribing. (While
+            // an upstream's stream is replaced by one for more, news may come on both.)
+            source.updated(&source::own(number));
+            listener.until("its first update", PATIENCE, |heard| !heard.updates.is_empty()).await;
+            listener
+        });
     }
     let mut all: Vec<Arc<Listener>> = opening.join_all().await.into_iter().map(Arc::new).collect();
     all.sort_by_key(|listener| listener.number());
 
-    // From here on, what was promised is heard: nothing waits for the streams to settle.
+    source.updated(source::SHARED);
+    for listener in &all {
+        let shared = |heard: &Heard| heard.updates.iter().any(|uri| uri == source::SHARED);
+        listener.until("the shared update", PATIENCE, shared).await;
+        listener.forget();
+    }
+
     let mut calling = JoinSet::new();
     for listener in &all {
         let listener = Arc::clone(listener);

@@ -27,6 +27,9 @@ use crate::support::Era;
 /// What every client follows.
 pub(crate) const SHARED: &str = "crowd://shared";
 
+/// It takes this long to open a stream, so that whoever counts on it too early is found out.
+const SLOW: Duration = Duration::from_millis(50);
+
 /// The resource that one client follows.
 pub(crate) fn own(number: usize) -> String {
     format!("crowd://own-{number}")
@@ -127,6 +130,7 @@ impl Source {
         match (request.method(), self.era) {
             (&Method::POST, _) => {}
             (&Method::GET, Era::Legacy) => {
+                tokio::time::sleep(SLOW).await;
                 return self.open(session, Value::Null, BTreeSet::new(), None);
             }
             (&Method::DELETE, Era::Legacy) => return plain(StatusCode::OK, None),
@@ -170,6 +174,7 @@ impl Source {
             }
             ("logging/setLevel" | "resources/unsubscribe", Era::Legacy) => json!({}),
             ("subscriptions/listen", Era::Modern) => {
+                tokio::time::sleep(SLOW).await;
                 let wanted = &params["notifications"];
                 let uris = wanted["resourceSubscriptions"].as_array().into_iter().flatten();
                 let uris = uris.filter_map(Value::as_str).map(str::to_owned).collect();

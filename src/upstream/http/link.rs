@@ -236,11 +236,13 @@ impl Link for HttpLink {
 
     fn listening(&self) -> Pending<'_, ()> {
         Box::pin(async move {
-            if *self.wanted.borrow() == Interest::default() {
+            // Others may want more meanwhile, for which nobody waits here.
+            let own = self.wanted.borrow().clone();
+            if own == Interest::default() {
                 return;
             }
             let mut tried = self.tried.subscribe();
-            let done = tried.wait_for(|tried| tried.as_ref() == Some(&*self.wanted.borrow()));
+            let done = tried.wait_for(|tried| tried.as_ref().is_some_and(|it| it.covers(&own)));
             tokio::select! {
                 // Neither outcome changes what can be done now.
                 _ = timeout(LISTENING, done) => {}

@@ -19,8 +19,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(super) struct Listening {
     interest: Interest,
     id: Option<u64>,
-    /// The server has confirmed that request.
-    confirmed: bool,
+    /// The newest request that the server has confirmed.
+    confirmed: Option<u64>,
     /// The confirmed request before it, open until the new one is confirmed.
     before: Option<u64>,
     /// Told of each confirmation and each end.
@@ -54,7 +54,7 @@ impl Shared {
     /// confirmed, so that nothing falls between them.
     fn relisten(&self, listening: &mut Listening) {
         let mut old = listening.id.take();
-        if std::mem::take(&mut listening.confirmed) {
+        if old.is_some() && old == listening.confirmed {
             std::mem::swap(&mut listening.before, &mut old);
         }
         let wanted = listening.interest.lists || !listening.interest.resources.is_empty();
@@ -75,7 +75,10 @@ impl Shared {
 
     /// Waits until the newest request is confirmed or refused.
     pub(super) async fn heard(&self) {
-        let told = Arc::clone(&self.listening().told);
+        let (told, own) = {
+            let listening = self.listening();
+            (Arc::clone(&listening.told), listening.id)
+        };
         let waiting = async {
             loop {
                 let told = told.notified();
@@ -83,7 +86,8 @@ impl Shared {
                 told.as_mut().enable();
                 let pending = {
                     let listening = self.listening();
-                    listening.id.is_some() && !listening.confirmed
+                    // Numbers only grow, and so does what is listened for while anybody waits.
+                    listening.id.is_some() && listening.confirmed < own
                 };
                 if !pending {
                     return;
@@ -105,7 +109,7 @@ impl Shared {
             return;
         }
         listening.ends = 0;
-        listening.confirmed = true;
+        listening.confirmed = listening.id;
         listening.told.notify_waiters();
         if let Some(before) = listening.before.take() {
             self.cancel(before, "the filter has changed");
@@ -128,7 +132,6 @@ impl Shared {
             return false;
         }
         listening.id = None;
-        listening.confirmed = false;
         listening.told.notify_waiters();
         if message.inbound.kind == InboundKind::Error {
             listening.refused = true;
