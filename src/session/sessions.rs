@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::Level;
-use super::follow::covers;
 use crate::base::{Clock, KeyId, Map, TenantId};
 use crate::wire::{CapSet, Revision};
 
@@ -161,7 +160,7 @@ impl Session {
     /// counts too.
     #[must_use]
     pub fn follows(&self, uri: &str) -> bool {
-        self.live().subscriptions.iter().any(|subscribed| covers(subscribed, uri))
+        self.live().subscriptions.iter().any(|subscribed| super::covers(subscribed, uri))
     }
 
     /// Takes all subscriptions out, when the session ends.

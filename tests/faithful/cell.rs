@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use crate::{
     corpus::Case,
-    support::{Answer, Era, Process, Proxy, Raw, Setup, example, post},
+    support::{Answer, Era, Process, Proxy, Raw, Setup, exact, post},
 };
 
 /// One upstream.
@@ -49,7 +49,7 @@ impl World {
         for (name, text) in files {
             fs::write(shared.join(name), text).expect("the folder is ours");
         }
-        let program = example("exact");
+        let program = exact();
         let serve = |era: Era, folder: &PathBuf| {
             let mut command = Command::new(&program);
             command.args(["--http", "127.0.0.1:0", "--era", word(era), "--folder"]).arg(folder);

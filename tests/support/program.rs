@@ -19,8 +19,13 @@ pub(crate) fn everything() -> &'static Path {
     PLACE.get_or_init(|| example("everything"))
 }
 
-/// Any example, found or built in the same way.
-pub(crate) fn example(name: &str) -> PathBuf {
+/// The example `asker`, which asks its caller what it is told to ask.
+pub(crate) fn asker() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| example("asker"))
+}
+
+fn example(name: &str) -> PathBuf {
     let folder = Path::new(PROXY).parent().expect("a program stands in a folder");
     let place = folder.join("examples").join(name);
     if !place.exists() {
@@ -64,4 +69,9 @@ pub(crate) fn address_in(line: &str) -> Option<SocketAddr> {
         .find(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']')))
         .unwrap_or(rest.len());
     before.to_ascii_lowercase().contains("listening").then(|| rest[..end].parse().ok())?
+}
+
+/// The example `exact`, which answers with given bytes.
+pub(crate) fn exact() -> PathBuf {
+    example("exact")
 }
