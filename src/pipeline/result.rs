@@ -168,7 +168,9 @@ fn question(asked: &Asked, result_type: &str) -> Fault {
 fn shape_error(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<u16, Fault> {
     let Some(payload) = message.inbound.payload.clone() else { return Ok(200) };
     let text = &message.text()[payload.clone()];
-    let code = code_of(text);
+    // One whose data cannot be taken as values still has its code.
+    let error: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let code = error["code"].as_i64().unwrap_or_else(|| code_of(text));
     if asked.merged {
         let mut part = ShiftedEdits { edits, base: payload.start };
         rewrite_error_uri(text, asked.upstream.name.as_str(), &mut part)
@@ -200,8 +202,8 @@ fn shape_error(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<u1
     }
 }
 
-/// The code of an error; 0 when it has none. Only the code is read: the data may hold what no
-/// number type takes and what no text is.
+/// The code of an error; 0 when it has none. Nothing else is read: the data may hold what no number
+/// type takes and what no text is.
 fn code_of(error: &str) -> i64 {
     use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
     let mut code = 0;
