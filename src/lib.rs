@@ -74,6 +74,9 @@
 //!   only the log may read is in no reply (`what_the_log_may_read_never_reaches_the_client`).
 //! - The names of methods stand in one table, with a short list of pins
 //!   (`method_names_stand_in_one_table`).
+//! - What passes is what was sent, byte for byte outside the envelope
+//!   (`what_a_client_and_an_upstream_say_passes_as_it_was_written`); who was promised news hears
+//!   all of it, once (`legacy_clients_hear_everything_of_a_modern_upstream`).
 //! - What a list shows can be called, and nothing else (`listed_is_callable_and_callable_is_listed`).
 //! - A session or a sealed row of another tenant is an unknown one
 //!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).

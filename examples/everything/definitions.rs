@@ -10,6 +10,7 @@ const BARE: &[(&str, &str)] = &[
     ("test_audio_content", "Answers with one WAV audio block"),
     ("test_embedded_resource", "Answers with one embedded resource"),
     ("test_multiple_content_types", "Answers with text, an image and a resource"),
+    ("test_resource_link", "Answers with one link to a resource"),
     ("test_tool_with_logging", "Sends three log messages while it runs"),
     ("test_error_handling", "Always fails with a tool error"),
     ("test_tool_with_progress", "Reports progress three times while it runs"),
@@ -68,6 +69,14 @@ pub(crate) fn tools(synthetic: usize) -> Vec<Tool> {
             "structured",
             "Answers with structured content of about so many bytes",
             one("bytes", "integer"),
+        ),
+        tool(
+            "tick",
+            "Reports progress count times, one each ms milliseconds, and logs with each",
+            json!({"type": "object", "properties": {
+                "label": {"type": "string"}, "count": {"type": "integer"},
+                "ms": {"type": "integer"}, "log": {"type": "boolean"}},
+                "required": ["label", "count", "ms"]}),
         ),
         tool("touch_resource", "Announces that a resource changed", one("uri", "string")),
         tool("test_sampling", "Asks the client's model", one("prompt", "string")),

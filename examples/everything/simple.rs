@@ -6,7 +6,8 @@ use rmcp::{
     ErrorData, RoleServer,
     model::{
         AudioContent, CallToolRequestParams, CallToolResult, ClientCapabilities, ContentBlock,
-        LoggingLevel, LoggingMessageNotificationParam, ProgressNotificationParam, ResourceContents,
+        LoggingLevel, LoggingMessageNotificationParam, ProgressNotificationParam, Resource,
+        ResourceContents,
     },
     service::RequestContext,
 };
@@ -63,6 +64,21 @@ pub(crate) async fn call(
                 r#"{"test":"data","value":123}"#,
             )),
         ]),
+        "test_resource_link" => {
+            let resource = Resource::new("test://static-text", "Static text");
+            CallToolResult::success(vec![ContentBlock::resource_link(resource)])
+        }
+        "tick" => {
+            let number = |name: &str| {
+                let arguments = request.arguments.as_ref();
+                arguments.and_then(|all| all.get(name)).and_then(Value::as_u64).unwrap_or(1)
+            };
+            let log = request.arguments.as_ref().and_then(|all| all.get("log"));
+            let label = argument("label").unwrap_or("tick");
+            let log = log == Some(&Value::Bool(true));
+            tick(context, label, number("count"), number("ms"), log).await;
+            text_result(format!("{label} ticked {} times", number("count")))
+        }
         "test_error_handling" => CallToolResult::error(vec![ContentBlock::text(
             "This tool intentionally returns an error for testing",
         )]),
@@ -112,6 +128,31 @@ async fn log(context: &RequestContext<RoleServer>, level: LoggingLevel, message:
     let message = LoggingMessageNotificationParam::new(level, json!(message));
     // A client that is gone gets no messages; the call itself will notice.
     let _ = context.peer.notify_logging_message(message.with_logger("everything")).await;
+}
+
+/// Each step says which one it is; the level of its log message goes round.
+async fn tick(
+    context: &RequestContext<RoleServer>,
+    label: &str,
+    count: u64,
+    ms: u64,
+    with_log: bool,
+) {
+    let levels =
+        [LoggingLevel::Debug, LoggingLevel::Info, LoggingLevel::Warning, LoggingLevel::Error];
+    let mut steps = tokio::time::interval(Duration::from_millis(ms.max(1)));
+    for (step, level) in (1..=count).zip(levels.into_iter().cycle()) {
+        steps.tick().await;
+        let message = format!("{label} {step}");
+        if let Some(token) = context.meta.get_progress_token() {
+            let progress = ProgressNotificationParam::new(token, step as f64);
+            let progress = progress.with_total(count as f64).with_message(&message);
+            let _ = context.peer.notify_progress(progress).await;
+        }
+        if with_log {
+            log(context, level, &message).await;
+        }
+    }
 }
 
 async fn progress(context: &RequestContext<RoleServer>) {

@@ -40,6 +40,10 @@ pub fn inject(
         list.join(",")
     };
     let Some(place) = place else { return Ok(Some(format!("{{{}}}", members()))) };
+    if &text[place.clone()] == "null" {
+        edits.replace(place, format!("{{{}}}", members()));
+        return Ok(None);
+    }
     let mut kept = Vec::new();
     let mut reader = Reader::new(&text[place.clone()], CLIENT_DEPTH);
     reader
@@ -71,11 +75,11 @@ pub fn parameter_headers(
     if parameters.is_empty() {
         return Ok(headers);
     }
-    let arguments: serde_json::Value = arguments
-        .map_or(Ok(serde_json::Value::Null), serde_json::from_str)
-        .map_err(|_| ArgumentError::NotObject)?;
     for parameter in parameters {
-        let value = parameter.path.iter().try_fold(&arguments, |value, key| value.get(key));
+        let value = parameter
+            .path
+            .iter()
+            .try_fold(arguments.unwrap_or("null"), |text, key| member(text, key));
         let expected = value.and_then(|value| written(value, parameter.kind));
         if let Some(given) = given {
             let mismatch = || ArgumentError::Mismatch(parameter.header.clone());
@@ -98,15 +102,35 @@ pub fn parameter_headers(
     Ok(headers)
 }
 
-fn written(value: &serde_json::Value, kind: ParameterKind) -> Option<String> {
-    match (kind, value) {
-        (ParameterKind::String, serde_json::Value::String(text)) => Some(text.clone()),
+/// The text of a member of an object; the last one counts when it stands twice. Nothing else is
+/// looked at: other arguments may hold what no number type takes and what no text is.
+fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let mut found = None;
+    let mut reader = Reader::new(object, CLIENT_DEPTH);
+    reader
+        .object::<JsonError>(|reader, key| {
+            let value = reader.value()?;
+            if key.is(name) {
+                found = Some(value);
+            }
+            Ok(())
+        })
+        .ok()?;
+    found.map(|place| &object[place])
+}
+
+fn written(value: &str, kind: ParameterKind) -> Option<String> {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    if kind == ParameterKind::Integer && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        // However large it is.
+        return Some(value.to_owned());
+    }
+    match (kind, serde_json::from_str(value).ok()?) {
+        (ParameterKind::String, serde_json::Value::String(text)) => Some(text),
         (ParameterKind::Boolean, serde_json::Value::Bool(flag)) => Some(flag.to_string()),
         (ParameterKind::Integer, serde_json::Value::Number(number)) => {
-            let whole = number.as_i64().map(|n| n.to_string());
             // 42.0 is the integer 42 (JSON Schema); compared and written as such.
-            whole
-                .or_else(|| number.as_f64().filter(|n| n.fract() == 0.0).map(|n| format!("{n:.0}")))
+            number.as_f64().filter(|n| n.fract() == 0.0).map(|n| format!("{n:.0}"))
         }
         _ => None,
     }
@@ -165,6 +189,9 @@ mod tests {
         assert_eq!(&seen[..], br#"{"q":1.10,"api_key":"s\"x","key":"t"}"#);
         let added = inject("", None, &[("a", "b")], &mut Edits::default()).unwrap();
         assert_eq!(added.as_deref(), Some(r#"{"a":"b"}"#));
+        let mut edits = Edits::default();
+        assert_eq!(inject("null", Some(0..4), &[("a", "b")], &mut edits), Ok(None));
+        assert_eq!(&edits.apply(&Bytes::from_static(b"null"))[..], br#"{"a":"b"}"#);
         assert!(inject("[1]", Some(0..3), &[("a", "b")], &mut Edits::default()).is_err());
     }
 
@@ -195,6 +222,13 @@ mod tests {
         given.remove("mcp-param-n");
         assert!(parameter_headers(&parameters, body, Some(&given)).is_err());
         assert!(parameter_headers(&parameters, None, Some(&HeaderMap::new())).is_ok());
+        // Other arguments are none of its business, and a large integer stays what it is.
+        let body = r#"{"x":1e400,"y":"\ud800","o":{"n":123456789012345678901234567890,"z":[]}}"#;
+        let headers = parameter_headers(&parameters, Some(body), None).unwrap();
+        assert_eq!(
+            (headers.len(), &headers[0].1),
+            (1, &"123456789012345678901234567890".parse().unwrap())
+        );
     }
 
     proptest! {

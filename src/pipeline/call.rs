@@ -281,7 +281,8 @@ impl Line {
             _ => reference(posted)?,
         };
         if method.route == Route::Name(NameKind::Tool)
-            && posted.raw(Field::Arguments).is_some_and(|a| !a.starts_with('{'))
+            // Some clients write `null` for no arguments.
+            && posted.raw(Field::Arguments).is_some_and(|a| !a.starts_with('{') && a != "null")
         {
             return Err(Fault::client(Kind::InvalidParams, "`params.arguments` is not an object"));
         }

@@ -234,6 +234,8 @@ impl Line {
         change: Option<(bool, &str)>,
     ) -> Result<(), Fault> {
         lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+        // What the client is told next is a promise: from then on it hears everything.
+        lease.listening().await;
         if lease.facts().era == Era::Modern {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use crate::auth::Principal;
 use crate::base::{KeyId, Name};
 use crate::config::Config;
 use crate::namespace::{Door, join_uri};
-use crate::session::{Item, Level, Session};
+use crate::session::{Item, Level, Session, covers};
 use crate::upstream::Message;
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH, quote};
 use crate::wire::{ListKind, sse};
@@ -194,10 +194,7 @@ impl Outlets {
                     let meta = match listener {
                         Listener::Session(session) if session.follows(shown) => String::new(),
                         Listener::Listen(Listen { id, filter, .. })
-                            if filter
-                                .watched
-                                .iter()
-                                .any(|(public, ..)| shown.starts_with(public)) =>
+                            if filter.watched.iter().any(|(public, ..)| covers(public, shown)) =>
                         {
                             format!(",{}", subscription_meta(id))
                         }

@@ -35,6 +35,13 @@ impl Line {
     ) -> Result<(Catalogue, Duration), Fault> {
         let (lease, credential, told) = self.list_link(asker, upstream, apps).await?;
         let facts = lease.facts().clone();
+        // A change after the lists were read must be heard, so it listens before it reads: on the
+        // one link that all lists have in common.
+        if !apps {
+            let tenant = self.tenant(asker);
+            lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+            lease.listening().await;
+        }
         let mut catalogue = Catalogue::new(upstream.clone(), credential);
         catalogue.instructions = facts.instructions.clone();
         catalogue.completes = facts.can("completions");
@@ -54,11 +61,6 @@ impl Line {
                 let shortest = list.map_err(|fault| self.hide(asker, upstream, fault))?;
                 ttl = shortest.map_or(ttl, |shortest| ttl.min(shortest));
             }
-        }
-        // What changes is heard on the one link that all lists have in common.
-        if !apps {
-            let tenant = self.tenant(asker);
-            lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
         }
         Ok((catalogue, ttl.clamp(SHORTEST, LONGEST)))
     }

@@ -101,7 +101,10 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
     let parts = &message.inbound.result;
     let Some(payload) = message.inbound.payload.clone() else { return Ok(()) };
     let text = message.text();
-    if let Some(place) = parts.result_type
+    // Between two that know no such word it is a member like any other.
+    let spoken = asked.era == Era::Modern || asked.upstream_era == Era::Modern;
+    if spoken
+        && let Some(place) = parts.result_type
         && &text[place.span()] != "\"complete\""
     {
         return Err(question(asked, &text[place.span()]));
@@ -230,9 +233,9 @@ fn question(asked: &Asked, result_type: &str) -> Fault {
 fn shape_error(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<u16, Fault> {
     let Some(payload) = message.inbound.payload.clone() else { return Ok(200) };
     let text = &message.text()[payload.clone()];
-    let error: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| garbage(asked, &error.to_string()))?;
-    let code = error["code"].as_i64().unwrap_or_default();
+    // One whose data cannot be taken as values still has its code.
+    let error: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let code = error["code"].as_i64().unwrap_or_else(|| code_of(text));
     if asked.merged {
         let mut part = ShiftedEdits { edits, base: payload.start };
         rewrite_error_uri(text, asked.upstream.name.as_str(), &mut part)
@@ -268,6 +271,23 @@ fn shape_error(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<u1
         (-32042, Era::Modern) => Err(question(asked, "URL elicitation required")),
         _ => Ok(200),
     }
+}
+
+/// The code of an error; 0 when it has none. Nothing else is read: the data may hold what no number
+/// type takes and what no text is.
+fn code_of(error: &str) -> i64 {
+    use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
+    let mut code = 0;
+    let mut reader = Reader::new(error, UPSTREAM_DEPTH);
+    // The error was read before.
+    let _ = reader.object::<JsonError>(|reader, key| {
+        let value = reader.value()?;
+        if key.is("code") {
+            code = error[value].parse().unwrap_or_default();
+        }
+        Ok(())
+    });
+    code
 }
 
 /// `-32002` (resource not found, legacy) becomes `-32602` (R80).

@@ -7,6 +7,7 @@
 //! that a connection that was cut can be resumed.
 
 mod cast;
+mod follow;
 mod ledger;
 mod level;
 mod pointer;
@@ -16,6 +17,7 @@ mod table;
 mod tape;
 
 pub use cast::{Cast, Resumed};
+pub use follow::covers;
 pub use ledger::Ledger;
 pub use level::Level;
 pub use pointer::SessionId;

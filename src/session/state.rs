@@ -164,7 +164,7 @@ impl Session {
     /// counts too.
     #[must_use]
     pub fn follows(&self, uri: &str) -> bool {
-        self.live().subscriptions.iter().any(|subscribed| uri.starts_with(subscribed.as_str()))
+        self.live().subscriptions.iter().any(|subscribed| super::covers(subscribed, uri))
     }
 
     /// What it follows.

@@ -195,6 +195,9 @@ pub enum Event {
 /// Where the events of a link go. Called from the link's reader: it must not block.
 pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
 
+/// Longest wait for an upstream to listen as it was told.
+pub(super) const LISTENING: Duration = Duration::from_secs(1);
+
 /// What a link should listen for outside requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interest {
@@ -203,6 +206,13 @@ pub struct Interest {
     /// Updates of these resources (modern upstreams: part of the listen filter; legacy ones are
     /// subscribed by requests, and this only opens the stream on which the updates come).
     pub resources: BTreeSet<String>,
+}
+
+impl Interest {
+    /// True when who listens for this hears everything of `other`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        (self.lists || !other.lists) && self.resources.is_superset(&other.resources)
+    }
 }
 
 /// One live connection to an upstream: an HTTP session or a child process.
@@ -219,6 +229,12 @@ pub trait Link: Send + Sync + std::fmt::Debug {
 
     /// Says what to listen for from now on. Returns at once; events come to the sink.
     fn listen(&self, interest: Interest);
+
+    /// Waits until the upstream listens as it was last told to, or cannot, or a second has passed:
+    /// what happens after that is heard.
+    fn listening(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// False when it has ended and a new one must be made.
     fn is_open(&self) -> bool;

@@ -43,6 +43,10 @@ async fn a_modern_link_asks_for_what_is_wanted_and_offered() {
     assert_eq!(filters(&stage), [json!({"toolsListChanged": true})]);
     // Wanting more: the new stream is there before the old one goes.
     stage.link.listen(interest(true, &["a:b"]));
+    // Who waits for it knows that the upstream has it, also when that was long ago.
+    stage.link.listening().await;
+    assert_eq!(filters(&stage).len(), 2);
+    stage.link.listening().await;
     stage.until_event("updated a:b").await;
     stage.upstream.until_dropped("subscriptions/listen").await;
     assert_eq!(

@@ -275,6 +275,7 @@ async fn a_modern_child_is_listened_to() {
     // The same again asks nothing; another filter replaces the request.
     link.listen(Interest { lists: true, resources: ["a://b".to_owned()].into() });
     link.listen(Interest { lists: false, resources: ["a://c".to_owned()].into() });
+    link.listening().await;
     bed.event(|event| matches!(event, Event::Updated { uri, .. } if uri == "a://c")).await;
     let second = call(&link, "report", "{}").await.unwrap();
     assert_eq!(second["cancelled"], json!([first["listen"]]));

@@ -24,3 +24,5 @@ pub(crate) use raw::{ABSENT, Answer, Raw, post};
 pub(crate) use scene::{DOOR, MAX_BODY, Scene, body, call, good, nested};
 pub(crate) use stream::{Event, Stream};
 pub(crate) use swarm::{Swarm, raise_open_files};
+
+pub(crate) use program::exact;

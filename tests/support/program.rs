@@ -70,3 +70,8 @@ pub(crate) fn address_in(line: &str) -> Option<SocketAddr> {
         .unwrap_or(rest.len());
     before.to_ascii_lowercase().contains("listening").then(|| rest[..end].parse().ok())?
 }
+
+/// The example `exact`, which answers with given bytes.
+pub(crate) fn exact() -> PathBuf {
+    example("exact")
+}

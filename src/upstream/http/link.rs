@@ -19,7 +19,8 @@ use super::target::{HttpTarget, Road};
 use super::{listen, sse};
 use crate::base::{Tasks, now};
 use crate::upstream::link::{
-    Cause, Facts, Interest, Link, LinkError, Message, Outgoing, Pending, Ran, Reply, Sink,
+    Cause, Facts, Interest, LISTENING, Link, LinkError, Message, Outgoing, Pending, Ran, Reply,
+    Sink,
 };
 use crate::wire::InboundKind;
 
@@ -59,6 +60,7 @@ pub async fn open(
     Ok(Arc::new(HttpLink {
         _stop: core.stop.clone().drop_guard(),
         wanted: watch::channel(Interest::default()).0,
+        tried: Arc::new(watch::channel(None).0),
         listening: AtomicBool::new(false),
         core,
     }))
@@ -68,6 +70,8 @@ pub async fn open(
 struct HttpLink {
     core: Arc<Core>,
     wanted: watch::Sender<Interest>,
+    /// For what the stream was opened, or was found not to open.
+    tried: Arc<watch::Sender<Option<Interest>>>,
     listening: AtomicBool,
     _stop: DropGuard,
 }
@@ -231,9 +235,27 @@ impl Link for HttpLink {
             changed
         });
         if wanted && !self.listening.swap(true, Ordering::Relaxed) {
-            let listener = listen::run(Arc::clone(&self.core), self.wanted.subscribe());
+            let (core, tried) = (Arc::clone(&self.core), Arc::clone(&self.tried));
+            let listener = listen::run(core, self.wanted.subscribe(), tried);
             self.core.tasks.spawn("upstream-listen", listener);
         }
+    }
+
+    fn listening(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            // Others may want more meanwhile, for which nobody waits here.
+            let own = self.wanted.borrow().clone();
+            if own == Interest::default() {
+                return;
+            }
+            let mut tried = self.tried.subscribe();
+            let done = tried.wait_for(|tried| tried.as_ref().is_some_and(|it| it.covers(&own)));
+            tokio::select! {
+                // Neither outcome changes what can be done now.
+                _ = timeout(LISTENING, done) => {}
+                () = self.core.stop.cancelled() => {}
+            }
+        })
     }
 
     fn is_open(&self) -> bool {

@@ -29,11 +29,16 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 const STEADY: Duration = Duration::from_secs(10);
 
 /// Keeps the stream as `wanted` says until the link ends.
-pub(super) async fn run(core: Arc<Core>, wanted: watch::Receiver<Interest>) {
+pub(super) async fn run(
+    core: Arc<Core>,
+    wanted: watch::Receiver<Interest>,
+    tried: Arc<watch::Sender<Option<Interest>>>,
+) {
     let stop = core.stop.clone();
     let mut listener = Listener {
         core,
         wanted,
+        tried,
         stream: None,
         last_id: None,
         session: 0,
@@ -54,6 +59,7 @@ fn log(road: &Road, what: &str, detail: &str) {
 struct Listener {
     core: Arc<Core>,
     wanted: watch::Receiver<Interest>,
+    tried: Arc<watch::Sender<Option<Interest>>>,
     stream: Option<Events>,
     /// From where a legacy stream is resumed, and in which session that means something.
     last_id: Option<String>,
@@ -79,6 +85,7 @@ impl Listener {
             let interest = self.wanted.borrow_and_update().clone();
             let Some(filter) = self.filter(&interest) else {
                 self.stream = None;
+                self.tried.send_replace(Some(interest));
                 (self.cut, self.pauses) = (false, 0);
                 if self.wanted.changed().await.is_err() {
                     return;
@@ -90,6 +97,7 @@ impl Listener {
                 Opened::Yes(events) => {
                     self.flush().await;
                     self.stream = Some(*events);
+                    self.tried.send_replace(Some(interest));
                     if std::mem::take(&mut self.cut) {
                         self.core.tell(Event::Missed);
                     }
@@ -108,12 +116,14 @@ impl Listener {
                 Opened::Never(detail) => {
                     log(&self.core.road, "no event stream", &detail);
                     self.stream = None;
+                    self.tried.send_replace(Some(interest));
                     if !self.change().await {
                         return;
                     }
                 }
                 Opened::NotNow(detail) => {
                     log(&self.core.road, "no event stream now", &detail);
+                    self.tried.send_replace(Some(interest));
                     if !self.pause().await {
                         return;
                     }
@@ -239,10 +249,11 @@ impl Listener {
                         return false;
                     }
                     // One legacy stream carries everything.
-                    let still = *self.wanted.borrow() != Interest::default();
-                    if !(self.core.is_legacy() && still) {
+                    let now = self.wanted.borrow().clone();
+                    if !self.core.is_legacy() || now == Interest::default() {
                         return true;
                     }
+                    self.tried.send_replace(Some(now));
                 }
                 () = self.core.renewed.notified() => {
                     if self.core.session().number != self.session {

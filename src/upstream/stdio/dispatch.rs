@@ -122,7 +122,7 @@ impl Shared {
                 Some(uri) => self.tell(Event::Updated { uri, message }),
                 None => tracing::debug!(upstream = %self.upstream, "an update of no resource"),
             },
-            "notifications/subscriptions/acknowledged" => self.listen_acknowledged(),
+            "notifications/subscriptions/acknowledged" => self.listen_acknowledged(&message),
             // A modern server ends our listen request with it; a legacy one withdraws a question.
             "notifications/cancelled" if self.era.get() == Some(&Era::Modern) => {
                 let id = member(&message, "requestId").and_then(|id| id.parse().ok());
@@ -142,7 +142,11 @@ impl Shared {
                     None => self.tell(Event::Other(message)),
                 }
             }
-            _ => self.tell(Event::Other(message)),
+            // What a later revision or an extension adds belongs to the call that runs, if one does.
+            _ => match self.only() {
+                Some(call) => call.note(message),
+                None => self.tell(Event::Other(message)),
+            },
         }
     }
 

@@ -98,6 +98,10 @@ impl Link for StdioLink {
         self.running.shared.listen(interest);
     }
 
+    fn listening(&self) -> Pending<'_, ()> {
+        Box::pin(self.running.shared.heard())
+    }
+
     fn is_open(&self) -> bool {
         self.running.shared.is_open()
     }

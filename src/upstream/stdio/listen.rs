@@ -3,9 +3,12 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::shared::Shared;
 use crate::upstream::handshake::own_request;
-use crate::upstream::link::{Event, Interest, Message};
+use crate::upstream::link::{Event, Interest, LISTENING, Message};
+use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{CapSet, Era, InboundKind};
 
 /// Longest pause before a listen request that the server ended is sent again.
@@ -16,6 +19,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(in crate::upstream) struct Listening {
     interest: Interest,
     id: Option<u64>,
+    /// The newest request that the server has confirmed.
+    confirmed: Option<u64>,
+    /// The confirmed request before it, open until the new one is confirmed.
+    before: Option<u64>,
+    /// Told of each confirmation and each end.
+    told: Arc<Notify>,
     /// Ends in a row without an acknowledgement; decides the pause.
     ends: u32,
     /// It was cut, so that events may have been missed until it is back.
@@ -41,10 +50,13 @@ impl Shared {
         }
     }
 
-    /// Sends the request for what is wanted now, then withdraws the one before, so that nothing
-    /// falls between them.
+    /// Sends the request for what is wanted now. The one before is withdrawn when the new one is
+    /// confirmed, so that nothing falls between them.
     fn relisten(&self, listening: &mut Listening) {
-        let old = listening.id.take();
+        let mut old = listening.id.take();
+        if old.is_some() && old == listening.confirmed {
+            std::mem::swap(&mut listening.before, &mut old);
+        }
         let wanted = listening.interest.lists || !listening.interest.resources.is_empty();
         if wanted && !listening.refused {
             let id = self.mint();
@@ -52,16 +64,56 @@ impl Shared {
             let members = filter(&listening.interest);
             let draft = own_request(Era::Modern, CapSet::NONE, "subscriptions/listen", &members);
             self.control(draft.render(id));
+        } else if let Some(before) = listening.before.take() {
+            self.cancel(before, "nothing is listened for");
         }
         if let Some(old) = old {
             self.cancel(old, "the filter has changed");
         }
+        listening.told.notify_waiters();
     }
 
-    /// The server has confirmed the request.
-    pub(super) fn listen_acknowledged(&self) {
+    /// Waits until the newest request is confirmed or refused.
+    pub(super) async fn heard(&self) {
+        let (told, own) = {
+            let listening = self.listening();
+            (Arc::clone(&listening.told), listening.id)
+        };
+        let waiting = async {
+            loop {
+                let told = told.notified();
+                let mut told = std::pin::pin!(told);
+                told.as_mut().enable();
+                let pending = {
+                    let listening = self.listening();
+                    // Numbers only grow, and so does what is listened for while anybody waits.
+                    listening.id.is_some() && listening.confirmed < own
+                };
+                if !pending {
+                    return;
+                }
+                told.await;
+            }
+        };
+        tokio::select! {
+            // Either way it goes on.
+            _ = tokio::time::timeout(LISTENING, waiting) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    /// The server has confirmed a request.
+    pub(super) fn listen_acknowledged(&self, message: &Message) {
         let mut listening = self.listening();
+        if subscription(message).is_some_and(|id| listening.id != Some(id)) {
+            return;
+        }
         listening.ends = 0;
+        listening.confirmed = listening.id;
+        listening.told.notify_waiters();
+        if let Some(before) = listening.before.take() {
+            self.cancel(before, "the filter has changed");
+        }
         if std::mem::take(&mut listening.cut) {
             drop(listening);
             self.tell(Event::Missed);
@@ -72,10 +124,15 @@ impl Shared {
     /// request that is open.
     pub(super) fn listen_ended(self: &Arc<Self>, id: u64, message: &Message) -> bool {
         let mut listening = self.listening();
+        if listening.before == Some(id) {
+            listening.before = None;
+            return true;
+        }
         if listening.id != Some(id) {
             return false;
         }
         listening.id = None;
+        listening.told.notify_waiters();
         if message.inbound.kind == InboundKind::Error {
             listening.refused = true;
             tracing::debug!(upstream = %self.upstream, "it does not do `subscriptions/listen`");
@@ -99,6 +156,22 @@ impl Shared {
         });
         true
     }
+}
+
+/// The request to which a notification belongs, when it says so with a number.
+fn subscription(message: &Message) -> Option<u64> {
+    let meta = message.param("_meta")?;
+    let mut found = None;
+    Reader::new(meta, UPSTREAM_DEPTH)
+        .object::<JsonError>(|reader, key| {
+            let value = reader.value()?;
+            if key.is("io.modelcontextprotocol/subscriptionId") {
+                found = meta[value].trim_matches('"').parse().ok();
+            }
+            Ok(())
+        })
+        .ok()?;
+    found
 }
 
 fn filter(interest: &Interest) -> String {
