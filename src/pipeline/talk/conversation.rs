@@ -45,7 +45,6 @@ pub(in crate::pipeline) struct Turn {
 }
 
 /// What came next.
-#[expect(clippy::large_enum_variant, reason = "each one is matched where it was made")]
 pub(super) enum Heard<S> {
     /// From the upstream.
     Next(Result<Message, LinkError>),
