@@ -60,7 +60,7 @@ impl Asked {
 }
 
 /// What becomes of a reply.
-#[expect(clippy::large_enum_variant, reason = "taken apart where it was made")]
+#[expect(clippy::large_enum_variant, reason = "the large one is what nearly every call gives")]
 pub(super) enum Relayed {
     /// The answer.
     Done(Answer),

@@ -147,3 +147,18 @@ fn apps_find_what_they_know_by_their_own_names_while_one_owns_it() {
         }
     }
 }
+
+#[test]
+fn a_process_that_serves_many_is_told_of_apps_and_hides_nothing() {
+    let program = crate::support::everything();
+    let proxy =
+        Proxy::start(&format!("[upstreams.up]\ncommand = [{program:?}, \"--era\", \"legacy\"]\n"));
+    for declared in [json!({}), shows()] {
+        let mut peer = Peer::connect(&proxy, "/mcp", "2025-11-25", declared);
+        let answer = peer.call("up__whoami");
+        let shown: Value =
+            serde_json::from_str(answer["content"][0]["text"].as_str().expect("text"))
+                .expect("JSON");
+        assert!(shown["clientCapabilities"]["extensions"][UI].is_object(), "{shown}");
+    }
+}
