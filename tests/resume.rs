@@ -33,7 +33,7 @@ impl Bed {
     /// Sends a call whose answer is a stream.
     fn call(&self, id: &str, tool: &str, token: Option<&str>) -> Stream {
         let meta = token.map_or(json!({}), |token| json!({"progressToken": token}));
-        let params = json!({"name": tool, "arguments": {}, "_meta": meta});
+        let params = json!({"name": tool, "arguments": {"ms": 1_500}, "_meta": meta});
         let body = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
         Stream::open(
             self.proxy.address(),
@@ -90,14 +90,14 @@ fn a_call_that_was_cut_gives_the_rest_and_its_result() {
 #[test]
 fn a_silent_call_becomes_a_stream_and_a_quick_one_does_not() {
     let mut bed = Bed::new();
-    let mut stream = bed.call("slow", "test_reconnection", None);
+    let mut stream = bed.call("slow", "sleep", None);
     let first = stream.event().expect("its first event");
     assert!(first.message.is_null() && !first.id.is_empty() && first.retry.is_some());
     drop(stream);
     let mut rest = bed.resume(&first.id);
     let result = rest.event().expect("the result").message;
     assert_eq!(result["id"], "slow");
-    assert_eq!(result["result"]["content"][0]["text"], "Reconnection test completed");
+    assert!(result["result"]["content"][0]["text"].is_string(), "{result}");
     assert!(rest.event().is_none(), "nothing follows");
     // After its end it is still there for a while.
     assert_eq!(bed.resume(&first.id).event().expect("the result").message["id"], "slow");
@@ -166,7 +166,7 @@ fn an_event_that_nobody_knows_begins_a_new_stream() {
     }
     // Another session's event is an unknown one.
     let other = bed.proxy.client(Era::Legacy, DOOR);
-    let mut slow = bed.call("slow", "test_reconnection", None);
+    let mut slow = bed.call("slow", "sleep", None);
     let event = slow.event().expect("its first event").id;
     drop(slow);
     bed.client = other;

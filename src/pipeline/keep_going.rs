@@ -44,7 +44,8 @@ impl<T: Send + 'static, E: Fn() -> Option<T> + Unpin> Future for KeepGoing<T, E>
         match work.as_mut().poll(context) {
             Poll::Ready(output) => {
                 self.work = None;
-                Poll::Ready(output)
+                // The work may give both in one go; whoever waits is owed the early one.
+                Poll::Ready((self.early)().unwrap_or(output))
             }
             Poll::Pending => (self.early)().map_or(Poll::Pending, Poll::Ready),
         }
@@ -77,6 +78,13 @@ mod tests {
         drop(work);
         start.send(()).unwrap();
         ended.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_early_output_comes_first_when_the_work_ends_at_once() {
+        let early = || Some("early");
+        let output = KeepGoing::or_early(&Tasks::default(), early, async { "late" }).await;
+        assert_eq!(output, "early");
     }
 
     #[tokio::test]
