@@ -48,13 +48,15 @@ pub(crate) const FEATURES: &[Feature] = &[
     feature!("completion", BOTH, completion),
     feature!("progress, 100 a second", BOTH, progress),
     feature!("logging with levels", BOTH, logging),
+    feature!("elicitation", BOTH, elicitation),
+    feature!("sampling", BOTH, sampling),
+    feature!("roots", BOTH, roots),
+    // After these a process of the legacy era may be at work for somebody who has gone, and what it
+    // asks may belong to that call.
     feature!("cancellation", BOTH, cancellation),
     feature!("disconnection", BOTH, disconnection),
     feature!("list_changed", BOTH, list_changed),
     feature!("subscribe, updated", BOTH, updated),
-    feature!("elicitation", BOTH, elicitation),
-    feature!("sampling", BOTH, sampling),
-    feature!("roots", BOTH, roots),
 ];
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Outcome {
