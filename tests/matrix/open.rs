@@ -3,10 +3,6 @@
 
 /// Features and columns; an empty column means all of them.
 const OPEN: &[(&str, &str)] = &[
-    // The era bridge passes questions on.
-    ("elicitation", ""),
-    ("sampling", ""),
-    ("roots", ""),
     // The SDK's server sends log messages of a session on its GET stream, where they belong to no
     // call; a modern client hears only what belongs to its call (protocol.md 3.3).
     ("logging with levels", "modern → legacy-http"),
