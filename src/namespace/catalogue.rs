@@ -22,6 +22,9 @@ pub struct Tool {
     pub parameters: Vec<HeaderParameter>,
     /// Arguments that the proxy fills in and the model does not see.
     pub injected: BTreeSet<String>,
+    /// Its upstream, of the legacy era, runs it as a task and in no other way
+    /// (`execution.taskSupport: "required"`, R104).
+    pub as_task: bool,
 }
 
 /// One entry of a list.
@@ -109,7 +112,7 @@ impl Catalogue {
 
     fn read_item(&self, kind: ListKind, era: Era, text: &Bytes) -> Result<Item, String> {
         let source = std::str::from_utf8(text).map_err(|error| error.to_string())?;
-        let (mut id, mut schema) = (None, None);
+        let (mut id, mut schema, mut as_task) = (None, None, false);
         let mut reader = Reader::new(source, UPSTREAM_DEPTH);
         let read = reader.object::<JsonError>(|reader, key| {
             if key.is(kind.identity()) && reader.peek()? == b'"' {
@@ -117,7 +120,9 @@ impl Catalogue {
                 return Ok(());
             }
             let is_schema = key.is("inputSchema") && reader.peek()? == b'{';
+            let execution = era == Era::Legacy && key.is("execution");
             let value = reader.value()?;
+            as_task |= execution && requires_task(&source[value.clone()]);
             if is_schema {
                 schema = Some(value);
             }
@@ -132,6 +137,10 @@ impl Catalogue {
             && let Some(schema) = schema
         {
             self.read_schema(&mut item, era, source, &schema)?;
+        }
+        if kind == ListKind::Tools && as_task {
+            let tool = item.tool.as_deref().cloned().unwrap_or_default();
+            item.tool = Some(Arc::new(Tool { as_task, ..tool }));
         }
         Ok(item)
     }
@@ -172,6 +181,12 @@ impl Catalogue {
         }
         Ok(())
     }
+}
+
+/// True when a tool's `execution` says that it runs as a task and in no other way.
+fn requires_task(execution: &str) -> bool {
+    let execution: Option<serde_json::Value> = serde_json::from_str(execution).ok();
+    execution.is_some_and(|execution| execution["taskSupport"] == "required")
 }
 
 impl Item {

@@ -12,6 +12,7 @@ use super::line::Line;
 use super::relay::{Asked, Relayed, relay};
 use super::state::refused;
 use super::talk::{Talk, visited};
+use super::task::{Tasked, unknown};
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Inner;
@@ -31,6 +32,8 @@ pub(super) struct Caller {
     pub(super) level: Option<Level>,
     /// Which questions it can be asked.
     pub(super) declares: CapSet,
+    /// It takes tasks for answers to tools; only in the modern era.
+    pub(super) tasks: bool,
     /// In the legacy era.
     pub(super) session: Option<Arc<Session>>,
     /// In the modern era: the caller's own `Mcp-Param-*` are held against the body.
@@ -121,6 +124,10 @@ impl Line {
                 let sentence = format!("Upstream `{}` completes nothing", plan.upstream().name);
                 return Err(Fault::client(Kind::UnknownMethod, sentence));
             }
+            if matches!(method.route, Route::Task(_)) && facts.era != Era::Modern {
+                // The upstream that has it is another one by now.
+                return Err(unknown());
+            }
             if caller.level.is_some() {
                 Box::pin(self.raise_level(&caller, plan.upstream(), &lease)).await;
             }
@@ -146,6 +153,7 @@ impl Line {
                 era: caller.era,
                 level: caller.level,
                 method,
+                tasked: Tasked::of(&caller, &posted, method, &plan, facts.era),
                 upstream: plan.upstream().clone(),
                 armed: armed.clone(),
                 upstream_era: facts.era,
@@ -198,6 +206,7 @@ impl Line {
         let tenant = self.tenant(&caller.principal);
         let view = tenant.known_view(&caller.door);
         let (kind, name) = match method.route {
+            Route::Task(_) => return self.task_plan(caller, posted),
             Route::Name(kind) => (Some(kind), required(posted, Field::Name, "name")?),
             Route::Uri => (None, required(posted, Field::Uri, "uri")?),
             _ => reference(posted)?,

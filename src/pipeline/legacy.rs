@@ -62,7 +62,7 @@ impl Line {
         let result = format!(
             "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}{instructions}}}",
             revision.as_str(),
-            capabilities(),
+            capabilities(Era::Legacy),
             server_info(),
         );
         let mut answer = Answer::result(posted.id_text(), &result);
@@ -154,6 +154,7 @@ impl Line {
                         .opening()
                         .capabilities
                         .questions_of(session.opening().revision),
+                    tasks: false,
                     session: Some(session),
                     headers: None,
                 };
@@ -161,7 +162,7 @@ impl Line {
                 KeepGoing::new(&self.tasks, async move { line.call(caller, posted, method).await })
                     .await
             }
-            Route::Listen | Route::Notification => Err(Fault::client(
+            Route::Listen | Route::Notification | Route::Task(_) => Err(Fault::client(
                 Kind::UnknownMethod,
                 format!("Method not found: {}", method.name),
             )),

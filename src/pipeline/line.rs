@@ -193,7 +193,11 @@ impl Line {
                 line.client.sweep();
                 for tenant in line.all_tenants() {
                     line.keep_listening(&tenant);
-                    for (upstream, uri) in tenant.outlets().prune() {
+                    let (freed, tasks) = tenant.outlets().prune();
+                    for upstream in tasks {
+                        line.unfollow(&tenant, &upstream);
+                    }
+                    for (upstream, uri) in freed {
                         if let Some(upstream) = line.config.upstreams.get(&upstream) {
                             tenant.unwatch(&line, upstream, &uri).await;
                         }

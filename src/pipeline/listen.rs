@@ -9,14 +9,15 @@ use super::answer::{Answer, Body};
 use super::line::Line;
 use super::outlet::Filter;
 use super::serve::Posting;
+use super::task::undeclared;
 use super::tenant::Tenant;
 use crate::base::{Fault, Kind};
 use crate::config::{Transport, Upstream};
 use crate::namespace::Plan;
 use crate::session::Session;
-use crate::upstream::{Event, Interest, Lease, LinkKey};
+use crate::upstream::{Event, Lease, LinkKey};
 use crate::wire::json::quote;
-use crate::wire::{Called, Era, Field, ListKind, Posted};
+use crate::wire::{Called, CapSet, Era, Field, ListKind, Posted};
 
 /// Resources that one listen may follow.
 const MOST_WATCHED: usize = 1_000;
@@ -27,6 +28,7 @@ impl Line {
         self: &Arc<Self>,
         posting: &Posting,
         posted: &Posted,
+        declares: CapSet,
     ) -> Result<Answer, Fault> {
         let wrong =
             || Fault::client(Kind::InvalidParams, "`params.notifications` is missing or wrong");
@@ -44,7 +46,11 @@ impl Line {
             prompts: asked["promptsListChanged"] == true,
             resources: asked["resourcesListChanged"] == true,
             watched: Vec::new(),
+            tasks: Vec::new(),
         };
+        if !asked["taskIds"].is_null() && !declares.has(CapSet::TASKS) {
+            return Err(undeclared());
+        }
         let uris = asked["resourceSubscriptions"].as_array().map(Vec::as_slice).unwrap_or_default();
         for uri in uris.iter().filter_map(Value::as_str).take(MOST_WATCHED) {
             // What is not honoured is left out of the acknowledgement (R25).
@@ -57,6 +63,9 @@ impl Line {
                 ));
             }
         }
+        let ids = asked["taskIds"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let ids = ids.iter().filter_map(Value::as_str).take(MOST_WATCHED);
+        let followed = self.watch_tasks(posting, ids, &mut filter).await;
         tenant.warm_up(self, &posting.principal, &posting.door);
         let mut members = Vec::new();
         for (name, honoured) in [
@@ -72,6 +81,10 @@ impl Line {
             let uris: Vec<String> = filter.watched.iter().map(|(uri, ..)| quote(uri)).collect();
             members.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
         }
+        if !filter.tasks.is_empty() {
+            let ids: Vec<String> = filter.tasks.iter().map(|(id, _)| quote(id)).collect();
+            members.push(format!("\"taskIds\":[{}]", ids.join(",")));
+        }
         let acknowledged = format!("{{{}}}", members.join(","));
         let feed = tenant.outlets().open_listen(
             &posting.principal,
@@ -80,6 +93,9 @@ impl Line {
             filter,
             &acknowledged,
         );
+        for lease in followed {
+            lease.listen(tenant.interest(&lease.key().upstream));
+        }
         Ok(Answer::ok(Body::Events(feed)))
     }
 
@@ -147,7 +163,7 @@ impl Line {
         upstream: &Upstream,
         change: Option<(bool, &str)>,
     ) -> Result<(), Fault> {
-        lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+        lease.listen(tenant.interest(&upstream.name));
         if lease.facts().era == Era::Modern {
             return Ok(());
         }
@@ -206,7 +222,8 @@ impl Line {
                         tenant.outlets().updated(&key.upstream, &uri);
                     }
                 }
-                Event::Other(_) | Event::Gone => {}
+                Event::Other(message) => tenant.outlets().task(&key.upstream, message),
+                Event::Gone => {}
             }
         }
     }

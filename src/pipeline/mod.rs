@@ -22,6 +22,7 @@ mod result;
 mod serve;
 mod state;
 mod talk;
+mod task;
 mod tenant;
 
 pub use answer::{Answer, Body, Feed, Outcome};

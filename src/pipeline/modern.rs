@@ -37,8 +37,8 @@ impl Line {
         let answer = match method.route {
             Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
             Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Modern, kind)).await,
-            Route::Listen => Box::pin(self.listen(&posting, &posted)).await,
-            Route::Name(_) | Route::Uri | Route::Reference => {
+            Route::Listen => Box::pin(self.listen(&posting, &posted, declares)).await,
+            Route::Name(_) | Route::Uri | Route::Reference | Route::Task(_) => {
                 let level =
                     posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
                 let caller = Caller {
@@ -47,10 +47,14 @@ impl Line {
                     era: Era::Modern,
                     level,
                     declares: declares.and(CapSet::QUESTIONS),
+                    tasks: declares.has(CapSet::TASKS),
                     session: None,
                     headers: Some(posting.headers),
                 };
-                self.call(caller, posted, method).await
+                match method.route {
+                    Route::Task(_) => Box::pin(self.task(caller, posted, method)).await,
+                    _ => self.call(caller, posted, method).await,
+                }
             }
             Route::Subscribe { .. } | Route::Notification => Err(unknown(method.name)),
         };
@@ -70,7 +74,7 @@ impl Line {
                  \"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",\
                  \"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
                 Revision::LATEST_MODERN.as_str(),
-                capabilities(),
+                capabilities(Era::Modern),
                 server_info(),
             ),
         )
@@ -79,10 +83,18 @@ impl Line {
 
 /// What the proxy offers whatever stands behind it: a fixed set, so that it cannot depend on
 /// which upstream happened to be up (protocol.md 4.6). An empty list is legal.
-pub(super) fn capabilities() -> &'static str {
+pub(super) fn capabilities(era: Era) -> String {
+    // Tasks of clients with sessions are followed for them: those are offered none.
+    let extensions = match era {
+        Era::Legacy => String::new(),
+        Era::Modern => format!(",\"extensions\":{}", CapSet::TASKS.extensions()),
+    };
     // `logging` is declared because upstreams' messages are passed on.
-    "{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true},\
-     \"resources\":{\"subscribe\":true,\"listChanged\":true},\"completions\":{},\"logging\":{}}"
+    format!(
+        "{{\"tools\":{{\"listChanged\":true}},\"prompts\":{{\"listChanged\":true}},\
+         \"resources\":{{\"subscribe\":true,\"listChanged\":true}},\"completions\":{{}},\"logging\":{{}}\
+         {extensions}}}"
+    )
 }
 
 fn unknown(method: &str) -> Fault {
@@ -118,16 +130,19 @@ fn judge(headers: &HeaderMap, posted: &Posted) -> Result<(&'static Method, CapSe
         return Err(Fault::client(Kind::InvalidParams, format!("{level:.40} is no log level")));
     }
     let named = match method.route {
-        Route::Name(_) => Some(Field::Name),
-        Route::Uri => Some(Field::Uri),
+        Route::Name(_) => Some((Field::Name, "name")),
+        Route::Uri => Some((Field::Uri, "uri")),
+        Route::Task(_) => Some((Field::TaskId, "taskId")),
         _ => None,
     };
-    if let Some(field) = named {
+    if let Some((field, member)) = named {
         let name = posted.string(field).ok_or_else(|| {
-            let member = if field == Field::Name { "name" } else { "uri" };
             Fault::client(Kind::InvalidParams, format!("`params.{member}` is missing or no text"))
         })?;
-        must_match(headers, &NAME, &name, true)?;
+        // For tasks the extension asks the header of clients alone.
+        if field != Field::TaskId || headers.contains_key(&NAME) {
+            must_match(headers, &NAME, &name, true)?;
+        }
     }
     Ok((method, declares))
 }

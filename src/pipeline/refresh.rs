@@ -10,7 +10,7 @@ use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::namespace::{Catalogue, read_page};
-use crate::upstream::{Interest, Lease, Message, Outgoing, Reply, own_request};
+use crate::upstream::{Lease, Message, Outgoing, Reply, own_request};
 use crate::wire::json::quote;
 use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method};
 
@@ -46,7 +46,7 @@ impl Line {
             }
         }
         let tenant = self.tenant(asker);
-        lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+        lease.listen(tenant.interest(&upstream.name));
         Ok((catalogue, ttl.clamp(SHORTEST, LONGEST)))
     }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{Answer, Body};
 use super::result::{is_question, respond, uri_way, wants_visits};
 use super::talk::Turn;
+use super::task::{Tasked, is_task};
 use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
@@ -32,6 +33,8 @@ pub(super) struct Asked {
     pub(super) era: Era,
     pub(super) level: Option<Level>,
     pub(super) method: &'static Method,
+    /// What it has to do with tasks.
+    pub(super) tasked: Tasked,
     pub(super) upstream: Arc<Upstream>,
     /// The credentials that the upstream was given.
     pub(super) armed: Arc<Armed>,
@@ -61,6 +64,9 @@ pub(super) enum Relayed {
 
 /// Brings a reply back to its client.
 pub(super) async fn relay(asked: Asked, lease: Lease, reply: Reply) -> Result<Relayed, Fault> {
+    if asked.tasked == Tasked::Sent {
+        return follow(asked, lease, reply).await;
+    }
     let message = match reply {
         Reply::Message(message) => message,
         Reply::Json { id, length, body } => {
@@ -84,10 +90,26 @@ pub(super) async fn relay(asked: Asked, lease: Lease, reply: Reply) -> Result<Re
             message
         }
     };
-    if is_question(&asked, &message) || wants_visits(&asked, &message) {
+    let talks = is_question(&asked, &message)
+        || wants_visits(&asked, &message)
+        || is_task(&asked, &message);
+    if talks {
         return Ok(Relayed::Talk(asked, lease, Turn { first: Some(message), rest: None }));
     }
     whole(&asked, &message).map(Relayed::Done)
+}
+
+/// A task comes back, and the answer of the call with it later.
+async fn follow(asked: Asked, lease: Lease, reply: Reply) -> Result<Relayed, Fault> {
+    let turn = match reply {
+        Reply::Message(message) => Turn { first: Some(message), rest: None },
+        Reply::Json { id, body, .. } => {
+            let message = Box::pin(collect(&asked.upstream, id, body, Bytes::new())).await?;
+            Turn { first: Some(message), rest: None }
+        }
+        Reply::Exchange(rest) => Turn { first: None, rest: Some(rest) },
+    };
+    Ok(Relayed::Talk(asked, lease, turn))
 }
 
 fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {

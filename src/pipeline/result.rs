@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::call::may_ask;
 use super::relay::Asked;
+use super::task::{Tasked, shape_about};
 use crate::base::{Fault, Kind, Retry};
 use crate::namespace::{ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result_uris};
 use crate::upstream::Message;
@@ -83,8 +84,14 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
     if let Some(place) = &parts.result_type
         && &text[place.clone()] != "\"complete\""
     {
-        return Err(question(asked, &text[place.clone()]));
+        // Some say so of what they tell about a task, too.
+        if matches!(asked.tasked, Tasked::About(_)) && &text[place.clone()] == "\"task\"" {
+            edits.replace(place.clone(), "\"complete\"");
+        } else {
+            return Err(question(asked, &text[place.clone()]));
+        }
     }
+    shape_about(asked, message, edits)?;
     if asked.era == Era::Modern {
         let mut added = Vec::new();
         if parts.result_type.is_none() {
@@ -163,6 +170,16 @@ pub(super) fn undeclared(asked: &Asked, lacking: CapSet) -> Fault {
 
 /// A result that is no result yet: the upstream asks something that is not passed on.
 fn question(asked: &Asked, result_type: &str) -> Fault {
+    if result_type == "\"task\"" {
+        return Fault::upstream(
+            Retry::MayHaveRun,
+            format!(
+                "Upstream `{}` made a task of the call, and this client has not declared that it takes tasks. What \
+                 was begun may have effects; use a client that takes them.",
+                asked.upstream.name
+            ),
+        );
+    }
     Fault::upstream(
         Retry::Safe,
         format!(
@@ -264,7 +281,10 @@ pub(super) fn notify(asked: &Asked, message: &Message) -> Option<Bytes> {
         | "notifications/tools/list_changed"
         | "notifications/prompts/list_changed"
         | "notifications/resources/list_changed"
-        | "notifications/cancelled" => None,
+        | "notifications/cancelled"
+        // Of tasks a client hears where it listens, under the ids that it knows.
+        | "notifications/tasks"
+        | "notifications/tasks/status" => None,
         _ => (asked.era == asked.upstream_era).then(|| message.bytes.clone()),
     }
 }

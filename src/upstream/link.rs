@@ -203,6 +203,8 @@ pub struct Interest {
     /// Updates of these resources (modern upstreams: part of the listen filter; legacy ones are
     /// subscribed by requests, and this only opens the stream on which the updates come).
     pub resources: BTreeSet<String>,
+    /// What becomes of these tasks (modern upstreams; by the upstream's own ids).
+    pub tasks: BTreeSet<String>,
 }
 
 /// One live connection to an upstream: an HTTP session or a child process.

@@ -16,5 +16,5 @@ pub use draft::Draft;
 pub use edit::Edits;
 pub use era::{Era, Revision};
 pub use inbound::{Inbound, InboundKind, ResultParts};
-pub use method::{Called, ListKind, Method, NameKind, Route, methods};
+pub use method::{Called, ListKind, Method, NameKind, Route, TaskVerb, methods};
 pub use request::{Field, Meta, MetaKey, Params, Posted, PostedKind, WireError};

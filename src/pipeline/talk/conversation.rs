@@ -15,6 +15,7 @@ use crate::pipeline::call::Caller;
 use crate::pipeline::line::Line;
 use crate::pipeline::relay::Asked;
 use crate::pipeline::result::{Ready, notify, respond};
+use crate::pipeline::task::is_task;
 use crate::session::Running;
 use crate::upstream::{Exchange, Lease, LinkError, Message};
 use crate::wire::{Era, InboundKind, Method, Posted};
@@ -160,6 +161,7 @@ impl Talk {
     pub(super) fn last(&self, answer: Result<Message, LinkError>) -> Result<Ready, Fault> {
         let ready = match answer {
             Ok(message) if self.asks(&message) => self.required(&message),
+            Ok(message) if is_task(&self.asked, &message) => self.task(&message),
             Ok(message) if self.wants_visits(&message) => self.visits(&message),
             Ok(message) => respond(&self.asked, &message),
             Err(error) => Err(error.into()),

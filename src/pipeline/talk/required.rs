@@ -3,12 +3,12 @@
 
 use super::conversation::Talk;
 use crate::base::{Fault, unix_seconds};
-use crate::bridge::{BridgeError, Carried, Inner, InputRequired, Purpose, Toward};
-use crate::namespace::{ShiftedEdits, UriWay, rewrite_result_uris};
+use crate::bridge::{BridgeError, Carried, Inner, InputRequired, Purpose};
 use crate::pipeline::result::{Ready, garbage, is_question, undeclared};
 use crate::pipeline::state::TTL;
+use crate::pipeline::task::word_entries;
 use crate::upstream::Message;
-use crate::wire::{Edits, Era};
+use crate::wire::Edits;
 
 impl Talk {
     /// True for a result that asks something first.
@@ -32,20 +32,9 @@ impl Talk {
             edits.replace(id, self.asked.id.as_str());
         }
         let upstream = self.asked.upstream.name.as_str();
-        for entry in &found.entries {
-            let Some(place) = entry.params.clone() else { continue };
-            let base = payload.start + place.start;
-            let params = &result[place];
-            let toward = Toward::Modern { from: Era::Modern };
-            let worded = entry.question.worded(params, upstream, toward, "");
-            edits.append(worded.map_err(|error| broken(&error))?, base);
-            if self.asked.merged && params.contains("uri") {
-                // What a model is shown names resources as this client knows them.
-                let mut part = ShiftedEdits { edits: &mut edits, base };
-                rewrite_result_uris(UriWay::Messages, params, upstream, &mut part)
-                    .map_err(|error| garbage(&self.asked, &error.to_string()))?;
-            }
-        }
+        let from = (upstream, self.asked.merged);
+        word_entries(&found, result, payload.start, from, &mut edits)
+            .map_err(|error| broken(&error))?;
         let state = found.state.clone().map(|place| result[place].to_owned());
         let carried = Carried { expires: unix_seconds() + TTL, inner: Inner::Pass(state) };
         let request = (self.method, &self.plan);
