@@ -2,6 +2,7 @@
 //! for each pair of eras, since questions travel differently in each (protocol.md 3.2).
 
 mod conversation;
+mod drive;
 mod forward;
 mod out;
 mod park;
