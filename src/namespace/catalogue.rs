@@ -56,6 +56,8 @@ pub struct Catalogue {
     pub instructions: Option<String>,
     /// Whether it can complete arguments and be subscribed to.
     pub completes: bool,
+    /// Whether it takes calls of tools as tasks (2025-11-25, `tasks.requests.tools.call`).
+    pub runs_tasks: bool,
     listings: [Listing; 4],
     tools: Map<Box<str>, Arc<Tool>>,
 }
@@ -69,6 +71,7 @@ impl Catalogue {
             credential,
             instructions: None,
             completes: false,
+            runs_tasks: false,
             listings: Default::default(),
             tools: Map::default(),
         }
@@ -120,7 +123,7 @@ impl Catalogue {
                 return Ok(());
             }
             let is_schema = key.is("inputSchema") && reader.peek()? == b'{';
-            let execution = era == Era::Legacy && key.is("execution");
+            let execution = self.runs_tasks && era == Era::Legacy && key.is("execution");
             let value = reader.value()?;
             as_task |= execution && requires_task(&source[value.clone()]);
             if is_schema {

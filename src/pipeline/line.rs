@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::parks::Parks;
+use super::task::KeptTasks;
 use super::tenant::Tenant;
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Tasks, TenantId};
@@ -65,6 +66,7 @@ pub struct Line {
     pub(super) calls: Option<CallLog>,
     pub(super) ring: Arc<Ring>,
     pub(super) parks: Parks,
+    pub(super) kept: KeptTasks,
     tenants: RwLock<Map<TenantId, Arc<Tenant>>>,
     memories: HashMap<Name, Arc<EraMemory>>,
 }
@@ -98,6 +100,7 @@ impl Line {
             calls: parts.calls,
             ring: parts.ring,
             parks: Parks::default(),
+            kept: KeptTasks::default(),
             tenants: RwLock::default(),
         })
     }

@@ -321,7 +321,7 @@ fn concerns(door: &Door, upstream: &Name) -> bool {
     }
 }
 
-fn subscription_meta(id: &str) -> String {
+pub(super) fn subscription_meta(id: &str) -> String {
     format!("\"_meta\":{{\"io.modelcontextprotocol/subscriptionId\":{id}}}")
 }
 

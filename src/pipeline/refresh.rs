@@ -37,6 +37,7 @@ impl Line {
         let mut catalogue = Catalogue::new(upstream.clone(), credential);
         catalogue.instructions = facts.instructions.clone();
         catalogue.completes = facts.can("completions");
+        catalogue.runs_tasks = facts.runs_tools_as_tasks();
         let mut ttl = if facts.announces("tools") { ANNOUNCED } else { UNANNOUNCED };
         for kind in ListKind::ALL {
             if facts.can(kind.capability()) {

@@ -62,6 +62,12 @@ impl Facts {
         self.member("resources").is_some_and(|value| value["subscribe"] == true)
     }
 
+    /// True when `tasks.requests.tools.call` is declared (2025-11-25).
+    #[must_use]
+    pub fn runs_tools_as_tasks(&self) -> bool {
+        self.member("tasks").is_some_and(|tasks| tasks["requests"]["tools"]["call"].is_object())
+    }
+
     /// True when `listChanged` is declared for this capability.
     #[must_use]
     pub fn announces(&self, capability: &str) -> bool {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::out::Out;
-use crate::base::{Fault, Kind, Retry};
+use crate::base::{Fault, Kind, Retry, now};
 use crate::credential::Armed;
 use crate::namespace::Plan;
 use crate::pipeline::answer::Answer;
@@ -15,7 +15,7 @@ use crate::pipeline::call::Caller;
 use crate::pipeline::line::Line;
 use crate::pipeline::relay::Asked;
 use crate::pipeline::result::{Ready, notify, respond};
-use crate::pipeline::task::is_task;
+use crate::pipeline::task::{TaskExchange, Tasked, Wanted, is_task};
 use crate::session::Running;
 use crate::upstream::{Exchange, Lease, LinkError, Message};
 use crate::wire::{Era, InboundKind, Method, Posted};
@@ -60,16 +60,41 @@ impl Talk {
     pub(in crate::pipeline) async fn go_on(self: Box<Self>, turn: Turn) -> Result<Answer, Fault> {
         let (sender, answer) = oneshot::channel();
         let out = self.out(sender);
-        self.line.tasks.clone().spawn("conversation", async move {
-            match (self.asked.era, self.asked.upstream_era) {
-                (Era::Legacy, Era::Legacy) => Box::pin(self.forward(out, turn)).await,
-                (Era::Legacy, Era::Modern) => Box::pin(self.rounds(out, turn)).await,
-                (Era::Modern, Era::Legacy) => Box::pin(self.park(out, turn)).await,
-                (Era::Modern, Era::Modern) => Box::pin(self.pass(out, turn)).await,
-            }
-        });
+        let tasks = self.line.tasks.clone();
+        if self.asked.tasked != Tasked::Sent {
+            tasks.spawn("conversation", self.converse(out, turn));
+        } else if self.caller.tasks {
+            tasks.spawn("task for a client", Box::pin(self.keep(out, turn)));
+        } else {
+            let turn = self.followed(turn);
+            tasks.spawn("conversation", self.converse(out, turn));
+        }
         // Without an answer it was cancelled: the client wants nothing more for this id.
         answer.await.unwrap_or_else(|_| Ok(Answer::accepted()))
+    }
+
+    /// The task that comes back with `turn`, followed to its end for a client that takes none.
+    fn followed(&self, turn: Turn) -> Turn {
+        let upstream = self.asked.upstream.clone();
+        let wanted = Wanted {
+            lease: self.lease.share(),
+            upstream: upstream.clone(),
+            asker: self.caller.asker(),
+            takes: self.caller.takes(self.method),
+            until: now() + upstream.timing.max_time,
+        };
+        let followed = self.line.follow_task(wanted, turn);
+        let exchange = TaskExchange { followed, upstream, told: None, steps: 0 };
+        Turn { first: None, rest: Some(Box::new(exchange)) }
+    }
+
+    async fn converse(self: Box<Self>, out: Out, turn: Turn) {
+        match (self.asked.era, self.asked.upstream_era) {
+            (Era::Legacy, Era::Legacy) => Box::pin(self.forward(out, turn)).await,
+            (Era::Legacy, Era::Modern) => Box::pin(self.rounds(out, turn)).await,
+            (Era::Modern, Era::Legacy) => Box::pin(self.park(out, turn)).await,
+            (Era::Modern, Era::Modern) => Box::pin(self.pass(out, turn)).await,
+        }
     }
 
     pub(super) fn out(&self, sender: oneshot::Sender<Result<Answer, Fault>>) -> Out {
@@ -124,7 +149,7 @@ impl Talk {
     }
 
     /// Passes a notification on. False when the client does not read.
-    pub(super) async fn note(&mut self, out: &mut Out, message: &Message) -> bool {
+    pub(in crate::pipeline) async fn note(&mut self, out: &mut Out, message: &Message) -> bool {
         if !self.rises(message) {
             return true;
         }
@@ -158,7 +183,10 @@ impl Talk {
     }
 
     /// The last message of the upstream, in the words of the client.
-    pub(super) fn last(&self, answer: Result<Message, LinkError>) -> Result<Ready, Fault> {
+    pub(in crate::pipeline) fn last(
+        &self,
+        answer: Result<Message, LinkError>,
+    ) -> Result<Ready, Fault> {
         let ready = match answer {
             Ok(message) if self.asks(&message) => self.required(&message),
             Ok(message) if is_task(&self.asked, &message) => self.task(&message),

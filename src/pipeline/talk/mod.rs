@@ -11,4 +11,5 @@ mod rounds;
 mod visit;
 
 pub(super) use conversation::{Talk, Turn};
+pub(super) use out::Out;
 pub(super) use visit::visited;

@@ -16,7 +16,7 @@ const QUEUE: usize = 16;
 
 /// What the request still waits for.
 #[derive(Debug)]
-pub(super) struct Out {
+pub(in crate::pipeline) struct Out {
     way: Way,
     ends: [CancellationToken; 2],
     /// Longest time that a client which is there may take to read an event.
@@ -34,7 +34,7 @@ enum Way {
 }
 
 impl Out {
-    pub(super) fn new(
+    pub(in crate::pipeline) fn new(
         answer: oneshot::Sender<Result<Answer, Fault>>,
         ends: [CancellationToken; 2],
         patience: Duration,
@@ -43,12 +43,12 @@ impl Out {
     }
 
     /// Sends a message that is not the last one. False when a client that is there does not read.
-    pub(super) async fn say(&mut self, message: &[u8]) -> bool {
+    pub(in crate::pipeline) async fn say(&mut self, message: &[u8]) -> bool {
         self.put(Ok(event(message))).await
     }
 
     /// Sends the last message.
-    pub(super) async fn finish(mut self, outcome: Result<Ready, Fault>) {
+    pub(in crate::pipeline) async fn finish(mut self, outcome: Result<Ready, Fault>) {
         if let Way::Open(answer) = self.way {
             let answered = outcome.map(|ready| Answer {
                 status: ready.status,
@@ -81,7 +81,7 @@ impl Out {
     }
 
     /// Waits until the client has gone.
-    pub(super) async fn closed(&mut self) {
+    pub(in crate::pipeline) async fn closed(&mut self) {
         match &mut self.way {
             Way::Open(answer) => answer.closed().await,
             Way::Stream(sender) => sender.closed().await,

@@ -75,6 +75,32 @@ impl Talk {
     }
 }
 
+impl Talk {
+    /// The `params` of a question for this client, if there are any; `None` when the client
+    /// cannot be asked that.
+    pub(in crate::pipeline) fn worded(
+        &self,
+        method: &str,
+        params: Option<&str>,
+    ) -> Option<Option<String>> {
+        let Self { asked, caller, .. } = self;
+        let question = Question::read(method, params.unwrap_or("{}")).ok()?;
+        if !caller.takes(self.method).has(question.needs) {
+            return None;
+        }
+        let Some(params) = params else { return Some(None) };
+        let upstream = asked.upstream.name.as_str();
+        let toward = Toward::Modern { from: Era::Legacy };
+        let mut edits: Edits = question.worded(params, upstream, toward, "").ok()?;
+        if asked.merged && params.contains("uri") {
+            let mut part = ShiftedEdits { edits: &mut edits, base: 0 };
+            rewrite_result_uris(UriWay::Messages, params, upstream, &mut part).ok()?;
+        }
+        let bytes = edits.apply(&bytes::Bytes::copy_from_slice(params.as_bytes()));
+        Some(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
 impl Waiting {
     async fn step(&mut self, comebacks: &mut mpsc::Receiver<Comeback>) -> Step {
         if let Some(first) = self.turn.first.take() {
@@ -144,33 +170,13 @@ impl Waiting {
         };
         let id = &message.text()[place];
         let params = message.inbound.payload.clone().map(|place| &message.text()[place]);
-        let worded = self.worded(method, params);
+        let worded = self.talk.worded(method, params);
         if !worded.is_some_and(|params| self.park.ask(id, method, params)) {
             return self.talk.send(refusal(method, id)).await;
         }
         if self.out.is_some() {
             self.ask_at.get_or_insert(now() + TOGETHER);
         }
-    }
-
-    /// The `params` of a question for this client, if there are any; `None` when the client
-    /// cannot be asked that.
-    fn worded(&self, method: &str, params: Option<&str>) -> Option<Option<String>> {
-        let Talk { asked, caller, .. } = &*self.talk;
-        let question = Question::read(method, params.unwrap_or("{}")).ok()?;
-        if !caller.takes(self.talk.method).has(question.needs) {
-            return None;
-        }
-        let Some(params) = params else { return Some(None) };
-        let upstream = asked.upstream.name.as_str();
-        let toward = Toward::Modern { from: Era::Legacy };
-        let mut edits: Edits = question.worded(params, upstream, toward, "").ok()?;
-        if asked.merged && params.contains("uri") {
-            let mut part = ShiftedEdits { edits: &mut edits, base: 0 };
-            rewrite_result_uris(UriWay::Messages, params, upstream, &mut part).ok()?;
-        }
-        let bytes = edits.apply(&bytes::Bytes::copy_from_slice(params.as_bytes()));
-        Some(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// Ends a round with what is asked.

@@ -45,6 +45,12 @@ pub(in crate::pipeline) fn message_of(text: String) -> Option<Message> {
     Some(Message { bytes: Bytes::from(text), inbound })
 }
 
+/// A message in these bytes; `None` when it is none.
+pub(super) fn message_at(bytes: &Bytes) -> Option<Message> {
+    let inbound = Inbound::read(std::str::from_utf8(bytes).ok()?).ok()?;
+    Some(Message { bytes: bytes.clone(), inbound })
+}
+
 /// The response that a task ended with: `member` is `result` or `error`, `text` its JSON.
 pub(in crate::pipeline) fn response_of(member: &str, text: &str) -> Option<Message> {
     message_of(format!("{{\"jsonrpc\":\"2.0\",\"id\":0,\"{member}\":{text}}}"))

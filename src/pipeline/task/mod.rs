@@ -2,13 +2,19 @@
 //! what a client of 2026-07-28 asks about a task, and tasks that are followed for a client.
 
 mod ask;
+mod follow;
 mod handle;
+mod keeper;
+mod kept;
 mod serve;
 mod shape;
 mod tasked;
 mod watch;
 
-pub(super) use ask::{cancelled_at, message_of, response_of};
+use ask::message_at;
+pub(super) use ask::{cancelled_at, response_of};
+pub(super) use follow::{TaskExchange, Wanted};
 pub(super) use handle::{undeclared, unknown};
+pub(super) use kept::KeptTasks;
 pub(super) use shape::{described_to, shape_about, word_entries};
 pub(super) use tasked::{Tasked, is_task};

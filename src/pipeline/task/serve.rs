@@ -22,7 +22,11 @@ impl Line {
         if !caller.tasks {
             return Err(undeclared());
         }
-        self.call(caller, posted, method).await
+        let id = posted.string(Field::TaskId).unwrap_or_default();
+        match self.open_task(&caller.principal, &caller.door, &id)?.whose {
+            Whose::Kept { boot, id } => self.kept_task(&caller, &posted, method, (boot, id)).await,
+            Whose::Upstream(_) => self.call(caller, posted, method).await,
+        }
     }
 
     /// The way to the upstream that has the task of a request.
