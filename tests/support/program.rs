@@ -25,6 +25,12 @@ pub(crate) fn asker() -> &'static Path {
     PLACE.get_or_init(|| example("asker"))
 }
 
+/// The example `tasker`, whose tools run as tasks.
+pub(crate) fn tasker() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| example("tasker"))
+}
+
 fn example(name: &str) -> PathBuf {
     let folder = Path::new(PROXY).parent().expect("a program stands in a folder");
     let place = folder.join("examples").join(name);

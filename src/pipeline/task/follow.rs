@@ -242,8 +242,7 @@ impl Follower {
     /// Passes a message of the wait for the result on; true for the last one.
     async fn passed(&self, message: Message) -> Result<bool, Stop> {
         let over = matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error);
-        let message = if over { unrelated(message) } else { message };
-        self.say(Ok(Heard::Message(message))).await?;
+        self.say(Ok(Heard::Message(unrelated(message)))).await?;
         Ok(over)
     }
 
@@ -309,7 +308,7 @@ fn described(message: &Message) -> Result<Task, Option<Message>> {
     Task::read(&message.text()[payload]).map_err(|_| None)
 }
 
-/// The result of a task without the mark of its task, whose id is the upstream's.
+/// A result or question of a task without the mark of its task, whose id is the upstream's.
 fn unrelated(message: Message) -> Message {
     let Some(payload) = message.inbound.payload.clone() else { return message };
     let text = message.text();
@@ -389,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_loses_the_mark_of_its_task_and_nothing_else() {
+    fn what_a_task_says_loses_the_mark_of_the_task_and_nothing_else() {
         let said = |text: &str| {
             let message = unrelated(message_of(text.to_owned()).unwrap());
             message.text().to_owned()
@@ -400,7 +399,13 @@ mod tests {
             ),
             r#"{"id":1,"result":{"content":[1.0],"_meta":{"a":1}}}"#
         );
-        let plain = r#"{"id":1,"result":{"content":[{"_meta":{"io.modelcontextprotocol/related-task":1}}]}}"#;
+        assert_eq!(
+            said(
+                r#"{"id":1,"method":"roots/list","params":{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"x"}}}}"#
+            ),
+            r#"{"id":1,"method":"roots/list","params":{"_meta":{}}}"#
+        );
+        let plain = r#""{"id":1,"result":{"content":[{"_meta":{"io.modelcontextprotocol/related-task":1}}]}}"#;
         assert_eq!(said(plain), plain);
     }
 }
