@@ -29,7 +29,6 @@ const FAILURES: u32 = 4;
 const GOODBYE: Duration = Duration::from_secs(10);
 
 /// What the follower of a task says.
-#[expect(clippy::large_enum_variant, reason = "each one is matched where it was made")]
 #[derive(Debug)]
 pub(in crate::pipeline) enum Heard {
     /// A notification, a question, or the response that the call ends with.
@@ -161,27 +160,22 @@ impl Follower {
                 }
             }
             let looked = self.ask(TaskVerb::Get, &id).await?;
-            task = match looked.map(|message| described(&message)) {
-                Ok(Ok(seen)) => {
-                    failures = 0;
-                    seen
-                }
+            let (seen, detail) = match looked {
                 // It is not kept any more; the upstream's own words say why.
-                Ok(Err(Some(refusal))) => return self.say(Ok(Heard::Message(refusal))).await,
-                Ok(Err(None)) if failures + 1 < FAILURES => {
-                    failures += 1;
-                    task
+                Ok(message) if message.inbound.kind == InboundKind::Error => {
+                    return self.say(Ok(Heard::Message(message))).await;
                 }
-                Err(_) if failures + 1 < FAILURES => {
+                Ok(message) => (described(&message), "it tells nothing about its task".to_owned()),
+                Err(fault) => (None, fault.private.unwrap_or_else(|| fault.public.into_owned())),
+            };
+            match seen {
+                Some(seen) => (task, failures) = (seen, 0),
+                None if failures + 1 < FAILURES => {
                     failures += 1;
                     self.pause(&id, cancel, task.pause()).await?;
-                    task
                 }
-                Ok(Err(None)) => return self.lost("it tells nothing about its task").await,
-                Err(fault) => {
-                    return self.lost(fault.private.as_deref().unwrap_or(&fault.public)).await;
-                }
-            };
+                None => return self.lost(&detail).await,
+            }
         }
     }
 
@@ -299,13 +293,10 @@ impl Follower {
     }
 }
 
-/// What the answer to `tasks/get` says; the answer itself when it is a refusal.
-fn described(message: &Message) -> Result<Task, Option<Message>> {
-    if message.inbound.kind == InboundKind::Error {
-        return Err(Some(message.clone()));
-    }
-    let payload = message.inbound.payload.clone().unwrap_or(0..0);
-    Task::read(&message.text()[payload]).map_err(|_| None)
+/// What the answer to `tasks/get` says.
+fn described(message: &Message) -> Option<Task> {
+    let payload = message.inbound.payload.clone()?;
+    Task::read(&message.text()[payload]).ok()
 }
 
 /// A result or question of a task without the mark of its task, whose id is the upstream's.

@@ -290,8 +290,8 @@ impl Keeper {
                     _ => (Status::Completed, format!("\"result\":{text}")),
                 }
             }
-            Ok(None) => (Status::Failed, failure("Its end could not be read")),
-            Err(fault) => (Status::Failed, failure(&fault.public)),
+            Ok(None) => (Status::Completed, failure("The end of the task could not be read.")),
+            Err(fault) => (Status::Completed, failure(&fault.public)),
         };
         let described = &mut self.record.described;
         described.status = status;
@@ -331,8 +331,13 @@ impl Record {
     }
 }
 
+/// A call that failed on its way has a result that says so: the model can read it and go on.
 fn failure(sentence: &str) -> String {
-    format!("\"error\":{{\"code\":-32603,\"message\":{}}}", quote(sentence))
+    format!(
+        "\"result\":{{\"resultType\":\"complete\",\"content\":[{{\"type\":\"text\",\"text\":{}}}],\
+         \"isError\":true}}",
+        quote(sentence)
+    )
 }
 
 fn time() -> String {
