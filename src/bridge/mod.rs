@@ -21,7 +21,7 @@ pub use binding::{Binding, Purpose};
 pub use digest::params_digest;
 pub use error::BridgeError;
 pub use input::{Entry, InputRequired, Responses};
-pub use park::{Delivery, Park, Waiting};
+pub use park::{Park, Waiting};
 pub use question::{Asks, Question, Toward};
 pub use response::{Reply, answer_to};
 pub use rounds::{Next, Rounds};

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::input::Responses;
+use super::question::Question;
 use super::response::answer_to;
+use crate::wire::CapSet;
 use crate::wire::json::quote;
 
 /// Questions that may wait for an answer at a time; the link allows no more either.
@@ -19,18 +21,11 @@ pub struct Waiting {
     /// Its id as the upstream wrote it.
     pub id: String,
     /// Its method.
-    pub method: String,
+    pub method: &'static str,
+    /// What a client must have declared to be asked it.
+    pub needs: CapSet,
     /// Its `params`, worded for the client; `None` when there are none.
     pub params: Option<String>,
-}
-
-/// What a retry brought.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// To be sent to the upstream.
-    pub answers: Vec<Bytes>,
-    /// True when questions that the client has seen are still without an answer.
-    pub missing: bool,
 }
 
 /// The questions and rounds of one such call.
@@ -44,13 +39,14 @@ pub struct Park {
 
 impl Park {
     /// Takes a question; false when there are too many, so that it has to be refused.
-    pub fn ask(&mut self, id: &str, method: &str, params: Option<String>) -> bool {
+    pub fn ask(&mut self, id: &str, question: &Question, params: Option<String>) -> bool {
         if self.open.len() >= MOST || self.open.iter().any(|waiting| waiting.id == id) {
             return false;
         }
         self.keys += 1;
         let (key, id) = (format!("u{}", self.keys), id.to_owned());
-        self.open.push(Waiting { key, id, method: method.to_owned(), params });
+        let (method, needs) = (question.method(), question.needs);
+        self.open.push(Waiting { key, id, method, needs, params });
         true
     }
 
@@ -86,7 +82,7 @@ impl Park {
                     .params
                     .as_ref()
                     .map_or_else(String::new, |params| format!(",\"params\":{params}"));
-                format!("{}:{{\"method\":{}{params}}}", quote(&waiting.key), quote(&waiting.method))
+                format!("{}:{{\"method\":{}{params}}}", quote(&waiting.key), quote(waiting.method))
             })
             .collect();
         format!("{{{}}}", entries.join(","))
@@ -108,9 +104,9 @@ impl Park {
         true
     }
 
-    /// Takes the answers that came with a retry: `text` is `inputResponses` as it stands. Answers
+    /// Takes the answers that came with a retry, and gives what is to be sent to the upstream: `text` is `inputResponses` as it stands. Answers
     /// to nothing that is open are ignored (R36).
-    pub fn deliver(&mut self, text: &str, responses: &Responses) -> Delivery {
+    pub fn deliver(&mut self, text: &str, responses: &Responses) -> Vec<Bytes> {
         let mut answers = Vec::new();
         self.open.retain(|waiting| match responses.get(text, &waiting.key) {
             Some(result) => {
@@ -119,7 +115,14 @@ impl Park {
             }
             None => true,
         });
-        Delivery { answers, missing: !self.open.is_empty() }
+        answers
+    }
+
+    /// The client has come back and declares only this: what it cannot be asked any more, to be
+    /// refused (R32).
+    #[must_use]
+    pub fn narrow(&mut self, declares: CapSet) -> Vec<Waiting> {
+        self.open.extract_if(.., |waiting| !declares.has(waiting.needs)).collect()
     }
 
     /// Gives up: every question that is open, to be refused.
@@ -140,18 +143,35 @@ mod tests {
 
     use super::*;
 
-    fn deliver(park: &mut Park, answers: &Value) -> Delivery {
+    fn deliver(park: &mut Park, answers: &Value) -> Vec<Bytes> {
         let text = answers.to_string();
         park.deliver(&text, &Responses::read(&text).unwrap())
+    }
+
+    fn form() -> Question {
+        Question::read("elicitation/create", r#"{"message":"m"}"#).unwrap()
+    }
+
+    fn roots() -> Question {
+        Question::read("roots/list", "{}").unwrap()
+    }
+
+    #[test]
+    fn who_comes_back_with_less_is_asked_less() {
+        let mut park = Park::default();
+        assert!(park.ask("1", &form(), None) && park.ask("2", &roots(), None));
+        let gone = park.narrow(CapSet::ROOTS.with(CapSet::SAMPLING));
+        assert_eq!(gone.iter().map(|waiting| &*waiting.id).collect::<Vec<_>>(), ["1"]);
+        assert!(park.narrow(CapSet::QUESTIONS).is_empty() && park.asks());
     }
 
     #[test]
     fn questions_go_out_and_answers_go_back_by_their_ids() {
         let start = crate::base::now();
         let mut park = Park::default();
-        assert!(park.ask("3", "elicitation/create", Some(r#"{"message":"m"}"#.to_owned())));
-        assert!(park.ask("\"x\"", "roots/list", None));
-        assert!(!park.ask("3", "roots/list", None));
+        assert!(park.ask("3", &form(), Some(r#"{"message":"m"}"#.to_owned())));
+        assert!(park.ask("\"x\"", &roots(), None));
+        assert!(!park.ask("3", &roots(), None));
         let (round, asked) = park.pause(start + Duration::from_secs(1));
         let asked: Value = serde_json::from_str(&asked).unwrap();
         assert_eq!(
@@ -162,13 +182,13 @@ mod tests {
         // The second one to come finds nothing open.
         assert!(!park.resume(round, start));
         let back = deliver(&mut park, &json!({"u2":{"roots":[]},"u9":{}}));
-        assert_eq!(back.answers, [r#"{"jsonrpc":"2.0","id":"x","result":{"roots":[]}}"#]);
-        assert!(back.missing);
+        assert_eq!(back, [r#"{"jsonrpc":"2.0","id":"x","result":{"roots":[]}}"#]);
+        assert!(park.asks());
         let (second, asked) = park.pause(start + Duration::from_secs(1));
         assert!(asked.starts_with(r#"{"u1":"#), "{asked}");
         assert!(!park.resume(round, start));
         assert!(park.resume(second, start));
-        assert_eq!(deliver(&mut park, &json!({"u1":{"action":"decline"}})).answers.len(), 1);
+        assert_eq!(deliver(&mut park, &json!({"u1":{"action":"decline"}})).len(), 1);
         assert!(!park.asks());
     }
 
@@ -176,7 +196,7 @@ mod tests {
     fn nobody_comes_back_too_late() {
         let start = crate::base::now();
         let mut park = Park::default();
-        assert!(park.ask("1", "roots/list", None));
+        assert!(park.ask("1", &roots(), None));
         let (round, _) = park.pause(start + Duration::from_secs(1));
         assert!(!park.resume(round, start + Duration::from_secs(1)));
         assert_eq!(park.give_up().len(), 1);
@@ -215,7 +235,7 @@ mod tests {
                 match step {
                     Step::Ask(id) => {
                         let fits = open.len() < MOST && open.iter().all(|(_, other)| *other != id);
-                        prop_assert_eq!(park.ask(&id.to_string(), "roots/list", None), fits);
+                        prop_assert_eq!(park.ask(&id.to_string(), &roots(), None), fits);
                         if fits {
                             let key = format!("u{}", used.len() + 1);
                             prop_assert!(used.insert(key.clone()));
@@ -242,10 +262,8 @@ mod tests {
                         let (done, left): (Vec<_>, Vec<_>) =
                             open.drain(..).partition(|(key, _)| answers.contains_key(key));
                         open = left;
-                        prop_assert_eq!(back.missing, !open.is_empty());
-                        let sent: Vec<Value> = back
-                            .answers
-                            .iter()
+                        prop_assert_eq!(park.asks(), !open.is_empty());
+                        let sent: Vec<Value> = back.iter()
                             .map(|bytes| serde_json::from_slice(bytes).unwrap())
                             .collect();
                         prop_assert_eq!(sent.len(), done.len());

@@ -163,7 +163,8 @@ impl Line {
             };
             match relay(asked, lease, reply?).await {
                 Ok(Relayed::Done(answer)) => return Ok(answer),
-                Ok(Relayed::Talk(asked, lease, turn)) => {
+                Ok(Relayed::Talk(rest)) => {
+                    let (asked, lease, turn) = *rest;
                     let (line, running) = (self.clone(), running.cloned());
                     let talk = Box::new(Talk {
                         line,

@@ -69,7 +69,8 @@ pub(super) fn compose(
         parameters,
         timeout: timing.timeout,
         max_time: timing.max_time,
-        asker: Some(caller.asker()),
+        // Only an upstream of the legacy era asks while it works.
+        asker: (era == Era::Legacy).then(|| caller.asker()),
         takes: if era == Era::Legacy { caller.takes(method) } else { CapSet::NONE },
     })
 }

@@ -58,8 +58,8 @@ impl Asked {
 pub(super) enum Relayed {
     /// The answer.
     Done(Answer),
-    /// More is said than one answer, or something is asked.
-    Talk(Asked, Lease, Turn),
+    /// More is said than one answer, or something is asked. (Boxed: most calls never move it.)
+    Talk(Box<(Asked, Lease, Turn)>),
 }
 
 /// Brings a reply back to its client.
@@ -84,7 +84,7 @@ pub(super) async fn relay(asked: Asked, lease: Lease, reply: Reply) -> Result<Re
             let message = exchange.next().await.inspect_err(|error| lease.report(Err(error)))?;
             if !matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {
                 let turn = Turn { first: Some(message), rest: Some(exchange) };
-                return Ok(Relayed::Talk(asked, lease, turn));
+                return Ok(Relayed::Talk(Box::new((asked, lease, turn))));
             }
             lease.report(Ok(()));
             message
@@ -94,7 +94,8 @@ pub(super) async fn relay(asked: Asked, lease: Lease, reply: Reply) -> Result<Re
         || wants_visits(&asked, &message)
         || is_task(&asked, &message);
     if talks {
-        return Ok(Relayed::Talk(asked, lease, Turn { first: Some(message), rest: None }));
+        let turn = Turn { first: Some(message), rest: None };
+        return Ok(Relayed::Talk(Box::new((asked, lease, turn))));
     }
     whole(&asked, &message).map(Relayed::Done)
 }
@@ -109,7 +110,7 @@ async fn follow(asked: Asked, lease: Lease, reply: Reply) -> Result<Relayed, Fau
         }
         Reply::Exchange(rest) => Turn { first: None, rest: Some(rest) },
     };
-    Ok(Relayed::Talk(asked, lease, turn))
+    Ok(Relayed::Talk(Box::new((asked, lease, turn))))
 }
 
 fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {

@@ -82,6 +82,29 @@ fn nobody_is_asked_for_the_context_of_other_servers() {
 }
 
 #[test]
+fn what_a_model_is_shown_names_resources_as_the_client_knows_them() {
+    let proxy = proxy();
+    let link = json!({"type": "resource_link", "uri": "file:///a", "name": "a"});
+    let message = json!({"role": "user", "content": [link, {"type": "text", "text": "file:///a"}]});
+    let question = json!([{"method": "sampling/createMessage", "params": {"messages": [message]}}]);
+    for era in Era::BOTH {
+        for (door, name, uri) in
+            [("/mcp", "ask__ask", "ask+file:///a"), ("/mcp/ask", "ask", "file:///a")]
+        {
+            let mut client = Speaker::new(&proxy, era, door);
+            let params = Speaker::tool(name, &json!({ "questions": question }));
+            let answer = client.call("tools/call", params, |method, asked| {
+                let content = &asked["messages"][0]["content"];
+                assert_eq!(content[0]["uri"], uri, "{era:?}, {door}");
+                assert_eq!(content[1]["text"], "file:///a");
+                agreeing(method, asked)
+            });
+            assert!(text(&answer).contains("Bonjour"), "{era:?}, {door}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn a_visit_has_its_id_where_the_revision_has_one() {
     let proxy = proxy();
     let visit = json!([{"method": "elicitation/create", "params": {"mode": "url", "message": "m",

@@ -97,6 +97,21 @@ impl Client {
         client
     }
 
+    /// The same legacy client in a new session, in which it declares these capabilities.
+    ///
+    /// # Panics
+    /// When the server refuses the handshake.
+    pub(crate) fn declaring(mut self, capabilities: &Value) -> Self {
+        self.session = None;
+        let mut hello = Era::hello(0);
+        hello["params"]["capabilities"] = capabilities.clone();
+        let answer = self.exchange("initialize", &Value::Null, &hello);
+        assert_eq!(answer.status, 200, "initialize was refused: {}", answer.text());
+        self.session = answer.header("mcp-session-id").map(str::to_owned);
+        self.notify("notifications/initialized", json!({}));
+        self
+    }
+
     /// Sends this header with everything from now on.
     pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         self.extra.push((name.to_owned(), value.to_owned()));

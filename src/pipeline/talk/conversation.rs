@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::out::Out;
+use super::wording::worded;
 use crate::base::{Fault, Kind, Retry, now};
+use crate::bridge::{BridgeError, Question, Toward};
 use crate::credential::Armed;
 use crate::namespace::Plan;
 use crate::pipeline::answer::Answer;
@@ -18,7 +20,7 @@ use crate::pipeline::result::{Ready, notify, respond};
 use crate::pipeline::task::{TaskExchange, Tasked, Wanted, is_task};
 use crate::session::Running;
 use crate::upstream::{Exchange, Lease, LinkError, Message};
-use crate::wire::{Era, InboundKind, Method, Posted};
+use crate::wire::{Edits, Era, InboundKind, Method, Posted};
 
 /// A call and everything that its further rounds need.
 #[derive(Debug)]
@@ -126,6 +128,18 @@ impl Talk {
             () = out.closed(), if modern => Heard::Gone,
             side = side => Heard::Side(side),
         }
+    }
+
+    /// The changes that word a question for this client. What a model is shown names resources as
+    /// the client knows them (R84).
+    pub(super) fn worded(
+        &self,
+        question: &Question,
+        params: &str,
+        toward: Toward,
+    ) -> Result<Edits, BridgeError> {
+        let upstream = self.asked.upstream.name.as_str();
+        worded(question, params, toward, (upstream, self.asked.merged))
     }
 
     /// Passes notifications on until a message that is none; `None` when nobody wants it.

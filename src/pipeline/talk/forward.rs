@@ -122,10 +122,7 @@ impl Talk {
         let worded = Question::read(method, if words.is_empty() { "{}" } else { words })
             .ok()
             .filter(|question| self.caller.takes(self.method).has(question.needs))
-            .and_then(|question| {
-                let upstream = self.asked.upstream.name.as_str();
-                question.worded(words, upstream, self.toward(), "").ok()
-            });
+            .and_then(|question| self.worded(&question, words, self.toward()).ok());
         let Some(worded) = worded else {
             return self.send(refusal(method, &id)).await;
         };

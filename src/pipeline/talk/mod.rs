@@ -9,7 +9,9 @@ mod park;
 mod required;
 mod rounds;
 mod visit;
+mod wording;
 
 pub(super) use conversation::{Talk, Turn};
 pub(super) use out::Out;
 pub(super) use visit::visited;
+pub(super) use wording::worded;

@@ -12,12 +12,11 @@ use super::out::Out;
 use super::visit::required;
 use crate::base::{Fault, now, unix_seconds};
 use crate::bridge::{Carried, Inner, Park, Purpose, Question, Responses, Toward};
-use crate::namespace::{ShiftedEdits, UriWay, rewrite_result_uris};
 use crate::pipeline::parks::{Comeback, Parked, RETRIES};
 use crate::pipeline::result::Ready;
 use crate::pipeline::state::refused;
 use crate::upstream::{LinkError, Message, refusal};
-use crate::wire::{Edits, Era, InboundKind};
+use crate::wire::{Era, InboundKind};
 
 /// Questions that come within this time go out together.
 const TOGETHER: Duration = Duration::from_millis(30);
@@ -76,28 +75,22 @@ impl Talk {
 }
 
 impl Talk {
-    /// The `params` of a question for this client, if there are any; `None` when the client
-    /// cannot be asked that.
-    pub(in crate::pipeline) fn worded(
+    /// A question of a legacy upstream with its `params` for a modern client, if there are any;
+    /// `None` when the client cannot be asked that.
+    pub(in crate::pipeline) fn worded_for_modern(
         &self,
         method: &str,
         params: Option<&str>,
-    ) -> Option<Option<String>> {
-        let Self { asked, caller, .. } = self;
+    ) -> Option<(Question, Option<String>)> {
         let question = Question::read(method, params.unwrap_or("{}")).ok()?;
-        if !caller.takes(self.method).has(question.needs) {
+        if !self.caller.takes(self.method).has(question.needs) {
             return None;
         }
-        let Some(params) = params else { return Some(None) };
-        let upstream = asked.upstream.name.as_str();
+        let Some(params) = params else { return Some((question, None)) };
         let toward = Toward::Modern { from: Era::Legacy };
-        let mut edits: Edits = question.worded(params, upstream, toward, "").ok()?;
-        if asked.merged && params.contains("uri") {
-            let mut part = ShiftedEdits { edits: &mut edits, base: 0 };
-            rewrite_result_uris(UriWay::Messages, params, upstream, &mut part).ok()?;
-        }
+        let edits = self.worded(&question, params, toward).ok()?;
         let bytes = edits.apply(&bytes::Bytes::copy_from_slice(params.as_bytes()));
-        Some(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        Some((question, Some(String::from_utf8_lossy(&bytes).into_owned())))
     }
 }
 
@@ -170,8 +163,8 @@ impl Waiting {
         };
         let id = &message.text()[place];
         let params = message.inbound.payload.clone().map(|place| &message.text()[place]);
-        let worded = self.talk.worded(method, params);
-        if !worded.is_some_and(|params| self.park.ask(id, method, params)) {
+        let worded = self.talk.worded_for_modern(method, params);
+        if !worded.is_some_and(|(question, params)| self.park.ask(id, &question, params)) {
             return self.talk.send(refusal(method, id)).await;
         }
         if self.out.is_some() {
@@ -221,11 +214,13 @@ impl Waiting {
         self.talk.asked.token = token;
         self.talk.asked.level = level;
         self.talk.caller.declares = declares;
-        let delivery = self.park.deliver(&responses, &read);
-        for answer in delivery.answers {
+        for answer in self.park.deliver(&responses, &read) {
             self.talk.send(answer).await;
         }
-        if delivery.missing {
+        for waiting in self.park.narrow(declares) {
+            self.talk.send(refusal(waiting.method, &waiting.id)).await;
+        }
+        if self.park.asks() {
             self.ask_at = Some(now());
         }
         self.answer_if_heard().await
@@ -247,7 +242,7 @@ impl Waiting {
 
     async fn refuse(&mut self) {
         for waiting in self.park.give_up() {
-            self.talk.send(refusal(&waiting.method, &waiting.id)).await;
+            self.talk.send(refusal(waiting.method, &waiting.id)).await;
         }
     }
 

@@ -3,12 +3,11 @@
 
 use super::conversation::Talk;
 use crate::base::{Fault, unix_seconds};
-use crate::bridge::{BridgeError, Carried, Inner, InputRequired, Purpose};
+use crate::bridge::{BridgeError, Carried, Inner, InputRequired, Purpose, Toward};
 use crate::pipeline::result::{Ready, garbage, is_question, undeclared};
 use crate::pipeline::state::TTL;
-use crate::pipeline::task::word_entries;
 use crate::upstream::Message;
-use crate::wire::Edits;
+use crate::wire::{Edits, Era};
 
 impl Talk {
     /// True for a result that asks something first.
@@ -31,10 +30,14 @@ impl Talk {
         if let Some(id) = message.inbound.id.clone() {
             edits.replace(id, self.asked.id.as_str());
         }
-        let upstream = self.asked.upstream.name.as_str();
-        let from = (upstream, self.asked.merged);
-        word_entries(&found, result, payload.start, from, &mut edits)
-            .map_err(|error| broken(&error))?;
+        for entry in &found.entries {
+            let Some(place) = entry.params.clone() else { continue };
+            let base = payload.start + place.start;
+            let params = &result[place];
+            let toward = Toward::Modern { from: Era::Modern };
+            let worded = self.worded(&entry.question, params, toward);
+            edits.append(worded.map_err(|error| broken(&error))?, base);
+        }
         let state = found.state.clone().map(|place| result[place].to_owned());
         let carried = Carried { expires: unix_seconds() + TTL, inner: Inner::Pass(state) };
         let request = (self.method, &self.plan);

@@ -7,7 +7,7 @@ use super::conversation::{Talk, Turn};
 use super::forward::{ANSWERS, THINKING, late, withdrawal};
 use super::out::Out;
 use crate::base::{Fault, Retry, now};
-use crate::bridge::{BridgeError, Next, Reply, Rounds};
+use crate::bridge::{Asks, BridgeError, Next, Question, Reply, Rounds};
 use crate::pipeline::compose::{Carry, compose};
 use crate::pipeline::relay::collect;
 use crate::pipeline::result::{garbage, undeclared};
@@ -99,6 +99,7 @@ impl Talk {
         let mut open: Vec<(String, session::Question)> = Vec::new();
         let cancelled = self.cancelled();
         for (key, method, params) in questions {
+            let params = self.with_uris(method, params);
             let asked = session.ask(sender.clone());
             let request = format!(
                 "{{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":{},\"params\":{params}}}",
@@ -138,6 +139,16 @@ impl Talk {
             }
         }
         Ok(())
+    }
+
+    /// What a model is shown names resources as the client knows them; nothing else changes.
+    fn with_uris(&self, method: &str, params: String) -> String {
+        let model = Question::read(method, &params).ok().filter(|q| q.asks == Asks::Model);
+        let Some(edits) = model.and_then(|q| self.worded(&q, &params, self.toward()).ok()) else {
+            return params;
+        };
+        let bytes = edits.apply(&bytes::Bytes::from(params));
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Sends the request once more, over whatever link there is by now.

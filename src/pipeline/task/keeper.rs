@@ -234,8 +234,8 @@ impl Keeper {
         };
         let id = &message.text()[place];
         let params = message.inbound.payload.clone().map(|place| &message.text()[place]);
-        let worded = self.talk.worded(method, params);
-        if !worded.is_some_and(|params| self.park.ask(id, method, params)) {
+        let worded = self.talk.worded_for_modern(method, params);
+        if !worded.is_some_and(|(question, params)| self.park.ask(id, &question, params)) {
             return self.talk.send(refusal(method, id)).await;
         }
         self.ask();
@@ -257,8 +257,7 @@ impl Keeper {
             TaskVerb::Update => {
                 // Answers to nothing that is open are ignored (R36).
                 if let Ok(read) = Responses::read(&order.responses) {
-                    let delivery = self.park.deliver(&order.responses, &read);
-                    for answer in delivery.answers {
+                    for answer in self.park.deliver(&order.responses, &read) {
                         self.talk.send(answer).await;
                     }
                     self.ask();
@@ -302,7 +301,7 @@ impl Keeper {
 
     async fn refuse_all(&mut self) {
         for waiting in self.park.give_up() {
-            self.talk.send(refusal(&waiting.method, &waiting.id)).await;
+            self.talk.send(refusal(waiting.method, &waiting.id)).await;
         }
     }
 

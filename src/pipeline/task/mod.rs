@@ -16,5 +16,5 @@ pub(super) use ask::{cancelled_at, response_of};
 pub(super) use follow::{TaskExchange, Wanted};
 pub(super) use handle::{undeclared, unknown};
 pub(super) use kept::KeptTasks;
-pub(super) use shape::{described_to, shape_about, word_entries};
+pub(super) use shape::{described_to, shape_about};
 pub(super) use tasked::{Tasked, is_task};

@@ -7,34 +7,10 @@ use crate::bridge::{BridgeError, InputRequired, Task, TaskHandle, Toward, Whose}
 use crate::namespace::{ShiftedEdits, UriWay, rewrite_result_uris};
 use crate::pipeline::relay::Asked;
 use crate::pipeline::result::{Ready, garbage};
-use crate::pipeline::talk::Talk;
+use crate::pipeline::talk::{Talk, worded};
 use crate::upstream::Message;
 use crate::wire::json::{JsonError, Reader, Span, UPSTREAM_DEPTH, quote};
 use crate::wire::{Edits, Era, Route, TaskVerb};
-
-/// Words the questions of a modern upstream for a modern client. `text` is what they stand in,
-/// from `base` on of the text that `edits` belong to.
-pub(in crate::pipeline) fn word_entries(
-    found: &InputRequired,
-    text: &str,
-    base: usize,
-    (upstream, merged): (&str, bool),
-    edits: &mut Edits,
-) -> Result<(), BridgeError> {
-    for entry in &found.entries {
-        let Some(place) = entry.params.clone() else { continue };
-        let base = base + place.start;
-        let params = &text[place];
-        let toward = Toward::Modern { from: Era::Modern };
-        edits.append(entry.question.worded(params, upstream, toward, "")?, base);
-        if merged && params.contains("uri") {
-            // What a model is shown names resources as this client knows them.
-            let mut part = ShiftedEdits { edits, base };
-            rewrite_result_uris(UriWay::Messages, params, upstream, &mut part)?;
-        }
-    }
-    Ok(())
-}
 
 /// What changes in a description on its way to the client that knows the task as `handle`.
 fn edits_of(
@@ -52,7 +28,12 @@ fn edits_of(
     let asks = |place: &Span| text[place.clone()].contains(':');
     if task.requests.as_ref().is_some_and(asks) {
         let found = InputRequired::read(text)?;
-        word_entries(&found, text, 0, (upstream, merged), &mut edits)?;
+        for entry in &found.entries {
+            let Some(place) = entry.params.clone() else { continue };
+            let toward = Toward::Modern { from: Era::Modern };
+            let own = worded(&entry.question, &text[place.clone()], toward, (upstream, merged))?;
+            edits.append(own, place.start);
+        }
     }
     Ok(edits)
 }
