@@ -1,29 +1,53 @@
-//! A stdio MCP server whose tools run as tasks. A task goes on with each look at it, never with time:
+//! An MCP server, over stdio or (`--http ADDR`) over HTTP, whose tools run as tasks. A task goes on with each look at it, never with time:
 //! `work {looks, questions, end}` is over after so many looks, asks then, and ends as `result`,
-//! `failed`, `error` or `cancelled`; `report` tells what was done. With sessions (2025-11-25) `work`
+//! `failed`, `error` or `cancelled`; `report` tells what was done; `die` ends it. With sessions (2025-11-25) `work`
 //! must be called as a task, `either` may be. As `tasker modern`, of 2026-07-28: `work` becomes a task
 //! for those who take one, and `touch` tells those who listen.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 const META: &str = "io.modelcontextprotocol/";
 
-fn say(message: &Value) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{message}");
-    let _ = out.flush();
+/// Where the messages of each POST go; empty over stdio.
+static STREAMS: Mutex<BTreeMap<u64, Sender<Value>>> = Mutex::new(BTreeMap::new());
+
+/// Whom an answer is for.
+#[derive(Clone, Default)]
+struct To {
+    /// The POST that it came with; 0 over stdio.
+    stream: u64,
+    id: Value,
 }
 
-fn respond(id: &Value, result: &Value) {
-    say(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
-}
+impl To {
+    fn say(&self, message: Value) {
+        if self.stream == 0 {
+            let mut out = std::io::stdout().lock();
+            let _ = writeln!(out, "{message}");
+            let _ = out.flush();
+            return;
+        }
+        let streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = streams.get(&self.stream) {
+            let _ = stream.send(message);
+        }
+    }
 
-fn refuse(id: &Value, code: i64, message: &str) {
-    say(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}));
+    fn respond(&self, result: &Value) {
+        self.say(json!({"jsonrpc": "2.0", "id": self.id, "result": result}));
+    }
+
+    fn refuse(&self, code: i64, message: &str) {
+        let error = json!({"code": code, "message": message});
+        self.say(json!({"jsonrpc": "2.0", "id": self.id, "error": error}));
+    }
 }
 
 fn text(value: &Value) -> Value {
@@ -43,7 +67,7 @@ struct Task {
     /// By their number in `questions`.
     answers: BTreeMap<usize, Value>,
     /// The request for its result, which waits.
-    waiting: Option<Value>,
+    waiting: Option<To>,
 }
 
 impl Task {
@@ -73,67 +97,158 @@ struct Tasker {
     /// Which question of which task a request of ours asks.
     open: BTreeMap<u64, (String, usize)>,
     next: u64,
-    listens: Vec<(Value, Vec<String>)>,
+    listens: Vec<(To, Vec<String>)>,
     declared: Vec<Value>,
     cancels: u64,
     plain: u64,
     refused: u64,
+    /// Requests about a task whose `Mcp-Name` is another.
+    misnamed: u64,
+    dead: bool,
 }
 
 fn main() {
-    let modern = std::env::args().any(|argument| argument == "modern");
-    let mut tasker = Tasker { modern, ..Tasker::default() };
+    let options: Vec<String> = std::env::args().skip(1).collect();
+    let modern = options.iter().any(|option| option == "modern");
+    let tasker = Tasker { modern, ..Tasker::default() };
+    match options.iter().position(|option| option == "--http") {
+        Some(at) => serve(tasker, options.get(at + 1).map_or("127.0.0.1:0", String::as_str)),
+        None => talk(tasker),
+    }
+}
+
+fn talk(mut tasker: Tasker) {
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         if let Ok(message) = serde_json::from_str::<Value>(&line) {
-            tasker.take(&message);
+            tasker.take(0, &message);
+        }
+        if tasker.dead {
+            break;
         }
     }
 }
 
+/// Ends when standard input does.
+fn serve(tasker: Tasker, address: &str) {
+    let listener = match TcpListener::bind(address) {
+        Ok(listener) => listener,
+        Err(error) => return eprintln!("tasker: {address}: {error}"),
+    };
+    if let Ok(address) = listener.local_addr() {
+        println!("listening on http://{address}/mcp");
+    }
+    let tasker = Arc::new(Mutex::new(tasker));
+    std::thread::spawn(move || {
+        let mut last = 0;
+        for stream in listener.incoming().flatten() {
+            last += 1;
+            let (tasker, number) = (Arc::clone(&tasker), last);
+            std::thread::spawn(move || exchange(&tasker, stream, number));
+        }
+    });
+    let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
+}
+
+/// One request of HTTP, and its answer as events.
+fn exchange(tasker: &Mutex<Tasker>, stream: TcpStream, number: u64) -> Option<()> {
+    let mut input = BufReader::new(stream.try_clone().ok()?);
+    let mut output = stream;
+    let (mut first, mut length, mut named) = (String::new(), 0, None);
+    input.read_line(&mut first).ok()?;
+    loop {
+        let mut line = String::new();
+        input.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim().split_once(':') else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().ok()?,
+            "mcp-name" => named = Some(value.trim().to_owned()),
+            _ => {}
+        }
+    }
+    if !first.starts_with("POST") {
+        return write!(output, "HTTP/1.1 405 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .ok();
+    }
+    let mut body = vec![0; length];
+    input.read_exact(&mut body).ok()?;
+    let message: Value = serde_json::from_slice(&body).ok()?;
+    let (sender, said) = channel();
+    let lock = || tasker.lock().unwrap_or_else(PoisonError::into_inner);
+    let streams = || STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    streams().insert(number, sender);
+    {
+        let mut tasker = lock();
+        let task = message["params"]["taskId"].as_str();
+        if tasker.modern && task.is_some() && named.as_deref() != task {
+            tasker.misnamed += 1;
+        }
+        tasker.take(number, &message);
+    }
+    let told = tell(&mut output, &message, &said);
+    streams().remove(&number);
+    told
+}
+
+fn tell(output: &mut TcpStream, message: &Value, said: &Receiver<Value>) -> Option<()> {
+    if message["id"].is_null() || message["method"].is_null() {
+        let head = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        return write!(output, "{head}").ok();
+    }
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n";
+    write!(output, "{head}Mcp-Session-Id: tasker\r\n\r\n").ok()?;
+    while let Ok(next) = said.recv() {
+        write!(output, "event: message\ndata: {next}\n\n").ok()?;
+        output.flush().ok()?;
+        if next["method"].is_null() {
+            break;
+        }
+    }
+    Some(())
+}
+
 impl Tasker {
-    fn take(&mut self, message: &Value) {
-        let (id, params) = (&message["id"], &message["params"]);
+    fn take(&mut self, stream: u64, message: &Value) {
+        let to = &To { stream, id: message["id"].clone() };
+        let params = &message["params"];
         match message["method"].as_str() {
             None => self.answer(message),
-            Some("server/discover") if self.modern => respond(
-                id,
-                &json!({"resultType": "complete", "supportedVersions": ["2026-07-28"],
+            Some("server/discover") if self.modern => {
+                to.respond(&json!({"resultType": "complete", "supportedVersions": ["2026-07-28"],
                     "capabilities": {"tools": {"listChanged": true},
                         "extensions": {"io.modelcontextprotocol/tasks": {}}},
-                    "ttlMs": 0, "cacheScope": "private"}),
-            ),
-            Some("initialize") if !self.modern => respond(
-                id,
-                &json!({"protocolVersion": "2025-11-25",
+                    "ttlMs": 0, "cacheScope": "private"}))
+            }
+            Some("initialize") if !self.modern => {
+                to.respond(&json!({"protocolVersion": "2025-11-25",
                     "capabilities": {"tools": {},
                         "tasks": {"cancel": {}, "requests": {"tools": {"call": {}}}}},
-                    "serverInfo": {"name": "tasker", "version": "1"}}),
-            ),
-            Some("tools/list") => respond(id, &self.tools()),
-            Some("tools/call") => self.call(id, params),
+                    "serverInfo": {"name": "tasker", "version": "1"}}))
+            }
+            Some("tools/list") => to.respond(&self.tools()),
+            Some("tools/call") => self.call(to, params),
             Some("tasks/get" | "tasks/cancel" | "tasks/update" | "tasks/result") => {
-                self.about(id, message["method"].as_str().unwrap_or_default(), params);
+                self.about(to, message["method"].as_str().unwrap_or_default(), params);
             }
             Some("subscriptions/listen") if self.modern => {
                 let filter = &params["notifications"];
                 let ids = filter["taskIds"].as_array().into_iter().flatten();
                 let ids: Vec<String> = ids.filter_map(Value::as_str).map(str::to_owned).collect();
-                self.listens.push((id.clone(), ids));
+                self.listens.push((to.clone(), ids));
                 self.declared.push(capabilities(params));
-                say(&json!({"jsonrpc": "2.0",
+                to.say(json!({"jsonrpc": "2.0",
                     "method": "notifications/subscriptions/acknowledged",
                     "params": {"notifications": filter,
-                        "_meta": {format!("{META}subscriptionId"): id}}}));
+                        "_meta": {format!("{META}subscriptionId"): to.id}}}));
             }
             Some("notifications/cancelled") => {
-                self.listens.retain(|(listen, _)| *listen != params["requestId"]);
+                self.listens.retain(|(listen, _)| listen.id != params["requestId"]);
                 for task in self.tasks.values_mut() {
-                    task.waiting.take_if(|waiting| *waiting == params["requestId"]);
+                    task.waiting.take_if(|waiting| waiting.id == params["requestId"]);
                 }
             }
-            Some(_) if id.is_null() => {}
-            Some(_) => refuse(id, -32601, "Method not found"),
+            Some(_) if to.id.is_null() => {}
+            Some(_) => to.refuse(-32601, "Method not found"),
         }
     }
 
@@ -150,31 +265,33 @@ impl Tasker {
             tool("either", "optional"),
             tool("report", "forbidden"),
             tool("touch", "forbidden"),
+            tool("die", "forbidden"),
         ];
         json!({"tools": tools, "resultType": "complete", "ttlMs": 60_000, "cacheScope": "public"})
     }
 
-    fn call(&mut self, id: &Value, params: &Value) {
+    fn call(&mut self, to: &To, params: &Value) {
         let arguments = &params["arguments"];
         match params["name"].as_str().unwrap_or_default() {
+            "die" => self.dead = true,
             "report" => {
                 let told = json!({"tasks": self.tasks.len(), "cancels": self.cancels,
-                    "plain": self.plain, "refused": self.refused, "declared": self.declared,
+                    "plain": self.plain, "misnamed": self.misnamed, "refused": self.refused, "declared": self.declared,
                     "listens": self.listens.len(), "waiting":
                         self.tasks.values().filter(|task| task.waiting.is_some()).count(),
                     "working": self.tasks.values().filter(|t| t.status() == "working").count()});
-                respond(id, &self.complete(text(&told)));
+                to.respond(&self.complete(text(&told)));
             }
             "touch" => {
                 for (listen, ids) in &self.listens {
                     for task in ids.iter().filter(|task| self.tasks.contains_key(*task)) {
                         let mut params = self.described(task, true);
-                        params["_meta"] = json!({format!("{META}subscriptionId"): listen});
-                        say(&json!({"jsonrpc": "2.0", "method": "notifications/tasks",
+                        params["_meta"] = json!({format!("{META}subscriptionId"): listen.id});
+                        listen.say(json!({"jsonrpc": "2.0", "method": "notifications/tasks",
                             "params": params}));
                     }
                 }
-                respond(id, &self.complete(text(&json!("touched"))));
+                to.respond(&self.complete(text(&json!("touched"))));
             }
             name => {
                 let extensions = &capabilities(params)["extensions"];
@@ -185,10 +302,10 @@ impl Tasker {
                 if !taken {
                     if name == "work" && !self.modern {
                         self.refused += 1;
-                        return refuse(id, -32601, "It runs as a task only");
+                        return to.refuse(-32601, "It runs as a task only");
                     }
                     self.plain += 1;
-                    return respond(id, &self.complete(text(&json!("plain"))));
+                    return to.respond(&self.complete(text(&json!("plain"))));
                 }
                 let questions = arguments["questions"].as_array().cloned().unwrap_or_default();
                 let task = Task {
@@ -203,9 +320,9 @@ impl Tasker {
                 let mut told = self.described(&name, false);
                 if self.modern {
                     told["resultType"] = json!("task");
-                    respond(id, &told);
+                    to.respond(&told);
                 } else {
-                    respond(id, &json!({ "task": told }));
+                    to.respond(&json!({ "task": told }));
                 }
             }
         }
@@ -254,22 +371,22 @@ impl Tasker {
         result
     }
 
-    fn about(&mut self, id: &Value, method: &str, params: &Value) {
+    fn about(&mut self, to: &To, method: &str, params: &Value) {
         let name = params["taskId"].as_str().unwrap_or_default().to_owned();
         let Some(task) = self.tasks.get_mut(&name) else {
-            return refuse(id, -32602, "Unknown task");
+            return to.refuse(-32602, "Unknown task");
         };
         match method {
             "tasks/get" => {
                 task.seen += 1;
                 let told = self.described(&name, true);
-                respond(id, &self.complete(told));
+                to.respond(&self.complete(told));
             }
             "tasks/cancel" => {
                 self.cancels += 1;
                 task.cancelled = true;
                 let told = if self.modern { json!({}) } else { self.described(&name, false) };
-                respond(id, &self.complete(told));
+                to.respond(&self.complete(told));
             }
             "tasks/update" => {
                 for (key, answer) in params["inputResponses"].as_object().into_iter().flatten() {
@@ -278,17 +395,17 @@ impl Tasker {
                         task.answers.insert(number, answer.clone());
                     }
                 }
-                respond(id, &self.complete(json!({})));
+                to.respond(&self.complete(json!({})));
             }
             _ => {
-                task.waiting = Some(id.clone());
+                task.waiting = Some(to.clone());
                 if task.status() == "input_required" && !std::mem::replace(&mut task.asked, true) {
                     for (number, question) in task.questions.iter().enumerate() {
                         self.next += 1;
                         self.open.insert(self.next, (name.clone(), number));
                         let mut params = question["params"].clone();
                         params["_meta"] = json!({RELATED: {"taskId": name}});
-                        say(&json!({"jsonrpc": "2.0", "id": self.next,
+                        to.say(json!({"jsonrpc": "2.0", "id": self.next,
                             "method": question["method"], "params": params}));
                     }
                 }
@@ -317,14 +434,14 @@ impl Tasker {
         if !matches!(status, "completed" | "failed" | "cancelled") {
             return;
         }
-        let Some(id) = task.waiting.take() else { return };
+        let Some(to) = task.waiting.take() else { return };
         let task = &self.tasks[name];
         if task.end == "error" || status == "cancelled" {
-            return refuse(&id, -32603, "broken");
+            return to.refuse(-32603, "broken");
         }
         let mut result = self.end(task);
         result["_meta"] = json!({RELATED: {"taskId": name}, "vendor/kept": 1});
-        respond(&id, &result);
+        to.respond(&result);
     }
 }
 

@@ -68,6 +68,14 @@ pub(crate) fn serve_everything(options: &[&str]) -> (Process, SocketAddr) {
     (process, address)
 }
 
+/// Starts `tasker` over HTTP with these options; its address takes MCP at `/mcp`.
+pub(crate) fn serve_tasker(options: &[&str]) -> (Process, SocketAddr) {
+    let process =
+        Process::start(Command::new(tasker()).args(["--http", "127.0.0.1:0"]).args(options));
+    let address = process.line("its address", address_in);
+    (process, address)
+}
+
 /// The address in a line such as `listening on http://127.0.0.1:8808/mcp`.
 pub(crate) fn address_in(line: &str) -> Option<SocketAddr> {
     let (before, rest) = line.split_once("http://")?;

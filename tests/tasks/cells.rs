@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::speaker::{Speaker, agreeing, everything_declared};
 use crate::support::{Era, text, until};
 use crate::world::{
-    PATIENCE, client, each, form, get, last, proxy, report, status, takes_tasks, task,
+    PATIENCE, UPSTREAMS, World, client, each, form, get, is_old, last, report, status, takes_tasks,
+    task,
 };
 
 fn told(result: &Value) -> Value {
@@ -14,8 +15,9 @@ fn told(result: &Value) -> Value {
 
 #[test]
 fn a_task_comes_to_its_result_in_every_pair() {
-    let proxy = proxy();
-    each(&proxy, |client, takes, upstream, name, case| {
+    let world = World::new();
+    let proxy = &world.proxy;
+    each(proxy, |client, takes, upstream, name, case| {
         let result = if takes {
             let id = task(client, &name("work"), &json!({"looks": 3}));
             status(client, &id, "completed")["result"].clone()
@@ -23,7 +25,7 @@ fn a_task_comes_to_its_result_in_every_pair() {
             let params = Speaker::tool(&name("work"), &json!({"looks": 3}));
             client.call("tools/call", params, agreeing)["result"].clone()
         };
-        if client.era == Era::Modern && !takes && upstream == "new" {
+        if client.era == Era::Modern && !takes && !is_old(upstream) {
             // Nobody declared tasks, so that the upstream made none.
             assert_eq!(told(&result), "plain", "{case}");
             return;
@@ -35,7 +37,8 @@ fn a_task_comes_to_its_result_in_every_pair() {
             if merged { format!("{upstream}+file:///made") } else { "file:///made".into() };
         assert_eq!(link, &json!(public), "{case}");
         assert!(!result.to_string().contains("related-task"), "{case}: {result}");
-        if upstream == "old" {
+        assert_eq!(report(client, &name("report"))["misnamed"], 0, "{case}");
+        if is_old(upstream) {
             assert_eq!(result["_meta"]["vendor/kept"], 1, "{case}: {result}");
         }
     });
@@ -43,9 +46,10 @@ fn a_task_comes_to_its_result_in_every_pair() {
 
 #[test]
 fn each_end_of_a_task_is_told_in_the_client_s_words() {
-    let proxy = proxy();
-    each(&proxy, |client, takes, upstream, name, case| {
-        if client.era == Era::Modern && !takes && upstream == "new" {
+    let world = World::new();
+    let proxy = &world.proxy;
+    each(proxy, |client, takes, upstream, name, case| {
+        if client.era == Era::Modern && !takes && !is_old(upstream) {
             return;
         }
         for end in ["failed", "error", "cancelled"] {
@@ -86,9 +90,10 @@ fn each_end_of_a_task_is_told_in_the_client_s_words() {
 
 #[test]
 fn a_task_asks_its_own_client_and_goes_on_with_the_answers() {
-    let proxy = proxy();
-    each(&proxy, |client, takes, upstream, name, case| {
-        if client.era == Era::Modern && !takes && upstream == "new" {
+    let world = World::new();
+    let proxy = &world.proxy;
+    each(proxy, |client, takes, upstream, name, case| {
+        if client.era == Era::Modern && !takes && !is_old(upstream) {
             return;
         }
         let arguments = json!({"looks": 2, "questions": [form("one"), form("two")]});
@@ -140,10 +145,11 @@ fn a_task_asks_its_own_client_and_goes_on_with_the_answers() {
 
 #[test]
 fn a_client_with_a_session_sees_how_its_task_goes_on() {
-    let proxy = proxy();
-    for upstream in ["old", "new"] {
+    let world = World::new();
+    let proxy = &world.proxy;
+    for upstream in UPSTREAMS {
         let door = format!("/mcp/{upstream}");
-        let mut client = client(&proxy, Era::Legacy, &door, everything_declared());
+        let mut client = client(proxy, Era::Legacy, &door, everything_declared());
         let (_, messages) = client.round("tools/call", Speaker::tool("work", &json!({"looks": 4})));
         let steps: Vec<f64> = messages
             .iter()
@@ -166,11 +172,12 @@ fn a_client_with_a_session_sees_how_its_task_goes_on() {
 
 #[test]
 fn a_task_that_nobody_wants_any_more_is_cancelled_at_its_upstream() {
-    let proxy = proxy();
+    let world = World::new();
+    let proxy = &world.proxy;
     let endless = json!({"looks": 1_000_000});
-    for upstream in ["old", "new"] {
+    for upstream in UPSTREAMS {
         let door = format!("/mcp/{upstream}");
-        let mut taker = client(&proxy, Era::Modern, &door, takes_tasks());
+        let mut taker = client(proxy, Era::Modern, &door, takes_tasks());
         let mut cancels = 0;
         let mut cancelled = |taker: &mut Speaker, how: &str| {
             cancels += 1;
@@ -188,13 +195,13 @@ fn a_task_that_nobody_wants_any_more_is_cancelled_at_its_upstream() {
         status(&mut taker, &id, "cancelled");
         cancelled(&mut taker, "tasks/cancel");
         // Again is no fault.
-        if upstream == "old" {
+        if is_old(upstream) {
             let ack = last(&mut taker, "tasks/cancel", json!({ "taskId": id }));
             assert_eq!(ack["result"]["resultType"], "complete", "{ack}");
         }
 
         // A client with a session cancels its call.
-        let mut older = client(&proxy, Era::Legacy, &door, everything_declared());
+        let mut older = client(proxy, Era::Legacy, &door, everything_declared());
         let mut stream = older.open("tools/call", Speaker::tool("work", &endless));
         stream.next();
         older.say(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
@@ -202,8 +209,8 @@ fn a_task_that_nobody_wants_any_more_is_cancelled_at_its_upstream() {
         cancelled(&mut taker, "a cancelled call");
 
         // A modern one that takes none closes its stream.
-        if upstream == "old" {
-            let mut other = client(&proxy, Era::Modern, &door, everything_declared());
+        if is_old(upstream) {
+            let mut other = client(proxy, Era::Modern, &door, everything_declared());
             let mut stream = other.open("tools/call", Speaker::tool("work", &endless));
             stream.next();
             drop(stream);
@@ -225,9 +232,10 @@ fn a_task_that_nobody_wants_any_more_is_cancelled_at_its_upstream() {
 
 #[test]
 fn a_task_that_waits_for_answers_can_be_cancelled() {
-    let proxy = proxy();
-    for upstream in ["old", "new"] {
-        let mut taker = client(&proxy, Era::Modern, &format!("/mcp/{upstream}"), takes_tasks());
+    let world = World::new();
+    let proxy = &world.proxy;
+    for upstream in UPSTREAMS {
+        let mut taker = client(proxy, Era::Modern, &format!("/mcp/{upstream}"), takes_tasks());
         let id = task(&mut taker, "work", &json!({"looks": 1, "questions": [form("one")]}));
         status(&mut taker, &id, "input_required");
         last(&mut taker, "tasks/cancel", json!({ "taskId": id }));
@@ -240,10 +248,11 @@ fn a_task_that_waits_for_answers_can_be_cancelled() {
 
 #[test]
 fn a_tool_that_may_run_plainly_does_and_a_wish_for_a_task_means_nothing() {
-    let proxy = proxy();
+    let world = World::new();
+    let proxy = &world.proxy;
     for era in Era::BOTH {
         let declares = if era == Era::Modern { takes_tasks() } else { everything_declared() };
-        let mut client = client(&proxy, era, "/mcp/old", declares);
+        let mut client = client(proxy, era, "/mcp/old", declares);
         for wish in [Value::Null, json!({}), json!({"ttl": 1}), json!(7)] {
             let mut params = Speaker::tool("either", &json!({}));
             if !wish.is_null() {
@@ -264,8 +273,9 @@ fn a_tool_that_may_run_plainly_does_and_a_wish_for_a_task_means_nothing() {
 
 #[test]
 fn what_a_task_came_to_outlives_the_work_on_it() {
-    let proxy = proxy();
-    let mut taker = client(&proxy, Era::Modern, "/mcp/old", takes_tasks());
+    let world = World::new();
+    let proxy = &world.proxy;
+    let mut taker = client(proxy, Era::Modern, "/mcp/old", takes_tasks());
     let ids: Vec<String> = (0..5).map(|_| task(&mut taker, "work", &json!({"looks": 1}))).collect();
     for id in &ids {
         status(&mut taker, id, "completed");

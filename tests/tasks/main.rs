@@ -10,6 +10,7 @@ mod support;
 #[path = "../bridge/speaker.rs"]
 mod speaker;
 
+mod broken;
 mod cells;
 mod everything;
 mod listening;

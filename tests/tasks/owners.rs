@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::speaker::{Speaker, everything_declared};
 use crate::support::{Era, Setup, tasker};
-use crate::world::{client, get, last, proxy, status, takes_tasks, task};
+use crate::world::{UPSTREAMS, World, client, get, last, status, takes_tasks, task};
 
 const METHODS: [&str; 3] = ["tasks/get", "tasks/update", "tasks/cancel"];
 
@@ -73,10 +73,11 @@ fn another_s_task_is_an_unknown_one() {
 
 #[test]
 fn tasks_are_for_those_who_declare_them() {
-    let proxy = proxy();
-    for upstream in ["old", "new"] {
+    let world = World::new();
+    let proxy = &world.proxy;
+    for upstream in UPSTREAMS {
         let door = format!("/mcp/{upstream}");
-        let mut owner = client(&proxy, Era::Modern, &door, takes_tasks());
+        let mut owner = client(proxy, Era::Modern, &door, takes_tasks());
         let id = task(&mut owner, "work", &json!({"looks": 1_000_000}));
         owner.declares = everything_declared();
         for method in METHODS {
@@ -97,8 +98,9 @@ fn tasks_are_for_those_who_declare_them() {
 
 #[test]
 fn a_discovery_offers_tasks_and_an_initialize_does_not() {
-    let proxy = proxy();
-    let mut modern = client(&proxy, Era::Modern, "/mcp", json!({}));
+    let world = World::new();
+    let proxy = &world.proxy;
+    let mut modern = client(proxy, Era::Modern, "/mcp", json!({}));
     let found = last(&mut modern, "server/discover", json!({}));
     let capabilities = &found["result"]["capabilities"];
     assert!(capabilities["extensions"]["io.modelcontextprotocol/tasks"].is_object(), "{found}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::speaker::{Speaker, everything_declared};
-use crate::support::{Era, Proxy, tasker, text, until};
+use crate::support::{Era, Process, Proxy, serve_tasker, tasker, text, until};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -23,12 +23,32 @@ pub(crate) fn form(message: &str) -> Value {
         "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}})
 }
 
-/// A proxy before `old` (2025-11-25) and `new` (2026-07-28).
-pub(crate) fn proxy() -> Proxy {
-    let program = tasker();
-    Proxy::start(&format!(
-        "[upstreams.old]\ncommand = [{program:?}]\n[upstreams.new]\ncommand = [{program:?}, \"modern\"]\n"
-    ))
+/// Upstreams of 2025-11-25 and of 2026-07-28, over pipes and over HTTP.
+pub(crate) const UPSTREAMS: [&str; 4] = ["old", "new", "old-web", "new-web"];
+
+/// A proxy before all of them.
+pub(crate) struct World {
+    pub(crate) proxy: Proxy,
+    _servers: [Process; 2],
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let (old, old_address) = serve_tasker(&[]);
+        let (new, new_address) = serve_tasker(&["modern"]);
+        let program = tasker();
+        let proxy = Proxy::start(&format!(
+            "[upstreams.old]\ncommand = [{program:?}]\n[upstreams.new]\ncommand = [{program:?}, \"modern\"]\n\
+             [upstreams.old-web]\nurl = \"http://{old_address}/mcp\"\n\
+             [upstreams.new-web]\nurl = \"http://{new_address}/mcp\"\n"
+        ));
+        Self { proxy, _servers: [old, new] }
+    }
+}
+
+/// True for one of 2025-11-25.
+pub(crate) fn is_old(upstream: &str) -> bool {
+    upstream.starts_with("old")
 }
 
 /// A client of a key; one of 2026-07-28 says with each request whether it takes tasks.
@@ -44,7 +64,7 @@ pub(crate) fn each(
     test: impl Fn(&mut Speaker, bool, &str, &dyn Fn(&str) -> String, &str),
 ) {
     for (era, takes) in [(Era::Legacy, false), (Era::Modern, false), (Era::Modern, true)] {
-        for upstream in ["old", "new"] {
+        for upstream in UPSTREAMS {
             for merged in [false, true] {
                 let door = if merged { "/mcp".to_owned() } else { format!("/mcp/{upstream}") };
                 let name = |tool: &str| match merged {
