@@ -136,7 +136,7 @@ fn serve(tasker: Tasker, address: &str) {
         Err(error) => return eprintln!("tasker: {address}: {error}"),
     };
     if let Ok(address) = listener.local_addr() {
-        println!("listening on http://{address}/mcp");
+        let _ = writeln!(std::io::stdout(), "listening on http://{address}/mcp");
     }
     let tasker = Arc::new(Mutex::new(tasker));
     std::thread::spawn(move || {
