@@ -32,10 +32,12 @@ fn each_upstream_is_told_what_its_callers_can_be_asked() {
     ));
     let asks = json!({"elicitation": {"url": {}}, "roots": {"listChanged": true}, "x-own": {}});
     let own = CapSet::ELICIT_URL.with(CapSet::ROOTS);
+    // What is shared is told of everything that any of its callers may have.
+    let shared = CapSet::QUESTIONS.with(CapSet::APPS);
     for (upstream, expected, silent) in [
         ("http", own, CapSet::NONE),
-        ("tenant", CapSet::QUESTIONS, CapSet::QUESTIONS),
-        ("exclusive", CapSet::QUESTIONS, CapSet::QUESTIONS),
+        ("tenant", shared, shared),
+        ("exclusive", shared, shared),
         ("off", CapSet::NONE, CapSet::NONE),
         ("session", own, CapSet::NONE),
         ("all", CapSet::NONE, CapSet::NONE),

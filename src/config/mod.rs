@@ -17,8 +17,9 @@ mod text;
 
 pub use load::{SourceError, check_text, load, resolve};
 pub use model::{
-    Config, EraSetting, InjectedArgument, Interactive, KeyDeclaration, Namespace, ProcessLimits,
-    Seal, SecretSource, Server, Share, Store, TenantDeclaration, Timing, Tls, Transport, Upstream,
+    ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, KeyDeclaration, Namespace,
+    ProcessLimits, Seal, SecretSource, Server, Share, Store, TenantDeclaration, Timing, Tls,
+    Transport, Upstream, UpstreamQuirks,
 };
 pub use problem::{Problem, Problems, Warning};
 pub use template::{Part, Template};

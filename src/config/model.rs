@@ -50,6 +50,47 @@ pub struct Server {
     pub max_connections: usize,
     /// A legacy session without a request for this long is forgotten (default 1 h).
     pub session_idle: Duration,
+    /// What certain clients need, the first entry that fits a client decides.
+    pub client_quirks: Vec<ClientQuirks>,
+}
+
+/// One entry of `client_quirks`: how a client that cannot be mended is treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientQuirks {
+    /// `clientInfo.name`; a `*` at its end stands for any rest.
+    pub name: String,
+    /// A comment goes out on its streams after this much silence (default 20 s).
+    pub keep_alive: Option<Duration>,
+    /// False: it is not told that lists have changed.
+    pub list_changed: bool,
+    /// Largest result in bytes that it is given.
+    pub result_cap: Option<usize>,
+}
+
+impl ClientQuirks {
+    /// True when the entry is about clients of this name.
+    #[must_use]
+    pub fn fits(&self, client: &str) -> bool {
+        match self.name.strip_suffix('*') {
+            Some(start) => client.starts_with(start),
+            None => client == self.name,
+        }
+    }
+}
+
+/// `quirks` of an upstream: how one that cannot be mended is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamQuirks {
+    /// True: it wants `Mcp-Session-Id` on each request though it gives none; it gets one of ours.
+    pub session_id: bool,
+    /// False: it is not believed when it says that its lists have changed.
+    pub list_changed: bool,
+}
+
+impl Default for UpstreamQuirks {
+    fn default() -> Self {
+        Self { session_id: false, list_changed: true }
+    }
 }
 
 /// PEM files of the listener's certificate chain and private key.
@@ -95,6 +136,8 @@ pub struct Upstream {
     pub arguments: BTreeMap<String, InjectedArgument>,
     /// `bare = true`: its names and URIs also resolve without prefix at a merged door.
     pub bare: bool,
+    /// `quirks`: what it does that the protocol does not say.
+    pub quirks: UpstreamQuirks,
     /// `era`: fixed or found by probing (default).
     pub era: EraSetting,
     /// Deadlines and idle time.
@@ -239,6 +282,7 @@ impl Upstream {
             transport: Transport::Http { url: Template::default(), headers: Vec::new() },
             arguments: BTreeMap::new(),
             bare: false,
+            quirks: UpstreamQuirks::default(),
             era: EraSetting::Auto,
             timing: Timing {
                 timeout: Duration::from_secs(60),

@@ -45,6 +45,7 @@ fn upstream(called: &str, transport: Transport, slots: &[&str]) -> Arc<Upstream>
         transport,
         arguments: if slots.contains(&"arg") { arguments } else { BTreeMap::new() },
         bare: false,
+        quirks: crate::config::UpstreamQuirks::default(),
         era: EraSetting::Auto,
         timing: Timing { timeout: second, max_time: second, start: second, idle_stop: second },
         slots: slots.iter().map(|slot| Slot::new(slot).unwrap()).collect(),

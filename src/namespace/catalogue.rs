@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::audience::Definition;
+use super::meta::{app_uri, rewrite_meta};
 use super::name::Namer;
 use super::page::Page;
+use super::rewrite::rewrite_skill;
 use super::schema::{HeaderParameter, header_parameters, hide_properties, property_names};
 use super::uri::{join_template, join_uri};
 use crate::base::Map;
 use crate::config::{Transport, Upstream};
 use crate::wire::json::{JsonError, Reader, Span, UPSTREAM_DEPTH, quote};
-use crate::wire::{Edits, Era, ListKind};
+use crate::wire::{Edits, Era, ListKind, Skills};
 
 /// What routing needs to know of a tool besides its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +39,10 @@ pub struct Item {
     pub text: Bytes,
     /// Routing facts, of tools that have any.
     pub tool: Option<Arc<Tool>>,
+    /// What of its definition not every client takes, of tools.
+    pub definition: Definition,
+    /// The URI of its user interface (MCP Apps), of tools.
+    pub app: Option<Box<str>>,
 }
 
 /// One list of an upstream.
@@ -58,7 +65,9 @@ pub struct Catalogue {
     pub completes: bool,
     /// Whether it takes calls of tools as tasks (2025-11-25, `tasks.requests.tools.call`).
     pub runs_tasks: bool,
-    listings: [Listing; 4],
+    /// What it announced of skills.
+    pub skills: Skills,
+    listings: [Listing; ListKind::COUNT],
     tools: Map<Box<str>, Arc<Tool>>,
 }
 
@@ -72,6 +81,7 @@ impl Catalogue {
             instructions: None,
             completes: false,
             runs_tasks: false,
+            skills: Skills::None,
             listings: Default::default(),
             tools: Map::default(),
         }
@@ -116,6 +126,7 @@ impl Catalogue {
     fn read_item(&self, kind: ListKind, era: Era, text: &Bytes) -> Result<Item, String> {
         let source = std::str::from_utf8(text).map_err(|error| error.to_string())?;
         let (mut id, mut schema, mut as_task) = (None, None, false);
+        let mut definition = Definition::default();
         let mut reader = Reader::new(source, UPSTREAM_DEPTH);
         let read = reader.object::<JsonError>(|reader, key| {
             if key.is(kind.identity()) && reader.peek()? == b'"' {
@@ -128,6 +139,8 @@ impl Catalogue {
             as_task |= execution && requires_task(&source[value.clone()]);
             if is_schema {
                 schema = Some(value);
+            } else if kind == ListKind::Tools {
+                definition.note(&key, &source[value]);
             }
             Ok(())
         });
@@ -135,7 +148,8 @@ impl Catalogue {
             (Ok(_), Some(id)) => id,
             _ => return Err(format!("an entry of {} without {}", kind.method(), kind.identity())),
         };
-        let mut item = Item { id: id.into(), text: text.clone(), tool: None };
+        let app = (kind == ListKind::Tools).then(|| app_uri(source)).flatten().map(Into::into);
+        let mut item = Item { id: id.into(), text: text.clone(), tool: None, definition, app };
         if kind == ListKind::Tools
             && let Some(schema) = schema
         {
@@ -205,19 +219,25 @@ impl Item {
             ListKind::Tools | ListKind::Prompts => {
                 Cow::Owned(namer.public(&upstream.name, &self.id))
             }
-            ListKind::Resources => join_uri(upstream.name.as_str(), &self.id),
+            ListKind::Resources | ListKind::Skills => join_uri(upstream.name.as_str(), &self.id),
             ListKind::Templates => join_template(upstream.name.as_str(), &self.id),
         }
     }
 
-    /// The text as a merged door lists it: the public name, and the public form of the URI of a
-    /// tool's user interface (MCP Apps). All else as it came.
+    /// The text as a merged door lists it: the public name, the public forms of the URIs of a
+    /// tool's user interface (MCP Apps) and of a skill's files, and no domain of such an
+    /// interface. All else as it came.
     #[must_use]
     pub fn merged(&self, kind: ListKind, upstream: &Upstream, namer: &Namer) -> Bytes {
         let source = std::str::from_utf8(&self.text).unwrap_or_default();
         let mut edits = Edits::default();
         let mut reader = Reader::new(source, UPSTREAM_DEPTH);
-        // The text was read when the item was made.
+        if kind == ListKind::Skills {
+            // The text was read when the item was made.
+            let _ = rewrite_skill(source, &mut reader, upstream.name.as_str(), &mut edits);
+            return edits.apply(&self.text);
+        }
+        // Likewise.
         let _ = reader.object::<JsonError>(|reader, key| {
             if key.is(kind.identity()) {
                 let place = reader.value()?;
@@ -225,52 +245,10 @@ impl Item {
                 return Ok(());
             }
             if key.is("_meta") && reader.peek()? == b'{' {
-                return rewrite_meta_uris(reader, upstream.name.as_str(), &mut edits);
+                return rewrite_meta(source, reader, upstream.name.as_str(), &mut edits);
             }
             reader.value().map(drop)
         });
         edits.apply(&self.text)
     }
-}
-
-/// Rewrites `ui.resourceUri` and the deprecated `ui/resourceUri` of a `_meta` object.
-pub(super) fn rewrite_meta_uris(
-    reader: &mut Reader<'_>,
-    upstream: &str,
-    edits: &mut Edits,
-) -> Result<(), JsonError> {
-    reader.object::<JsonError>(|reader, key| {
-        if key.is("ui/resourceUri") {
-            return rewrite_uri(reader, upstream, edits);
-        }
-        if key.is("ui") && reader.peek()? == b'{' {
-            reader.object::<JsonError>(|reader, key| {
-                if key.is("resourceUri") {
-                    return rewrite_uri(reader, upstream, edits);
-                }
-                reader.value().map(drop)
-            })?;
-            return Ok(());
-        }
-        reader.value().map(drop)
-    })?;
-    Ok(())
-}
-
-/// Rewrites the string at the reader into its public form; leaves another type alone.
-pub(super) fn rewrite_uri(
-    reader: &mut Reader<'_>,
-    upstream: &str,
-    edits: &mut Edits,
-) -> Result<(), JsonError> {
-    if reader.peek()? != b'"' {
-        return reader.value().map(drop);
-    }
-    let text = reader.string()?;
-    if let Some(uri) = text.decode()
-        && let Cow::Owned(public) = join_uri(upstream, &uri)
-    {
-        edits.replace(text.span(), quote(&public));
-    }
-    Ok(())
 }

@@ -4,7 +4,10 @@
 //! renames nothing. Rewriting is the inverse of routing, hence both live here.
 
 mod arguments;
+mod audience;
 mod catalogue;
+mod fallback;
+mod meta;
 mod name;
 mod page;
 mod rewrite;
@@ -13,10 +16,12 @@ mod uri;
 mod view;
 
 pub use arguments::{ArgumentError, decode_header, encode_header, inject, parameter_headers};
+pub use audience::{Audience, Definition};
 pub use catalogue::{Catalogue, Item, Listing, Tool};
+pub use fallback::falls_back;
 pub use name::Namer;
 pub use page::{Page, read_page};
-pub use rewrite::{ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result_uris};
+pub use rewrite::{Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result};
 pub use schema::{HeaderParameter, ParameterKind};
 pub use uri::{join_template, join_uri, split_uri};
 pub use view::{Door, Plan, View};

@@ -78,6 +78,27 @@ pub fn split_uri(uri: &str) -> Option<(&str, Cow<'_, str>)> {
     Some((upstream, Cow::Borrowed(original)))
 }
 
+/// Whether a template (RFC 6570) can give this URI, as far as its fixed parts tell: they stand in
+/// the URI in their order, the first one in front. A template that begins with a variable says
+/// nothing, so it owns nothing.
+#[must_use]
+pub(super) fn expands_to(template: &str, uri: &str) -> bool {
+    let mut parts = template.split('{');
+    let first = parts.next().unwrap_or_default();
+    let fixed: Option<Vec<&str>> =
+        parts.map(|part| part.split_once('}').map(|(_, fixed)| fixed)).collect();
+    let (Some(mut fixed), Some(mut rest)) = (fixed, uri.strip_prefix(first)) else { return false };
+    let last = fixed.pop();
+    if !first.contains(':') {
+        return false;
+    }
+    for part in fixed {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    last.map_or(rest.is_empty(), |last| rest.ends_with(last))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -98,7 +119,26 @@ mod tests {
         assert_eq!(split_uri("file:///a"), None);
     }
 
+    #[test]
+    fn templates_own_what_they_expand_to() {
+        for uri in ["videos://a", "videos://", "videos://a/b"] {
+            assert!(expands_to("videos://{id}", uri), "{uri}");
+        }
+        assert!(expands_to("test://t/{id}/data", "test://t/7/data"));
+        assert!(!expands_to("test://t/{id}/data", "test://t/7/date"));
+        assert!(!expands_to("test://t/{id}/data", "test://u/7/data"));
+        assert!(!expands_to("{+uri}", "a:b"));
+        assert!(!expands_to("test://a", "test://a/b"));
+        assert!(expands_to("test://a", "test://a"));
+    }
+
     proptest! {
+        #[test]
+        fn a_simple_expansion_is_owned(prefix in "[a-z]{1,5}://[a-z]{0,5}", value in "[a-z0-9]{0,8}", tail in "(/[a-z]{1,5})?") {
+            let (template, uri) = (format!("{prefix}{{v}}{tail}"), format!("{prefix}{value}{tail}"));
+            prop_assert!(expands_to(&template, &uri));
+        }
+
         #[test]
         fn every_prefixed_uri_leads_back(
             upstream in "[a-z0-9-]{1,10}",

@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::catalogue::{Catalogue, Tool};
+use super::audience::{Audience, tool_for};
+use super::catalogue::{Catalogue, Item, Tool};
 use super::name::Namer;
-use super::uri::split_uri;
+use super::uri::{expands_to, split_uri};
 use crate::base::{Map, Name};
 use crate::config::Upstream;
-use crate::wire::{ListKind, NameKind};
+use crate::wire::{ListKind, NameKind, Skills};
 
 /// The path a client came in by, as far as names are concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,7 +73,9 @@ pub struct View {
     tools: Map<Box<str>, Route>,
     prompts: Map<Box<str>, Route>,
     resources: Map<Box<str>, Route>,
-    lists: [OnceLock<Bytes>; 4],
+    lists: [OnceLock<Bytes>; ListKind::COUNT],
+    /// The tools for each audience; the same bytes where it takes them as they are.
+    tool_lists: [OnceLock<Bytes>; Audience::COUNT],
     namer: Namer,
     withheld: Vec<String>,
 }
@@ -88,13 +91,14 @@ impl View {
             prompts: Map::default(),
             resources: Map::default(),
             lists: Default::default(),
+            tool_lists: Default::default(),
             namer,
             withheld: Vec::new(),
         };
         if view.door == Door::Merged {
-            view.tools = view.routes(ListKind::Tools);
-            view.prompts = view.routes(ListKind::Prompts);
-            view.resources = view.routes(ListKind::Resources);
+            view.tools = view.routes(&[ListKind::Tools]);
+            view.prompts = view.routes(&[ListKind::Prompts]);
+            view.resources = view.routes(&[ListKind::Resources, ListKind::Skills]);
         }
         view
     }
@@ -107,8 +111,22 @@ impl View {
 
     /// The items of a list as JSON text without the brackets.
     #[must_use]
-    pub fn list(&self, kind: ListKind) -> Bytes {
-        self.lists[kind as usize].get_or_init(|| self.write_list(kind)).clone()
+    pub fn list(&self, kind: ListKind, audience: Audience) -> Bytes {
+        let whole =
+            || self.lists[kind as usize].get_or_init(|| self.write_list(kind, None)).clone();
+        if kind != ListKind::Tools {
+            return whole();
+        }
+        let fit = || self.items(kind).all(|(_, item)| item.definition.suits(audience));
+        self.tool_lists[audience as usize]
+            .get_or_init(|| if fit() { whole() } else { self.write_list(kind, Some(audience)) })
+            .clone()
+    }
+
+    /// What the upstreams of this door announced of skills, together.
+    #[must_use]
+    pub fn skills(&self) -> Skills {
+        self.catalogues.iter().map(|catalogue| catalogue.skills).max().unwrap_or_default()
     }
 
     /// The instructions for the model: how names are made, then what each upstream says.
@@ -153,7 +171,8 @@ impl View {
         Some(self.plan(route.upstream, route.original.clone(), route.tool.clone()))
     }
 
-    /// Resolves a URI: by its prefix, or as one that a list shows without prefix.
+    /// Resolves a URI: by its prefix, as one that a list shows without prefix, or as a bare one of
+    /// the only upstream marked so that can own it.
     #[must_use]
     pub fn uri(&self, uri: &str) -> Option<Plan> {
         if self.door != Door::Merged {
@@ -164,8 +183,10 @@ impl View {
         {
             return Some(self.plan(upstream, Cow::into_owned(original).into(), None));
         }
-        let route = self.resources.get(uri)?;
-        Some(self.plan(route.upstream, route.original.clone(), None))
+        if let Some(route) = self.resources.get(uri) {
+            return Some(self.plan(route.upstream, route.original.clone(), None));
+        }
+        self.template_owner(uri).map(|upstream| self.plan(upstream, uri.into(), None))
     }
 
     /// The way to an upstream behind this door, for something that it keeps under this id of its
@@ -199,25 +220,35 @@ impl View {
         Plan { upstream, original, tool, merged: self.door == Door::Merged }
     }
 
-    /// Every public name of a kind with its route. Where two meet, neither is kept.
-    fn routes(&mut self, kind: ListKind) -> Map<Box<str>, Route> {
+    /// Every public name of these kinds with its route. Where two meet, neither is kept.
+    fn routes(&mut self, kinds: &[ListKind]) -> Map<Box<str>, Route> {
         let mut routes: Map<Box<str>, Option<Route>> = Map::default();
         let mut bare: Map<Box<str>, Option<Route>> = Map::default();
         for (upstream, catalogue) in self.catalogues.iter().enumerate() {
-            for item in &catalogue.listing(kind).items {
-                let route = Route { upstream, original: item.id.clone(), tool: item.tool.clone() };
-                let public = item.public(kind, &catalogue.upstream, &self.namer);
-                if catalogue.upstream.bare && *public != *item.id {
-                    enter(&mut bare, &item.id, route.clone());
+            for kind in kinds {
+                for item in &catalogue.listing(*kind).items {
+                    let route =
+                        Route { upstream, original: item.id.clone(), tool: item.tool.clone() };
+                    let public = item.public(*kind, &catalogue.upstream, &self.namer);
+                    if catalogue.upstream.bare && *public != *item.id {
+                        enter(&mut bare, &item.id, route.clone());
+                    }
+                    enter(&mut routes, &public, route);
                 }
-                enter(&mut routes, &public, route);
+            }
+            if catalogue.upstream.bare && kinds.contains(&ListKind::Resources) {
+                // User interfaces need not be listed to be read (MCP Apps).
+                for app in catalogue.listing(ListKind::Tools).items.iter().flat_map(|i| &i.app) {
+                    let route = Route { upstream, original: app.clone(), tool: None };
+                    enter(&mut bare, app, route);
+                }
             }
         }
         self.withheld.extend(
             routes
                 .iter()
                 .filter(|(_, route)| route.is_none())
-                .map(|(name, _)| format!("{}: {name}", kind.method())),
+                .map(|(name, _)| format!("{}: {name}", kinds[0].method())),
         );
         for (name, route) in bare {
             // A prefixed name always wins over a bare one.
@@ -226,14 +257,26 @@ impl View {
         routes.into_iter().filter_map(|(name, route)| Some((name, route?))).collect()
     }
 
-    fn write_list(&self, kind: ListKind) -> Bytes {
-        let items = || {
-            self.catalogues.iter().flat_map(move |catalogue| {
-                catalogue.listing(kind).items.iter().map(move |item| (&*catalogue.upstream, item))
-            })
-        };
-        let mut list = Vec::with_capacity(items().map(|(_, item)| item.text.len() + 64).sum());
-        for (upstream, item) in items() {
+    /// The one upstream marked `bare` whose templates a URI without prefix can come from.
+    fn template_owner(&self, uri: &str) -> Option<usize> {
+        let mut owners = self.catalogues.iter().enumerate().filter(|(_, catalogue)| {
+            let templates = &catalogue.listing(ListKind::Templates).items;
+            catalogue.upstream.bare && templates.iter().any(|item| expands_to(&item.id, uri))
+        });
+        let owner = owners.next()?;
+        owners.next().is_none().then_some(owner.0)
+    }
+
+    fn items(&self, kind: ListKind) -> impl Iterator<Item = (&Upstream, &Item)> {
+        self.catalogues.iter().flat_map(move |catalogue| {
+            catalogue.listing(kind).items.iter().map(move |item| (&*catalogue.upstream, item))
+        })
+    }
+
+    fn write_list(&self, kind: ListKind, audience: Option<Audience>) -> Bytes {
+        let size = self.items(kind).map(|(_, item)| item.text.len() + 64).sum();
+        let mut list = Vec::with_capacity(size);
+        for (upstream, item) in self.items(kind) {
             let public = item.public(kind, upstream, &self.namer);
             if self.door == Door::Merged && !self.shows(kind, &public) {
                 continue;
@@ -241,11 +284,15 @@ impl View {
             if !list.is_empty() {
                 list.push(b',');
             }
-            if self.door == Door::Merged {
-                list.extend_from_slice(&item.merged(kind, upstream, &self.namer));
+            let mut text = if self.door == Door::Merged {
+                item.merged(kind, upstream, &self.namer)
             } else {
-                list.extend_from_slice(&item.text);
+                item.text.clone()
+            };
+            if let Some(audience) = audience.filter(|audience| !item.definition.suits(*audience)) {
+                text = tool_for(audience, &text);
             }
+            list.extend_from_slice(&text);
         }
         Bytes::from(list)
     }
@@ -255,7 +302,7 @@ impl View {
         match kind {
             ListKind::Tools => self.tools.contains_key(public),
             ListKind::Prompts => self.prompts.contains_key(public),
-            ListKind::Resources => self.resources.contains_key(public),
+            ListKind::Resources | ListKind::Skills => self.resources.contains_key(public),
             ListKind::Templates => true,
         }
     }
@@ -292,7 +339,7 @@ mod tests {
     fn names(view: &View) -> Vec<String> {
         let list: Vec<serde_json::Value> = serde_json::from_str(&format!(
             "[{}]",
-            String::from_utf8_lossy(&view.list(ListKind::Tools))
+            String::from_utf8_lossy(&view.list(ListKind::Tools, Audience::Modern))
         ))
         .unwrap();
         list.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
@@ -321,7 +368,10 @@ mod tests {
         assert!(view.name(NameKind::Tool, "x").is_none());
         assert!(view.name(NameKind::Tool, "a__nope").is_none());
         assert_eq!(view.owner("a__nope").unwrap().name.as_str(), "a");
-        assert!(view.list(ListKind::Tools).starts_with(br#"{"name":"a__x","n":1.10}"#));
+        assert!(
+            view.list(ListKind::Tools, Audience::Modern)
+                .starts_with(br#"{"name":"a__x","n":1.10}"#)
+        );
     }
 
     #[test]

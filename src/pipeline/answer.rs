@@ -44,6 +44,8 @@ pub struct Feed {
     pub events: mpsc::Receiver<Result<Bytes, Fault>>,
     /// End the stream at once when they fire (key revoked, session ended).
     pub ends: [tokio_util::sync::CancellationToken; 2],
+    /// A comment goes out after this much silence, when the client needs it sooner than others.
+    pub keep_alive: Option<Duration>,
 }
 
 /// A good answer.

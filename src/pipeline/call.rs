@@ -9,10 +9,11 @@ use super::answer::Answer;
 use super::compose::{Carry, compose};
 use super::finish::Record;
 use super::line::Line;
+use super::modern::unknown;
 use super::relay::{Asked, Relayed, relay};
 use super::state::refused;
 use super::talk::{Talk, visited};
-use super::task::{Tasked, unknown};
+use super::task::{Tasked, unknown as unknown_task};
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Inner;
@@ -20,7 +21,7 @@ use crate::namespace::{Door, Plan, View};
 use crate::session::{Level, Running, Session};
 use crate::upstream::{Asker, Cause, LinkError, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
-use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route};
+use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route, Skills};
 
 /// Who asks, and what the answer must respect.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(super) struct Caller {
     pub(super) era: Era,
     /// The least severe log message that the caller wants; `None` in the modern era means none.
     pub(super) level: Option<Level>,
-    /// Which questions it can be asked.
+    /// Which questions it can be asked, and whether it shows MCP Apps.
     pub(super) declares: CapSet,
     /// It takes tasks for answers to tools; only in the modern era.
     pub(super) tasks: bool,
@@ -38,6 +39,8 @@ pub(super) struct Caller {
     pub(super) session: Option<Arc<Session>>,
     /// In the modern era: the caller's own `Mcp-Param-*` are held against the body.
     pub(super) headers: Option<HeaderMap>,
+    /// Largest result in bytes that the file says this client takes.
+    pub(super) result_cap: Option<usize>,
 }
 
 impl Caller {
@@ -126,7 +129,10 @@ impl Line {
             }
             if matches!(method.route, Route::Task(_)) && facts.era != Era::Modern {
                 // The upstream that has it is another one by now.
-                return Err(unknown());
+                return Err(unknown_task());
+            }
+            if !has_skills(method, &facts.capabilities) {
+                return Err(unknown(method.name));
             }
             if caller.level.is_some() {
                 Box::pin(self.raise_level(&caller, plan.upstream(), &lease)).await;
@@ -160,6 +166,7 @@ impl Line {
                 merged: plan.merged(),
                 principal: caller.principal.clone(),
                 session: caller.session.clone(),
+                result_cap: caller.result_cap,
             };
             match relay(asked, lease, reply?).await {
                 Ok(Relayed::Done(answer)) => return Ok(answer),
@@ -185,7 +192,8 @@ impl Line {
                 Err(fault) if again && matches!(fault.kind, Kind::HeaderMismatch) => {
                     again = false;
                     let tenant = self.tenant(&caller.principal);
-                    Box::pin(tenant.reload(self, &caller.principal, plan.upstream())).await;
+                    let apps = caller.declares.has(CapSet::APPS);
+                    Box::pin(tenant.reload(self, &caller.principal, plan.upstream(), apps)).await;
                     plan = self.plan(&caller, &posted, method).await?;
                 }
                 Err(fault) if matches!(fault.kind, Kind::HeaderMismatch) => {
@@ -205,11 +213,14 @@ impl Line {
         method: &Method,
     ) -> Result<Plan, Fault> {
         let tenant = self.tenant(&caller.principal);
-        let view = tenant.known_view(&caller.door);
+        let apps = caller.declares.has(CapSet::APPS);
+        let view = tenant.known_view_for(&caller.door, apps);
         let (kind, name) = match method.route {
             Route::Task(_) => return self.task_plan(caller, posted),
             Route::Name(kind) => (Some(kind), required(posted, Field::Name, "name")?),
-            Route::Uri => (None, required(posted, Field::Uri, "uri")?),
+            Route::Uri | Route::Skill | Route::Directory => {
+                (None, required(posted, Field::Uri, "uri")?)
+            }
             _ => reference(posted)?,
         };
         if method.route == Route::Name(NameKind::Tool)
@@ -223,7 +234,8 @@ impl Line {
         };
         let found = look(&view);
         let unread = |plan: &Plan| {
-            tenant.shelf(plan.upstream().name.as_str()).is_some_and(|shelf| !shelf.loaded())
+            let shelf = tenant.shelf_for(plan.upstream().name.as_str(), apps);
+            shelf.is_some_and(|shelf| !shelf.loaded())
                 && method.route == Route::Name(NameKind::Tool)
         };
         match found {
@@ -231,8 +243,9 @@ impl Line {
             Some(plan) => {
                 // Its schema says what else must be sent along; without a list the call goes as
                 // it is, and the upstream itself answers.
-                Box::pin(tenant.reload(self, &caller.principal, plan.upstream())).await;
-                look(&tenant.known_view(&caller.door)).ok_or_else(|| absent(method, &name))
+                Box::pin(tenant.reload(self, &caller.principal, plan.upstream(), apps)).await;
+                look(&tenant.known_view_for(&caller.door, apps))
+                    .ok_or_else(|| absent(method, &name))
             }
             None => {
                 let owner = match kind {
@@ -241,27 +254,39 @@ impl Line {
                 };
                 match owner {
                     Some(owner) => {
-                        if tenant.may_be_new(owner.name.as_str()) {
-                            Box::pin(tenant.reload(self, &caller.principal, &owner)).await;
+                        if tenant.may_be_new(owner.name.as_str(), apps) {
+                            Box::pin(tenant.reload(self, &caller.principal, &owner, apps)).await;
                         }
-                        if let Some(plan) = look(&tenant.known_view(&caller.door)) {
+                        if let Some(plan) = look(&tenant.known_view_for(&caller.door, apps)) {
                             return Ok(plan);
                         }
                         // Nothing is known of what it has: the reason is the better answer.
-                        if tenant.shelf(owner.name.as_str()).is_some_and(|shelf| !shelf.loaded()) {
+                        let shelf = tenant.shelf_for(owner.name.as_str(), apps);
+                        if shelf.is_some_and(|shelf| !shelf.loaded()) {
                             self.house_link(&caller.principal, &owner).await?;
                         }
                         Err(absent(method, &name))
                     }
                     None => {
                         let view =
-                            Box::pin(tenant.view(self, &caller.principal, &caller.door)).await;
+                            Box::pin(tenant.view(self, &caller.principal, &caller.door, apps))
+                                .await;
                         look(&view).ok_or_else(|| absent(method, &name))
                     }
                 }
             }
         }
     }
+}
+
+/// False for a method of skills when the upstream has not announced it.
+fn has_skills(method: &Method, capabilities: &str) -> bool {
+    let needed = match method.route {
+        Route::Skill => Skills::Listed,
+        Route::Directory => Skills::Directories,
+        _ => return true,
+    };
+    Skills::announced(capabilities) >= needed
 }
 
 /// The same text for what is not there and what may not be seen.
@@ -272,6 +297,9 @@ fn absent(method: &Method, name: &str) -> Fault {
         }
         Route::Name(NameKind::Prompt) => {
             Fault::client(Kind::InvalidParams, format!("Unknown prompt: {name:.200}"))
+        }
+        Route::Skill | Route::Directory => {
+            Fault::client(Kind::InvalidParams, format!("Resource not found: {name:.200}"))
         }
         _ => Fault::client(
             Kind::UnknownResource(name.to_owned()),

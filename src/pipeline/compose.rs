@@ -9,9 +9,9 @@ use crate::config::Transport;
 use crate::credential::Armed;
 use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_headers};
 use crate::upstream::Outgoing;
-use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, quote};
+use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, Span, quote};
 use crate::wire::{
-    CapSet, Edits, Era, Field, Meta, MetaKey, Method, NameKind, Posted, Revision, Route,
+    CapSet, Edits, Era, Extension, Field, Meta, MetaKey, Method, NameKind, Posted, Revision, Route,
 };
 
 /// What a request carries from one round of questions to the next.
@@ -90,7 +90,7 @@ fn rename(posted: &Posted, method: &Method, plan: &Plan, edits: &mut Edits) {
     }
     let place = match method.route {
         Route::Name(_) => posted.field(Field::Name),
-        Route::Uri => posted.field(Field::Uri),
+        Route::Uri | Route::Skill | Route::Directory => posted.field(Field::Uri),
         Route::Task(_) => posted.field(Field::TaskId),
         _ => {
             if let Some(reference) = posted.field(Field::Ref) {
@@ -159,6 +159,9 @@ fn write_meta(
             if let Some(token) = meta.and_then(|meta| meta.get(MetaKey::ProgressToken)) {
                 edits.replace_with_id(token);
             }
+            if let Some(meta) = meta {
+                drop_baggage(posted, meta, edits);
+            }
         }
         (Era::Modern, Era::Modern) => {
             let Some(meta) = meta else { return };
@@ -166,8 +169,9 @@ fn write_meta(
                 edits.replace_with_id(token);
             }
             if let Some(place) = meta.get(MetaKey::ClientCapabilities) {
-                reduce_capabilities(posted.text(place.clone()), place.start, edits);
+                reduce_capabilities(posted, &place, edits);
             }
+            drop_baggage(posted, meta, edits);
         }
         (Era::Modern, Era::Legacy) => {
             let Some(meta) = meta else { return };
@@ -180,6 +184,13 @@ fn write_meta(
                 None => added.push(format!("\"_meta\":{{{}}}", own.join(","))),
             }
         }
+    }
+}
+
+/// What a client remarks for its own servers is not for strangers; the trace itself passes (R96).
+fn drop_baggage(posted: &Posted, meta: &Meta, edits: &mut Edits) {
+    if let Some(place) = meta.get(MetaKey::Baggage) {
+        edits.remove_members(posted.text(0..posted.body().len()), [place]);
     }
 }
 
@@ -235,45 +246,37 @@ fn rebuild(meta: &Meta, own: &[String], edits: &mut Edits) {
     edits.replace(at..meta.span.end - 1, tail);
 }
 
-/// Takes out of a `ClientCapabilities` object at `base` what is not passed on: an upstream must
-/// not ask what nobody would hear. Vendor members stay.
-fn reduce_capabilities(text: &str, base: usize, edits: &mut Edits) {
-    let (mut kept, mut changed) = (Vec::new(), false);
+/// Takes out of the `ClientCapabilities` object at `place` what is not passed on: extensions that
+/// the proxy does not carry (R94), and tasks. All else stays as it came.
+fn reduce_capabilities(posted: &Posted, place: &Span, edits: &mut Edits) {
+    let text = posted.text(place.clone());
+    let mut gone = Vec::new();
+    let mut note = |value: Span| gone.push(value.start + place.start..value.end + place.start);
     let mut reader = Reader::new(text, CLIENT_DEPTH);
     // It was read when the request was judged.
     let _ = reader.object::<JsonError>(|reader, key| {
-        let start = key.span().start;
         if key.is("extensions") && reader.peek()? == b'{' {
-            let mut passed = Vec::new();
-            reader.object::<JsonError>(|reader, key| {
-                let value = reader.value()?;
-                if key.is(TASKS) {
-                    passed.push(text[key.span().start..value.end].to_owned());
-                } else {
-                    changed = true;
-                }
-                Ok(())
-            })?;
-            if !passed.is_empty() {
-                kept.push(format!("\"extensions\":{{{}}}", passed.join(",")));
-            }
-            return Ok(());
+            return reader
+                .object::<JsonError>(|reader, key| {
+                    let carried = Extension::ALL.iter().any(|extension| key.is(extension.key()));
+                    let value = reader.value()?;
+                    if !carried {
+                        note(value);
+                    }
+                    Ok(())
+                })
+                .map(drop);
         }
         let value = reader.value()?;
-        if key.is("extensions") || key.is("tasks") {
-            changed = true;
-        } else {
-            kept.push(text[start..value.end].to_owned());
+        if key.is("tasks") {
+            note(value);
         }
         Ok(())
     });
-    if changed {
-        edits.replace(base..base + text.len(), format!("{{{}}}", kept.join(",")));
+    if !gone.is_empty() {
+        edits.remove_members(posted.text(0..posted.body().len()), gone);
     }
 }
-
-/// The extension for tasks.
-const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// The members with which a request goes on after questions. Only a modern client's own go to a
 /// modern upstream; to all others they mean nothing.

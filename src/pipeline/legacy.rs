@@ -6,7 +6,9 @@ use super::answer::{Answer, Feed, Outcome};
 use super::call::Caller;
 use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
+use super::list::Reader;
 use super::modern::capabilities;
+use super::quirk::{client_quirks, suit};
 use super::serve::{Posting, accepted, header};
 use crate::base::{Fault, Kind};
 use crate::bridge::Reply;
@@ -55,14 +57,14 @@ impl Line {
             })?;
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        let instructions = tenant
-            .known_view(&posting.door)
+        let view = tenant.known_view(&posting.door);
+        let instructions = view
             .instructions()
             .map_or_else(String::new, |text| format!(",\"instructions\":{}", quote(&text)));
         let result = format!(
             "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}{instructions}}}",
             revision.as_str(),
-            capabilities(Era::Legacy),
+            capabilities(&view, Era::Legacy),
             server_info(),
         );
         let mut answer = Answer::result(posted.id_text(), &result);
@@ -124,7 +126,10 @@ impl Line {
                     }
                 };
                 let tool = method.route == Route::Name(NameKind::Tool);
-                let answer = self.legacy_request(posting, posted, method, session).await;
+                let quirks = client_quirks(&self.config, &session.opening().client_info);
+                let cap = quirks.and_then(|quirks| quirks.result_cap);
+                let answer = self.legacy_request(posting, posted, method, session, cap).await;
+                let answer = suit(answer, quirks);
                 Outcome { id, era: Era::Legacy, tool, answer }
             }
         }
@@ -136,27 +141,32 @@ impl Line {
         posted: Posted,
         method: &'static Method,
         session: Arc<Session>,
+        result_cap: Option<usize>,
     ) -> Result<Answer, Fault> {
         match method.route {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
             Route::Local => set_level(&posted, &session),
-            Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Legacy, kind)).await,
+            Route::List(kind) => {
+                let opening = session.opening();
+                let reader = Reader::new(opening.revision, opening.capabilities);
+                Box::pin(self.list(&posting, &posted, Era::Legacy, reader, kind)).await
+            }
             Route::Subscribe { on } => {
                 Box::pin(self.subscribe(&posting, &posted, &session, on)).await
             }
-            Route::Name(_) | Route::Uri | Route::Reference => {
+            Route::Name(_) | Route::Uri | Route::Reference | Route::Skill | Route::Directory => {
+                let opening = session.opening();
+                let apps = opening.capabilities.and(CapSet::APPS);
                 let caller = Caller {
                     principal: posting.principal,
                     door: posting.door,
                     era: Era::Legacy,
                     level: session.level(),
-                    declares: session
-                        .opening()
-                        .capabilities
-                        .questions_of(session.opening().revision),
+                    declares: opening.capabilities.questions_of(opening.revision).with(apps),
                     tasks: false,
                     session: Some(session),
                     headers: None,
+                    result_cap,
                 };
                 let line = self.clone();
                 KeepGoing::new(&self.tasks, async move { line.call(caller, posted, method).await })
@@ -187,7 +197,9 @@ impl Line {
         let session = self.find_session(posting, id)?;
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        let feed = tenant.outlets().open_session(&posting.principal, &posting.door, &session);
+        let mut feed = tenant.outlets().open_session(&posting.principal, &posting.door, &session);
+        let quirks = client_quirks(&self.config, &session.opening().client_info);
+        feed.keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         self.listen_for(&posting.principal);
         Ok(feed)
     }

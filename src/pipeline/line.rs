@@ -22,14 +22,28 @@ use crate::upstream::{HttpClient, Pool};
 /// served without asking the upstream. Changes are announced besides.
 pub(super) const LIST_TTL_MS: u64 = 5_000;
 
-/// `serverInfo` of the proxy as JSON text.
-pub(super) fn server_info() -> &'static str {
-    concat!(
-        "{\"name\":\"mcp-proxy\",\"title\":\"mcp-proxy\",\"version\":\"",
-        env!("CARGO_PKG_VERSION"),
-        "\"}"
-    )
+macro_rules! server_info {
+    () => {
+        concat!(
+            "{\"name\":\"mcp-proxy\",\"title\":\"mcp-proxy\",\"version\":\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"}"
+        )
+    };
 }
+
+/// `serverInfo` of the proxy as JSON text.
+pub(super) const fn server_info() -> &'static str {
+    server_info!()
+}
+
+/// The same as the first of several members of a modern result's `_meta` (R11).
+pub(super) const SERVER_INFO_MEMBER: &str =
+    concat!("\"io.modelcontextprotocol/serverInfo\":", server_info!(), ",");
+
+/// The same as a whole `_meta`, the first of several members of a modern result.
+pub(super) const SERVER_INFO_META: &str =
+    concat!("\"_meta\":{\"io.modelcontextprotocol/serverInfo\":", server_info!(), "},");
 
 /// What a line is made of.
 pub struct Parts {

@@ -19,25 +19,19 @@ use crate::wire::{Called, CapSet, Era};
 /// - HTTP: what this caller can be asked, so that it never waits for an answer that nobody can
 ///   give. Nothing on the tenant's own link, which only reads lists.
 /// - A process that several callers share: everything, unless the file says `interactive = "off"`;
-///   what the one who is asked does not take is refused.
+///   what the one who is asked does not take is refused. The user interfaces of MCP Apps, too.
 /// - A process of one session: what that session can be asked.
 /// - A process of everybody: nothing.
 fn declared(upstream: &Upstream, caller: Option<&Caller>) -> CapSet {
     match &upstream.transport {
-        Transport::Http { .. } => caller.map_or(CapSet::NONE, own_capabilities),
+        Transport::Http { .. } => caller.map_or(CapSet::NONE, |caller| caller.declares),
         Transport::Stdio { interactive: Interactive::Off, .. }
         | Transport::Stdio { share: Share::All, .. } => CapSet::NONE,
-        Transport::Stdio { share: Share::Tenant, .. } => CapSet::QUESTIONS,
+        Transport::Stdio { share: Share::Tenant, .. } => CapSet::QUESTIONS.with(CapSet::APPS),
         Transport::Stdio { share: Share::Session, .. } => caller
             .filter(|caller| caller.session.is_some())
-            .map_or(CapSet::QUESTIONS, own_capabilities),
+            .map_or(CapSet::QUESTIONS.with(CapSet::APPS), |caller| caller.declares),
     }
-}
-
-/// Which questions a caller takes, and whether it shows MCP Apps.
-fn own_capabilities(caller: &Caller) -> CapSet {
-    let opening = caller.session.as_ref().map(|session| session.opening().capabilities);
-    caller.declares.with(opening.unwrap_or_default().and(CapSet::APPS))
 }
 
 impl Line {
@@ -53,6 +47,26 @@ impl Line {
         let told = declared(upstream, None);
         let key = self.key(asker.tenant().id(), upstream, &armed, principal, told);
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision()))
+    }
+
+    /// The link on which lists are read, for clients that show MCP Apps or for others, with the
+    /// revision of its credentials and what a modern upstream is told with each request. A legacy
+    /// HTTP upstream hears of Apps in the handshake alone, so it gets a session for them.
+    pub(super) async fn list_link(
+        self: &Arc<Self>,
+        asker: &Principal,
+        upstream: &Arc<Upstream>,
+        apps: bool,
+    ) -> Result<(Lease, u64, CapSet), Fault> {
+        let (house, credential) = self.house_link(asker, upstream).await?;
+        let told = if apps { CapSet::APPS } else { CapSet::NONE };
+        let http = matches!(upstream.transport, Transport::Http { .. });
+        if !apps || !http || house.facts().era == Era::Modern {
+            return Ok((house, credential, told));
+        }
+        let armed = self.arm(asker, upstream).await?;
+        let key = self.key(asker.tenant().id(), upstream, &armed, None, told);
+        Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
     }
 
     /// The tenant's own link if it is open.
@@ -254,6 +268,7 @@ impl Line {
                     era: upstream.era,
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
+                    session_id: upstream.quirks.session_id,
                     redact,
                 };
                 open_http(target, self.client.clone(), sink, self.tasks.clone()).await

@@ -6,12 +6,30 @@ use bytes::Bytes;
 
 use super::answer::{Answer, Body};
 use super::line::{LIST_TTL_MS, Line, server_info};
+use super::modern::unknown;
 use super::serve::Posting;
 use crate::base::{Fault, Kind};
-use crate::wire::{Era, Field, ListKind, Posted};
+use crate::namespace::Audience;
+use crate::wire::{CapSet, Era, Field, ListKind, Posted, Revision, Skills};
 
 /// A list up to this size is copied into one piece; a longer one is sent as it is cached.
 const ONE_PIECE: usize = 16 * 1024;
+
+/// Who reads a list, as far as that changes what stands in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader {
+    /// What of a definition it takes.
+    pub(super) audience: Audience,
+    /// It shows MCP Apps.
+    pub(super) apps: bool,
+}
+
+impl Reader {
+    /// A client of this revision with these capabilities.
+    pub(super) fn new(revision: Revision, declared: CapSet) -> Self {
+        Self { audience: Audience::of(revision), apps: declared.has(CapSet::APPS) }
+    }
+}
 
 impl Line {
     /// Answers a list method. The whole list is one page, so no cursor of ours exists.
@@ -20,6 +38,7 @@ impl Line {
         posting: &Posting,
         posted: &Posted,
         era: Era,
+        reader: Reader,
         kind: ListKind,
     ) -> Result<Answer, Fault> {
         if posted.field(Field::Cursor).is_some() {
@@ -29,8 +48,11 @@ impl Line {
             ));
         }
         let tenant = self.tenant(&posting.principal);
-        let view = tenant.view(self, &posting.principal, &posting.door).await;
-        let items = view.list(kind);
+        let view = tenant.view(self, &posting.principal, &posting.door, reader.apps).await;
+        if kind == ListKind::Skills && view.skills() == Skills::None {
+            return Err(unknown(kind.method()));
+        }
+        let items = view.list(kind, reader.audience);
         let head = format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{\"{}\":[",
             posted.id_text(),

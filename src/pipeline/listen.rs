@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Body};
 use super::line::Line;
 use super::outlet::Filter;
+use super::quirk::client_quirks;
 use super::serve::Posting;
 use super::task::undeclared;
 use super::tenant::Tenant;
@@ -17,7 +18,7 @@ use crate::namespace::Plan;
 use crate::session::Session;
 use crate::upstream::{Event, Lease, LinkKey};
 use crate::wire::json::quote;
-use crate::wire::{Called, CapSet, Era, Field, ListKind, Posted};
+use crate::wire::{Called, CapSet, Era, Field, ListKind, MetaKey, Posted};
 
 /// Resources that one listen may follow.
 const MOST_WATCHED: usize = 1_000;
@@ -66,6 +67,10 @@ impl Line {
         let ids = asked["taskIds"].as_array().map(Vec::as_slice).unwrap_or_default();
         let ids = ids.iter().filter_map(Value::as_str).take(MOST_WATCHED);
         let followed = self.watch_tasks(posting, ids, &mut filter).await;
+        let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
+        if client_quirks(&self.config, client).is_some_and(|quirks| !quirks.list_changed) {
+            (filter.tools, filter.prompts, filter.resources) = (false, false, false);
+        }
         tenant.warm_up(self, &posting.principal, &posting.door);
         let mut members = Vec::new();
         for (name, honoured) in [
@@ -202,10 +207,16 @@ impl Line {
                 // there is no other.
                 Event::ListChanged(_) | Event::Updated { .. } | Event::Missed
                     if self.has_house_link(key) => {}
+                Event::ListChanged(_)
+                    if self
+                        .config
+                        .upstreams
+                        .get(&key.upstream)
+                        .is_some_and(|upstream| !upstream.quirks.list_changed) => {}
                 Event::ListChanged(name) => {
                     let kinds: Vec<ListKind> = ListKind::ALL
                         .into_iter()
-                        .filter(|kind| kind.capability() == *name)
+                        .filter(|kind| kind.capability() == Some(name))
                         .collect();
                     tenant.changed(self, key.upstream.as_str(), &kinds);
                 }

@@ -16,6 +16,7 @@ mod listen;
 mod modern;
 mod outlet;
 mod parks;
+mod quirk;
 mod refresh;
 mod relay;
 mod result;

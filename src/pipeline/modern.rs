@@ -7,14 +7,17 @@ use http::{HeaderMap, HeaderName};
 use super::answer::{Answer, Outcome};
 use super::call::Caller;
 use super::line::{LIST_TTL_MS, Line, server_info};
+use super::list::Reader;
+use super::quirk::{client_quirks, suit};
 use super::serve::{Posting, accepted};
 use crate::base::{Fault, Kind};
-use crate::namespace::decode_header;
+use crate::namespace::{View, decode_header};
 use crate::session::Level;
 use crate::wire::header::{METHOD, NAME, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
-    Called, CapSet, Era, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision, Route,
+    Called, CapSet, Era, Extension, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision,
+    Route, Skills,
 };
 
 impl Line {
@@ -34,11 +37,21 @@ impl Line {
             Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
         };
         let tool = method.route == Route::Name(NameKind::Tool);
+        let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
+        let quirks = client_quirks(&self.config, client);
         let answer = match method.route {
             Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
-            Route::List(kind) => Box::pin(self.list(&posting, &posted, Era::Modern, kind)).await,
+            Route::List(kind) => {
+                let reader = Reader::new(Revision::LATEST_MODERN, declares);
+                Box::pin(self.list(&posting, &posted, Era::Modern, reader, kind)).await
+            }
             Route::Listen => Box::pin(self.listen(&posting, &posted, declares)).await,
-            Route::Name(_) | Route::Uri | Route::Reference | Route::Task(_) => {
+            Route::Name(_)
+            | Route::Uri
+            | Route::Reference
+            | Route::Skill
+            | Route::Directory
+            | Route::Task(_) => {
                 let level =
                     posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
                 let caller = Caller {
@@ -46,10 +59,11 @@ impl Line {
                     door: posting.door.clone(),
                     era: Era::Modern,
                     level,
-                    declares: declares.and(CapSet::QUESTIONS),
+                    declares: declares.and(CapSet::QUESTIONS.with(CapSet::APPS)),
                     tasks: declares.has(CapSet::TASKS),
                     session: None,
                     headers: Some(posting.headers),
+                    result_cap: quirks.and_then(|quirks| quirks.result_cap),
                 };
                 match method.route {
                     Route::Task(_) => Box::pin(self.task(caller, posted, method)).await,
@@ -58,6 +72,7 @@ impl Line {
             }
             Route::Subscribe { .. } | Route::Notification => Err(unknown(method.name)),
         };
+        let answer = suit(answer, quirks);
         Outcome { id, era: Era::Modern, tool, answer }
     }
 
@@ -74,7 +89,7 @@ impl Line {
                  \"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",\
                  \"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
                 Revision::LATEST_MODERN.as_str(),
-                capabilities(Era::Modern),
+                capabilities(&view, Era::Modern),
                 server_info(),
             ),
         )
@@ -82,22 +97,31 @@ impl Line {
 }
 
 /// What the proxy offers whatever stands behind it: a fixed set, so that it cannot depend on
-/// which upstream happened to be up (protocol.md 4.6). An empty list is legal.
-pub(super) fn capabilities(era: Era) -> String {
+/// which upstream happened to be up (protocol.md 4.6). An empty list is legal. Skills alone are
+/// announced when an upstream is known to have them: without one their methods do not exist.
+pub(super) fn capabilities(view: &View, era: Era) -> String {
+    let mut extensions = format!("\"{}\":{{}}", Extension::Apps.key());
+    match view.skills() {
+        Skills::None => {}
+        skills => {
+            let settings =
+                if skills == Skills::Directories { "\"directoryRead\":true" } else { "" };
+            extensions.push_str(&format!(",\"{}\":{{{settings}}}", Extension::Skills.key()));
+        }
+    }
     // Tasks of clients with sessions are followed for them: those are offered none.
-    let extensions = match era {
-        Era::Legacy => String::new(),
-        Era::Modern => format!(",\"extensions\":{}", CapSet::TASKS.extensions()),
-    };
+    if era == Era::Modern {
+        extensions.push_str(&format!(",\"{}\":{{}}", Extension::Tasks.key()));
+    }
     // `logging` is declared because upstreams' messages are passed on.
     format!(
         "{{\"tools\":{{\"listChanged\":true}},\"prompts\":{{\"listChanged\":true}},\
-         \"resources\":{{\"subscribe\":true,\"listChanged\":true}},\"completions\":{{}},\"logging\":{{}}\
-         {extensions}}}"
+         \"resources\":{{\"subscribe\":true,\"listChanged\":true}},\"completions\":{{}},\"logging\":{{}},\
+         \"extensions\":{{{extensions}}}}}"
     )
 }
 
-fn unknown(method: &str) -> Fault {
+pub(super) fn unknown(method: &str) -> Fault {
     Fault::client(Kind::UnknownMethod, format!("Method not found: {method:.80}"))
 }
 

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::answer::Feed;
+use super::quirk::client_quirks;
 use super::task::described_to;
 use crate::auth::Principal;
 use crate::base::{Fault, KeyId, Name};
 use crate::bridge::{Task, TaskHandle, Whose};
+use crate::config::Config;
 use crate::namespace::{Door, join_uri};
 use crate::session::{Level, Session};
 use crate::upstream::Message;
@@ -99,11 +101,17 @@ impl Outlets {
     }
 
     /// Tells everybody concerned that lists of an upstream have changed.
-    pub(super) fn list_changed(&self, upstream: &Name, kinds: &[ListKind]) {
-        let mut names: Vec<&str> = kinds.iter().map(|kind| kind.capability()).collect();
+    pub(super) fn list_changed(&self, config: &Config, upstream: &Name, kinds: &[ListKind]) {
+        let mut names: Vec<&str> = kinds.iter().filter_map(|kind| kind.capability()).collect();
         names.dedup();
         for name in names {
             self.send(upstream, |listener| match listener {
+                Listener::Session(session)
+                    if client_quirks(config, &session.opening().client_info)
+                        .is_some_and(|quirks| !quirks.list_changed) =>
+                {
+                    None
+                }
                 Listener::Session(_) => Some(format!(
                     "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{name}/list_changed\"}}"
                 )),
@@ -311,7 +319,7 @@ fn channel(
     other: tokio_util::sync::CancellationToken,
 ) -> (mpsc::Sender<Result<Bytes, Fault>>, Feed) {
     let (sender, events) = mpsc::channel(QUEUE);
-    (sender, Feed { events, ends: [principal.ended().clone(), other] })
+    (sender, Feed { events, ends: [principal.ended().clone(), other], keep_alive: None })
 }
 
 fn concerns(door: &Door, upstream: &Name) -> bool {

@@ -12,7 +12,7 @@ use crate::config::Upstream;
 use crate::namespace::{Catalogue, read_page};
 use crate::upstream::{Lease, Message, Outgoing, Reply, own_request};
 use crate::wire::json::quote;
-use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method};
+use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method, Skills};
 
 /// Pages, items and bytes of one list: beyond them an upstream is not believed.
 const MOST_PAGES: usize = 1_000;
@@ -31,23 +31,36 @@ impl Line {
         self: &Arc<Self>,
         asker: &Principal,
         upstream: &Arc<Upstream>,
+        apps: bool,
     ) -> Result<(Catalogue, Duration), Fault> {
-        let (lease, credential) = self.house_link(asker, upstream).await?;
+        let (lease, credential, told) = self.list_link(asker, upstream, apps).await?;
         let facts = lease.facts().clone();
         let mut catalogue = Catalogue::new(upstream.clone(), credential);
         catalogue.instructions = facts.instructions.clone();
         catalogue.completes = facts.can("completions");
         catalogue.runs_tasks = facts.runs_tools_as_tasks();
-        let mut ttl = if facts.announces("tools") { ANNOUNCED } else { UNANNOUNCED };
+        catalogue.skills = Skills::announced(&facts.capabilities);
+        let mut ttl = if facts.announces("tools") && upstream.quirks.list_changed {
+            ANNOUNCED
+        } else {
+            UNANNOUNCED
+        };
         for kind in ListKind::ALL {
-            if facts.can(kind.capability()) {
-                let list = self.read_list(&lease, upstream, kind, &mut catalogue).await;
+            let has = match kind.capability() {
+                Some(capability) => facts.can(capability),
+                None => catalogue.skills != Skills::None,
+            };
+            if has {
+                let list = self.read_list(&lease, upstream, kind, told, &mut catalogue).await;
                 let shortest = list.map_err(|fault| self.hide(asker, upstream, fault))?;
                 ttl = shortest.map_or(ttl, |shortest| ttl.min(shortest));
             }
         }
-        let tenant = self.tenant(asker);
-        lease.listen(tenant.interest(&upstream.name));
+        // What changes is heard on the one link that all lists have in common.
+        if !apps {
+            let tenant = self.tenant(asker);
+            lease.listen(tenant.interest(&upstream.name));
+        }
         Ok((catalogue, ttl.clamp(SHORTEST, LONGEST)))
     }
 
@@ -72,6 +85,7 @@ impl Line {
         lease: &Lease,
         upstream: &Arc<Upstream>,
         kind: ListKind,
+        told: CapSet,
         catalogue: &mut Catalogue,
     ) -> Result<Option<Duration>, Fault> {
         let Called::Known(method) = Called::find(kind.method()) else {
@@ -84,11 +98,12 @@ impl Line {
             let members = cursor
                 .as_ref()
                 .map_or_else(String::new, |cursor| format!("\"cursor\":{}", quote(cursor)));
-            let message = self.ask(lease, upstream, method, &members).await?;
+            let message = self.ask_as(told, lease, upstream, method, &members).await?;
             let Some(payload) = message.inbound.payload.clone() else { break };
             if message.inbound.kind != InboundKind::Result {
-                // A server may declare `resources` and have no templates.
-                if kind == ListKind::Templates {
+                // A server may declare `resources` and have no templates; and skills are not
+                // worth its other lists.
+                if matches!(kind, ListKind::Templates | ListKind::Skills) {
                     break;
                 }
                 return Err(Fault::upstream(
@@ -133,9 +148,21 @@ impl Line {
         method: &'static Method,
         members: &str,
     ) -> Result<Message, Fault> {
+        self.ask_as(CapSet::NONE, lease, upstream, method, members).await
+    }
+
+    /// The same in the name of clients with these capabilities, as modern upstreams hear it.
+    async fn ask_as(
+        &self,
+        told: CapSet,
+        lease: &Lease,
+        upstream: &Upstream,
+        method: &'static Method,
+        members: &str,
+    ) -> Result<Message, Fault> {
         let outgoing = Outgoing {
             method,
-            draft: own_request(lease.facts().era, CapSet::NONE, method.name, members),
+            draft: own_request(lease.facts().era, told, method.name, members),
             name: None,
             parameters: Vec::new(),
             timeout: upstream.timing.timeout,

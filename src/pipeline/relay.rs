@@ -15,10 +15,12 @@ use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::credential::Armed;
+use crate::namespace::Recipient;
+use crate::namespace::falls_back;
 use crate::session::{Level, Session};
 use crate::upstream::{Arriving, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
-use crate::wire::{Era, Inbound, InboundKind, Method};
+use crate::wire::{Era, Inbound, InboundKind, Method, Revision};
 
 /// Longest response that is kept in memory to be changed; a longer one must go through.
 const LONGEST: usize = 16 << 20;
@@ -43,9 +45,22 @@ pub(super) struct Asked {
     pub(super) merged: bool,
     pub(super) principal: Principal,
     pub(super) session: Option<Arc<Session>>,
+    /// Largest result in bytes that the client takes.
+    pub(super) result_cap: Option<usize>,
 }
 
 impl Asked {
+    /// The revision that the client speaks.
+    pub(super) fn revision(&self) -> Revision {
+        self.session.as_ref().map_or(Revision::LATEST_MODERN, |session| session.opening().revision)
+    }
+
+    /// For whom results and questions are made.
+    pub(super) fn recipient(&self) -> Recipient<'_> {
+        let upstream = self.merged.then(|| self.upstream.name.as_str());
+        Recipient { upstream, revision: self.revision() }
+    }
+
     /// What ends a stream before its time. (Tokens are made for streams alone: cloning one takes
     /// a lock that all callers with the same key share.)
     pub(super) fn ends(&self) -> [CancellationToken; 2] {
@@ -55,6 +70,7 @@ impl Asked {
 }
 
 /// What becomes of a reply.
+#[expect(clippy::large_enum_variant, reason = "the large one is what nearly every call gives")]
 pub(super) enum Relayed {
     /// The answer.
     Done(Answer),
@@ -136,7 +152,9 @@ async fn arriving(
 ) -> Result<Arrived, Fault> {
     let untouched = asked.era == Era::Legacy
         && asked.upstream_era == Era::Legacy
-        && !(asked.merged && uri_way(asked.method.route).is_some());
+        && asked.result_cap.is_none()
+        && uri_way(asked.method.route)
+            .is_none_or(|way| !asked.merged && !falls_back(way, asked.revision(), None));
     if !untouched {
         return Ok(Arrived::Whole(collect(&asked.upstream, id, body, Bytes::new()).await?));
     }

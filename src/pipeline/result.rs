@@ -6,13 +6,16 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::call::may_ask;
+use super::line::{SERVER_INFO_MEMBER, SERVER_INFO_META, server_info};
 use super::relay::Asked;
 use super::task::{Tasked, shape_about};
 use crate::base::{Fault, Kind, Retry};
-use crate::namespace::{ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result_uris};
+use crate::namespace::{
+    Recipient, ShiftedEdits, UriWay, falls_back, rewrite_error_uri, rewrite_result,
+};
 use crate::upstream::Message;
 use crate::wire::json::{Span, quote};
-use crate::wire::{CapSet, Edits, Era, Inbound, InboundKind, NameKind, Route};
+use crate::wire::{CapSet, Edits, Era, Inbound, InboundKind, NameKind, Place, ResultParts, Route};
 
 /// A response ready for the client, with the HTTP status that it asks for when nothing has been
 /// sent yet.
@@ -28,6 +31,8 @@ pub(super) fn uri_way(route: Route) -> Option<UriWay> {
         Route::Name(NameKind::Tool) => Some(UriWay::Content),
         Route::Name(NameKind::Prompt) => Some(UriWay::Messages),
         Route::Uri => Some(UriWay::Contents),
+        Route::Skill => Some(UriWay::Skill),
+        Route::Directory => Some(UriWay::Directory),
         _ => None,
     }
 }
@@ -52,6 +57,9 @@ pub(super) fn respond(asked: &Asked, message: &Message) -> Result<Ready, Fault> 
     if message.inbound.kind == InboundKind::Error {
         bytes = hidden(asked, bytes).ok_or_else(|| garbage(asked, "its error cannot be shown"))?;
     }
+    if asked.result_cap.is_some_and(|cap| bytes.len() > cap) {
+        return Err(too_much(asked, bytes.len()));
+    }
     Ok(Ready { status, bytes })
 }
 
@@ -63,6 +71,19 @@ fn hidden(asked: &Asked, bytes: Bytes) -> Option<Bytes> {
         Cow::Borrowed(_) => Some(bytes),
         Cow::Owned(text) => Inbound::read(&text).is_ok().then(|| Bytes::from(text)),
     }
+}
+
+/// The file says that this client cannot take so much.
+fn too_much(asked: &Asked, length: usize) -> Fault {
+    Fault::upstream(
+        Retry::Never,
+        format!(
+            "The answer of upstream `{}` has {length} bytes, more than this client takes ({}). The request was \
+             executed; ask for less at a time.",
+            asked.upstream.name,
+            asked.result_cap.unwrap_or_default()
+        ),
+    )
 }
 
 pub(super) fn garbage(asked: &Asked, detail: &str) -> Fault {
@@ -81,66 +102,104 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
     let parts = &message.inbound.result;
     let Some(payload) = message.inbound.payload.clone() else { return Ok(()) };
     let text = message.text();
-    if let Some(place) = &parts.result_type
-        && &text[place.clone()] != "\"complete\""
+    if let Some(place) = parts.result_type
+        && &text[place.span()] != "\"complete\""
     {
         // Some say so of what they tell about a task, too.
-        if matches!(asked.tasked, Tasked::About(_)) && &text[place.clone()] == "\"task\"" {
-            edits.replace(place.clone(), "\"complete\"");
+        if matches!(asked.tasked, Tasked::About(_)) && &text[place.span()] == "\"task\"" {
+            edits.replace(place.span(), "\"complete\"");
         } else {
-            return Err(question(asked, &text[place.clone()]));
+            return Err(question(asked, &text[place.span()]));
         }
     }
     shape_about(asked, message, edits)?;
     if asked.era == Era::Modern {
-        let mut added = Vec::new();
-        if parts.result_type.is_none() {
-            added.push("\"resultType\":\"complete\"");
-        }
-        if asked.method.cacheable {
-            if parts.ttl.is_none() {
-                added.push("\"ttlMs\":0");
-            }
-            match &parts.scope {
-                None => added.push("\"cacheScope\":\"private\""),
-                // What a tenant reads with its own credentials is nobody else's (R91).
-                Some(place) if &text[place.clone()] != "\"private\"" => {
-                    edits.replace(place.clone(), "\"private\"")
-                }
-                Some(_) => {}
-            }
-        }
-        if !added.is_empty() && text[payload.clone()].starts_with('{') {
-            let comma = if parts.empty { "" } else { "," };
-            edits.insert(payload.start + 1, format!("{}{comma}", added.join(",")));
-        }
+        add_modern(asked, text, &payload, parts, edits);
     }
     if asked.era == Era::Legacy && asked.upstream_era == Era::Modern {
-        strip_modern(text, [&parts.result_type, &parts.ttl, &parts.scope], edits);
+        let modern = [parts.result_type, parts.ttl, parts.scope, parts.server_info];
+        strip_modern(text, modern, edits);
     }
-    if asked.merged
-        && let Some(way) = uri_way(asked.method.route)
-        && text[payload.clone()].contains("uri")
-    {
-        let mut part = ShiftedEdits { edits, base: payload.start };
-        rewrite_result_uris(way, &text[payload], asked.upstream.name.as_str(), &mut part)
-            .map_err(|error| garbage(asked, &error.to_string()))?;
+    if let Some(way) = uri_way(asked.method.route) {
+        let text = &text[payload.clone()];
+        let structured = parts.structured.map(|place| &message.text()[place.span()]);
+        let public = asked.merged
+            && (text.contains("uri") || parts.meta.is_some() && text.contains("resourceUri"));
+        let revision = asked.revision();
+        if public || falls_back(way, revision, structured) {
+            let upstream = asked.merged.then(|| asked.upstream.name.as_str());
+            let recipient = Recipient { upstream, revision };
+            let mut part = ShiftedEdits { edits, base: payload.start };
+            rewrite_result(way, text, recipient, &mut part)
+                .map_err(|error| garbage(asked, &error.to_string()))?;
+        }
     }
     Ok(())
 }
 
+/// Adds what each result of the modern era has: its type, how long and for whom it may be kept,
+/// and whose it is (R10, R11, R12). The upstream's own name belongs to its hop (R96).
+pub(super) fn add_modern(
+    asked: &Asked,
+    text: &str,
+    payload: &Span,
+    parts: &ResultParts,
+    edits: &mut Edits,
+) {
+    if !text[payload.clone()].starts_with('{') {
+        return;
+    }
+    let mut added = Vec::new();
+    if parts.result_type.is_none() {
+        added.push("\"resultType\":\"complete\"");
+    }
+    if asked.method.cacheable {
+        if parts.ttl.is_none() {
+            added.push("\"ttlMs\":0");
+        }
+        match parts.scope {
+            None => added.push("\"cacheScope\":\"private\""),
+            // What a tenant reads with its own credentials is nobody else's (R91).
+            Some(place) if &text[place.span()] != "\"private\"" => {
+                edits.replace(place.span(), "\"private\"")
+            }
+            Some(_) => {}
+        }
+    }
+    let start = payload.start + 1;
+    let fixed = |alone: bool, member: &'static str| {
+        if alone { member.trim_end_matches(',') } else { member }
+    };
+    match (parts.server_info, parts.meta.map(Place::span)) {
+        (Some(place), _) => edits.replace_fixed(place.span(), server_info()),
+        (None, Some(meta)) if text[meta.clone()].starts_with('{') => {
+            let alone = text[meta.start + 1..].trim_start().starts_with('}');
+            edits.insert_fixed(meta.start + 1, fixed(alone, SERVER_INFO_MEMBER));
+        }
+        (None, Some(_)) => {}
+        (None, None) => {
+            let alone = parts.empty && added.is_empty();
+            edits.insert_fixed(start, fixed(alone, SERVER_INFO_META));
+        }
+    }
+    if !added.is_empty() {
+        let comma = if parts.empty { "" } else { "," };
+        edits.insert(start, format!("{}{comma}", added.join(",")));
+    }
+}
+
 /// Takes members of the modern era out of a result that goes to a legacy client (R61).
-fn strip_modern(text: &str, values: [&Option<Span>; 3], edits: &mut Edits) {
-    edits.remove_members(text, values.into_iter().flatten().cloned());
+fn strip_modern(text: &str, values: [Option<Place>; 4], edits: &mut Edits) {
+    edits.remove_members(text, values.into_iter().flatten().map(Place::span));
 }
 
 /// True for a result of a modern upstream that asks something first, where it may (R31).
 pub(super) fn is_question(asked: &Asked, message: &Message) -> bool {
-    let Some(place) = &message.inbound.result.result_type else { return false };
+    let Some(place) = message.inbound.result.result_type else { return false };
     asked.upstream_era == Era::Modern
         && may_ask(asked.method)
         && message.inbound.kind == InboundKind::Result
-        && &message.text()[place.clone()] == "\"input_required\""
+        && &message.text()[place.span()] == "\"input_required\""
 }
 
 /// True for an error of a legacy upstream that asks for visits to URLs, of a client that does not
@@ -302,7 +361,11 @@ mod tests {
         let inbound = Inbound::read(text).unwrap();
         let mut edits = Edits::default();
         let parts = &inbound.result;
-        strip_modern(text, [&parts.result_type, &parts.ttl, &parts.scope], &mut edits);
+        strip_modern(
+            text,
+            [parts.result_type, parts.ttl, parts.scope, parts.server_info],
+            &mut edits,
+        );
         String::from_utf8(edits.apply(&Bytes::copy_from_slice(text.as_bytes())).to_vec()).unwrap()
     }
 

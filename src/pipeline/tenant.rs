@@ -13,7 +13,7 @@ use super::line::Line;
 use super::outlet::Outlets;
 use crate::auth::{Principal, TenantInfo};
 use crate::base::{Fault, Map, Name, Retry, now};
-use crate::config::{Config, Upstream};
+use crate::config::{Config, Transport, Upstream};
 use crate::namespace::{Catalogue, Door, Namer, View};
 use crate::session::Level;
 use crate::upstream::{Interest, LinkKey};
@@ -40,7 +40,11 @@ const MOST_LEVELS: usize = 1_024;
 pub(super) struct Tenant {
     info: Arc<TenantInfo>,
     shelves: BTreeMap<Name, Shelf>,
-    views: RwLock<Map<Door, Arc<View>>>,
+    /// What HTTP upstreams list for clients that show MCP Apps: some offer them other tools. A
+    /// process is told the same whoever calls, and has one shelf.
+    app_shelves: BTreeMap<Name, Shelf>,
+    /// For clients that show no MCP Apps, and for those that do.
+    views: [RwLock<Map<Door, Arc<View>>>; 2],
     outlets: Outlets,
     namer: Namer,
     watched: Mutex<HashMap<(Name, String), usize>>,
@@ -52,6 +56,8 @@ pub(super) struct Tenant {
 #[derive(Debug)]
 pub(super) struct Shelf {
     pub(super) upstream: Arc<Upstream>,
+    /// Read for clients that show MCP Apps.
+    apps: bool,
     state: Mutex<ShelfState>,
     done: watch::Sender<u64>,
 }
@@ -80,9 +86,10 @@ enum Wait {
 }
 
 impl Shelf {
-    fn new(upstream: &Arc<Upstream>) -> Self {
+    fn new(upstream: &Arc<Upstream>, apps: bool) -> Self {
         Self {
             upstream: upstream.clone(),
+            apps,
             state: Mutex::new(ShelfState {
                 catalogue: Arc::new(Catalogue::new(upstream.clone(), 0)),
                 loaded: false,
@@ -128,11 +135,16 @@ impl Shelf {
 impl Tenant {
     pub(super) fn new(info: &Arc<TenantInfo>, config: &Config, namer: Namer) -> Self {
         let shelves =
-            config.upstreams.iter().map(|(name, upstream)| (name.clone(), Shelf::new(upstream)));
+            config.upstreams.iter().map(|(name, up)| (name.clone(), Shelf::new(up, false)));
+        let http = config
+            .upstreams
+            .iter()
+            .filter(|(_, upstream)| matches!(upstream.transport, Transport::Http { .. }));
         Self {
             info: info.clone(),
             shelves: shelves.collect(),
-            views: RwLock::default(),
+            app_shelves: http.map(|(name, up)| (name.clone(), Shelf::new(up, true))).collect(),
+            views: Default::default(),
             outlets: Outlets::default(),
             namer,
             watched: Mutex::default(),
@@ -157,16 +169,28 @@ impl Tenant {
         self.shelves.get(name)
     }
 
+    /// The shelf for clients that show MCP Apps, or that for others.
+    pub(super) fn shelf_for(&self, name: &str, apps: bool) -> Option<&Shelf> {
+        let own = if apps { self.app_shelves.get(name) } else { None };
+        own.or_else(|| self.shelves.get(name))
+    }
+
     /// The view of a door as it is known now.
     pub(super) fn known_view(&self, door: &Door) -> Arc<View> {
-        let views = self.views.read().unwrap_or_else(PoisonError::into_inner);
+        self.known_view_for(door, false)
+    }
+
+    /// The same for clients that show MCP Apps, or for others.
+    pub(super) fn known_view_for(&self, door: &Door, apps: bool) -> Arc<View> {
+        let all = &self.views[usize::from(apps)];
+        let views = all.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(view) = views.get(door) {
             return view.clone();
         }
         drop(views);
         // Under the write lock: a catalogue that is put meanwhile clears the views afterwards.
-        let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
-        let shelves = self.door_shelves(door).map(|shelf| shelf.state().catalogue.clone());
+        let mut views = all.write().unwrap_or_else(PoisonError::into_inner);
+        let shelves = self.door_shelves(door, apps).map(|shelf| shelf.state().catalogue.clone());
         let view = Arc::new(View::new(door.clone(), shelves.collect(), self.namer.clone()));
         for name in view.withheld() {
             tracing::warn!(tenant = %self.info.name(), name, "two names meet; both are withheld");
@@ -182,10 +206,11 @@ impl Tenant {
         line: &Arc<Line>,
         asker: &Principal,
         door: &Door,
+        apps: bool,
     ) -> Arc<View> {
         let started = now();
         let mut waits = Vec::new();
-        for shelf in self.door_shelves(door) {
+        for shelf in self.door_shelves(door, apps) {
             match self.prepare(line, asker, shelf) {
                 Wait::No => {}
                 Wait::First => waits.push((shelf, started + FIRST_WAIT)),
@@ -198,7 +223,7 @@ impl Tenant {
                 shelf.state().slow = true;
             }
         }
-        self.known_view(door)
+        self.known_view_for(door, apps)
     }
 
     /// Waits until one upstream was listed anew; used when a name is not known.
@@ -207,16 +232,17 @@ impl Tenant {
         line: &Arc<Line>,
         asker: &Principal,
         upstream: &Upstream,
+        apps: bool,
     ) {
-        let Some(shelf) = self.shelves.get(&upstream.name) else { return };
+        let Some(shelf) = self.shelf_for(upstream.name.as_str(), apps) else { return };
         if self.start(line, asker, shelf, true) {
             let _ = tokio::time::timeout(upstream.timing.start, shelf.finished()).await;
         }
     }
 
     /// Whether an unknown name of this upstream may have appeared since its list was read.
-    pub(super) fn may_be_new(&self, upstream: &str) -> bool {
-        self.shelves.get(upstream).is_some_and(|shelf| {
+    pub(super) fn may_be_new(&self, upstream: &str, apps: bool) -> bool {
+        self.shelf_for(upstream, apps).is_some_and(|shelf| {
             let state = shelf.state();
             let resting = state.rest_until.is_some_and(|until| until > now());
             !resting && (!state.loaded || state.dirty || now() - state.read_at >= LOOK_AGAIN)
@@ -225,7 +251,7 @@ impl Tenant {
 
     /// Starts what a new session will ask for in a moment.
     pub(super) fn warm_up(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, door: &Door) {
-        for shelf in self.door_shelves(door) {
+        for shelf in self.door_shelves(door, false) {
             self.prepare(line, asker, shelf);
         }
     }
@@ -243,13 +269,27 @@ impl Tenant {
         if let Some(asker) = asker {
             self.start(line, &asker, shelf, true);
         }
+        if let Some(shelf) = self.app_shelves.get(upstream)
+            && let Some(asker) = shelf.asker()
+        {
+            {
+                let mut state = shelf.state();
+                state.dirty = true;
+                state.rest_until = None;
+            }
+            self.start(line, &asker, shelf, true);
+        }
     }
 
-    fn door_shelves<'a>(&'a self, door: &'a Door) -> impl Iterator<Item = &'a Shelf> {
-        self.shelves.values().filter(move |shelf| match door {
+    fn door_shelves<'a>(&'a self, door: &'a Door, apps: bool) -> impl Iterator<Item = &'a Shelf> {
+        let of_door = move |name: &Name| match door {
             Door::Merged => true,
-            Door::Single(name) => shelf.upstream.name == *name,
-        })
+            Door::Single(single) => name == single,
+        };
+        self.shelves
+            .iter()
+            .filter(move |(name, _)| of_door(name))
+            .map(move |(name, shelf)| self.shelf_for(name.as_str(), apps).unwrap_or(shelf))
     }
 
     fn prepare(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Shelf) -> Wait {
@@ -268,6 +308,9 @@ impl Tenant {
                 _ if state.slow => Wait::No,
                 (false, _) => Wait::First,
                 (true, true) => Wait::Changed,
+                // Its changes are announced with those of the other shelf, maybe before this one
+                // was read.
+                (true, false) if shelf.apps && state.running => Wait::Changed,
                 (true, false) => Wait::No,
             };
             (wait, !state.loaded || state.dirty || state.expires <= now())
@@ -300,13 +343,21 @@ impl Tenant {
             state.dirty = false;
         }
         let (tenant, owner, asker) = (self.clone(), line.clone(), asker.clone());
-        let upstream = shelf.upstream.clone();
-        line.tasks.spawn("catalogue", async move { tenant.read(&owner, &asker, &upstream).await });
+        let (upstream, apps) = (shelf.upstream.clone(), shelf.apps);
+        line.tasks.spawn("catalogue", async move {
+            tenant.read(&owner, &asker, &upstream, apps).await;
+        });
         true
     }
 
-    async fn read(self: Arc<Self>, line: &Arc<Line>, asker: &Principal, upstream: &Arc<Upstream>) {
-        let Some(shelf) = self.shelves.get(&upstream.name) else { return };
+    async fn read(
+        self: Arc<Self>,
+        line: &Arc<Line>,
+        asker: &Principal,
+        upstream: &Arc<Upstream>,
+        apps: bool,
+    ) {
+        let Some(shelf) = self.shelf_for(upstream.name.as_str(), apps) else { return };
         loop {
             let pause = {
                 let state = shelf.state();
@@ -318,12 +369,15 @@ impl Tenant {
             }
             // Each page has a deadline, and so have all together.
             let limit = upstream.timing.max_time;
-            let outcome = tokio::time::timeout(limit, line.fetch_catalogue(asker, upstream)).await;
+            let outcome =
+                tokio::time::timeout(limit, line.fetch_catalogue(asker, upstream, apps)).await;
             let outcome = outcome.unwrap_or_else(|_| Err(too_long(upstream)));
             let mut announce = self.put(shelf, outcome);
             // Before anybody is told that the reading is over: who looks then must see it. Not
             // under the lock of the shelf, which a view takes under that of the views.
-            self.views.write().unwrap_or_else(PoisonError::into_inner).clear();
+            for views in &self.views {
+                views.write().unwrap_or_else(PoisonError::into_inner).clear();
+            }
             let again = {
                 let mut state = shelf.state();
                 state.running = std::mem::take(&mut state.dirty);
@@ -332,7 +386,11 @@ impl Tenant {
             shelf.done.send_modify(|count| *count += 1);
             announce.sort_unstable();
             announce.dedup();
-            self.outlets.list_changed(&upstream.name, &announce);
+            // One change, one announcement: the shelf of all clients speaks when it was read.
+            let other = shelf.apps && self.shelf(upstream.name.as_str()).is_some_and(Shelf::loaded);
+            if !other {
+                self.outlets.list_changed(&line.config, &upstream.name, &announce);
+            }
             if !again {
                 return;
             }

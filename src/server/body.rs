@@ -72,6 +72,7 @@ struct Events {
     tool: bool,
     ends: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
     silence: Pin<Box<Sleep>>,
+    keep_alive: Duration,
 }
 
 impl ReplyBody {
@@ -111,9 +112,10 @@ impl ReplyBody {
     /// A stream of events; `id`, `era` and `tool` word a fault that comes in its course.
     pub(super) fn events(feed: Feed, id: String, era: Era, tool: bool) -> Self {
         let ends = feed.ends.clone().map(|end| Box::pin(end.cancelled_owned()));
-        let silence = Box::pin(tokio::time::sleep(KEEP_ALIVE));
+        let keep_alive = feed.keep_alive.unwrap_or(KEEP_ALIVE);
+        let silence = Box::pin(tokio::time::sleep(keep_alive));
         Self {
-            kind: Kind::Events(Box::new(Events { feed, id, era, tool, ends, silence })),
+            kind: Kind::Events(Box::new(Events { feed, id, era, tool, ends, silence, keep_alive })),
             _active: None,
         }
     }
@@ -226,7 +228,7 @@ impl Events {
                 Some(Bytes::from_static(sse::COMMENT))
             }
         };
-        self.silence.as_mut().reset(now() + KEEP_ALIVE);
+        self.silence.as_mut().reset(now() + self.keep_alive);
         if next.as_ref().is_some_and(|event| event == sse::COMMENT) {
             // The new timer must be polled once, or nobody wakes this stream.
             let _ = self.silence.as_mut().poll(context);

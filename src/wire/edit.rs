@@ -9,6 +9,7 @@ use super::json::Span;
 #[derive(Debug, Clone)]
 enum Piece {
     Text(String),
+    Fixed(&'static str),
     /// The number that the next hop chooses for its request.
     Id,
 }
@@ -28,6 +29,16 @@ impl Edits {
     /// Puts `text` before the byte at `at`.
     pub fn insert(&mut self, at: usize, text: impl Into<String>) {
         self.list.push((at..at, Piece::Text(text.into())));
+    }
+
+    /// Like `replace`, without a copy of the text.
+    pub fn replace_fixed(&mut self, span: Span, text: &'static str) {
+        self.list.push((span, Piece::Fixed(text)));
+    }
+
+    /// Like `insert`, without a copy of the text.
+    pub fn insert_fixed(&mut self, at: usize, text: &'static str) {
+        self.list.push((at..at, Piece::Fixed(text)));
     }
 
     /// Leaves a hole in the place of `span` for the number of the next hop's request.
@@ -88,14 +99,12 @@ impl Edits {
             return body.clone();
         }
         self.sort();
-        let added: usize = self.list.iter().map(|(_, piece)| piece.len()).sum();
+        let added: usize = self.list.iter().map(|(_, piece)| piece.text().len()).sum();
         let mut out = Vec::with_capacity(body.len() + added);
         let mut from = 0;
         for (span, piece) in &self.list {
             out.extend_from_slice(&body[from..span.start]);
-            if let Piece::Text(text) = piece {
-                out.extend_from_slice(text.as_bytes());
-            }
+            out.extend_from_slice(piece.text().as_bytes());
             from = span.end;
         }
         out.extend_from_slice(&body[from..]);
@@ -112,6 +121,7 @@ impl Edits {
             draft.push_bytes(body.slice(from..span.start));
             match piece {
                 Piece::Text(text) => draft.push_bytes(Bytes::from(text)),
+                Piece::Fixed(text) => draft.push_bytes(Bytes::from_static(text.as_bytes())),
                 Piece::Id => draft.push_id(),
             }
             from = span.end;
@@ -132,10 +142,11 @@ impl Edits {
 }
 
 impl Piece {
-    fn len(&self) -> usize {
+    fn text(&self) -> &str {
         match self {
-            Self::Text(text) => text.len(),
-            Self::Id => 0,
+            Self::Text(text) => text,
+            Self::Fixed(text) => text,
+            Self::Id => "",
         }
     }
 }

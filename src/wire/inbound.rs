@@ -2,6 +2,9 @@
 
 use super::json::{JsonError, Reader, Span, UPSTREAM_DEPTH};
 
+/// The member of a result's `_meta` in which a modern server names itself; it belongs to one hop.
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
 /// What an upstream sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InboundKind {
@@ -33,17 +36,46 @@ pub struct Inbound {
     pub result: ResultParts,
 }
 
+/// A range of bytes of one message, which is far shorter than 4 GiB; half the size of a [`Span`],
+/// since every message carries several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    /// The range.
+    #[must_use]
+    pub fn span(self) -> Span {
+        self.start as usize..self.end as usize
+    }
+}
+
+impl From<Span> for Place {
+    fn from(span: Span) -> Self {
+        let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: short(span.start), end: short(span.end) }
+    }
+}
+
 /// Members of a result that belong to the protocol and not to the method.
 #[derive(Debug, Clone, Default)]
 pub struct ResultParts {
     /// True when the result is an object without members.
     pub empty: bool,
     /// Place of the value of `resultType`.
-    pub result_type: Option<Span>,
+    pub result_type: Option<Place>,
     /// Place of the value of `ttlMs`.
-    pub ttl: Option<Span>,
+    pub ttl: Option<Place>,
     /// Place of the value of `cacheScope`.
-    pub scope: Option<Span>,
+    pub scope: Option<Place>,
+    /// Place of the value of `structuredContent`.
+    pub structured: Option<Place>,
+    /// Place of the value of `_meta`.
+    pub meta: Option<Place>,
+    /// Place of the value of `_meta["io.modelcontextprotocol/serverInfo"]`.
+    pub server_info: Option<Place>,
 }
 
 impl ResultParts {
@@ -54,13 +86,28 @@ impl ResultParts {
         self.empty = true;
         reader.object::<JsonError>(|reader, key| {
             self.empty = false;
+            if key.is("_meta") && reader.peek()? == b'{' {
+                let meta = reader.object::<JsonError>(|reader, key| {
+                    let value = reader.value()?;
+                    if key.is(SERVER_INFO) {
+                        self.server_info = Some(value.into());
+                    }
+                    Ok(())
+                })?;
+                self.meta = Some(meta.into());
+                return Ok(());
+            }
             let value = reader.value()?;
             if key.is("resultType") {
-                self.result_type = Some(value);
+                self.result_type = Some(value.into());
             } else if key.is("ttlMs") {
-                self.ttl = Some(value);
+                self.ttl = Some(value.into());
             } else if key.is("cacheScope") {
-                self.scope = Some(value);
+                self.scope = Some(value.into());
+            } else if key.is("structuredContent") {
+                self.structured = Some(value.into());
+            } else if key.is("_meta") {
+                self.meta = Some(value.into());
             }
             Ok(())
         })

@@ -13,11 +13,16 @@ pub enum ListKind {
     Resources,
     /// `resources/templates/list`
     Templates,
+    /// `skills/list` (extension)
+    Skills,
 }
 
 impl ListKind {
-    /// All four.
-    pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+    /// How many there are.
+    pub const COUNT: usize = 5;
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Tools, Self::Prompts, Self::Resources, Self::Templates, Self::Skills];
 
     /// The method that lists them.
     #[must_use]
@@ -27,6 +32,7 @@ impl ListKind {
             Self::Prompts => "prompts/list",
             Self::Resources => "resources/list",
             Self::Templates => "resources/templates/list",
+            Self::Skills => "skills/list",
         }
     }
 
@@ -38,6 +44,7 @@ impl ListKind {
             Self::Prompts => "prompts",
             Self::Resources => "resources",
             Self::Templates => "resourceTemplates",
+            Self::Skills => "skills",
         }
     }
 
@@ -46,18 +53,20 @@ impl ListKind {
     pub const fn identity(self) -> &'static str {
         match self {
             Self::Tools | Self::Prompts => "name",
-            Self::Resources => "uri",
+            Self::Resources | Self::Skills => "uri",
             Self::Templates => "uriTemplate",
         }
     }
 
-    /// The server capability behind it.
+    /// The server capability behind it, which is also the subject of its `list_changed`. `None`
+    /// for a list of an extension: nothing announces its changes.
     #[must_use]
-    pub const fn capability(self) -> &'static str {
+    pub const fn capability(self) -> Option<&'static str> {
         match self {
-            Self::Tools => "tools",
-            Self::Prompts => "prompts",
-            Self::Resources | Self::Templates => "resources",
+            Self::Tools => Some("tools"),
+            Self::Prompts => Some("prompts"),
+            Self::Resources | Self::Templates => Some("resources"),
+            Self::Skills => None,
         }
     }
 }
@@ -84,6 +93,10 @@ pub enum Route {
     Uri,
     /// To the upstream that owns `params.ref`.
     Reference,
+    /// `skills/get`: to the upstream that owns `params.uri`, when it has skills.
+    Skill,
+    /// `resources/directory/read`: likewise, when it reads directories.
+    Directory,
     /// `resources/subscribe` and `resources/unsubscribe`: counted, to the owner of `params.uri`.
     Subscribe {
         /// False for unsubscribe.
@@ -202,7 +215,7 @@ const fn repeatable(mut method: Method) -> Method {
 }
 
 /// In the order of frequency: the look-up is a short linear search.
-static TABLE: [Method; 25] = [
+static TABLE: [Method; 28] = [
     row("tools/call", true, true, Route::Name(NameKind::Tool)),
     cacheable(row("tools/list", true, true, Route::List(ListKind::Tools))),
     cacheable(row("resources/read", true, true, Route::Uri)),
@@ -215,6 +228,9 @@ static TABLE: [Method; 25] = [
     row("tasks/update", false, true, Route::Task(TaskVerb::Update)),
     repeatable(row("tasks/cancel", false, true, Route::Task(TaskVerb::Cancel))),
     row("tasks/result", true, false, Route::Task(TaskVerb::Result)),
+    cacheable(row("skills/list", true, true, Route::List(ListKind::Skills))),
+    repeatable(row("skills/get", true, true, Route::Skill)),
+    repeatable(row("resources/directory/read", true, true, Route::Directory)),
     row("ping", true, false, Route::Local),
     row("initialize", true, false, Route::Local),
     cacheable(row("server/discover", false, true, Route::Local)),

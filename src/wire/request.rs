@@ -105,6 +105,8 @@ fields! {
         LogLevel = "io.modelcontextprotocol/logLevel",
         /// `progressToken`
         ProgressToken = "progressToken",
+        /// `baggage` (W3C): a client's own remarks, which go no further than here.
+        Baggage = "baggage",
     }
 }
 

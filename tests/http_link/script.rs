@@ -362,6 +362,7 @@ impl Stage {
                 headers,
                 era,
                 start: START,
+                session_id: false,
                 capabilities,
                 redact: Arc::new(|text| text.replace("canary", "[redacted]")),
             },

@@ -4,6 +4,7 @@
 mod argument;
 mod command;
 mod endpoint;
+mod quirk;
 mod reference;
 mod root;
 mod server;

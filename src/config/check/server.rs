@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Surroundings, value};
+use super::{Surroundings, quirk, value};
 use crate::config::file::{Item, Table};
 use crate::config::report::Report;
 use crate::config::text::tame;
@@ -32,6 +32,7 @@ pub(super) fn check(
         max_body: 4 << 20,
         max_connections: 10_000,
         session_idle: Duration::from_secs(3600),
+        client_quirks: Vec::new(),
     };
     let Some(mut table) = table else { return server };
     let listen = table.take("listen");
@@ -60,6 +61,9 @@ pub(super) fn check(
         && let Some(time) = value::duration(&item, report)
     {
         server.session_idle = time;
+    }
+    if let Some(item) = table.take("client_quirks") {
+        server.client_quirks = quirk::clients(&item, report);
     }
     table.finish(report, &LATER, &FOREIGN);
     if report.count() == before {

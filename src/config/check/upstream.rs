@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::command::{self, ChildKeys};
 use super::reference::References;
-use super::{Surroundings, argument, endpoint, value};
+use super::{Surroundings, argument, endpoint, quirk, value};
 use crate::base::{Name, Slot};
 use crate::config::file::{Item, Table};
 use crate::config::report::Report;
@@ -105,6 +105,7 @@ fn upstream(
     let arguments = table.take("arguments").and_then(|item| item.table(report));
     let arguments = arguments.map(|table| argument::check(table, &mut references, report));
     let bare = table.take("bare").and_then(|item| item.boolean(report));
+    let quirks = table.take("quirks");
     let era = table.take("era").and_then(|item| era(&item, report));
     let timing = timing(&mut table, report);
     table.finish(report, &LATER, &FOREIGN);
@@ -123,6 +124,7 @@ fn upstream(
         (Some(_), None) => endpoint::refuse(headers.as_ref(), report),
         (None, Some(_)) => child.refuse(report),
     }
+    let quirks = quirks.map(|item| quirk::upstream(&item, report));
     let mut share = Some(Share::Tenant);
     let stdio = command.and_then(|command| {
         share = child.share(report);
@@ -136,6 +138,7 @@ fn upstream(
         transport: if is_stdio { stdio? } else { http? },
         arguments: arguments.unwrap_or_default(),
         bare: bare.unwrap_or(false),
+        quirks: quirks.unwrap_or_default(),
         era: era.unwrap_or(EraSetting::Auto),
         timing,
         uses_tenant: references.tenant.is_some(),

@@ -89,6 +89,23 @@ fn an_empty_file_is_a_configuration_with_every_default() {
 }
 
 #[test]
+fn quirks_are_found_by_the_name_of_a_client() {
+    let (config, _) = checked(
+        "[server]\nclient_quirks = [{ name = \"old\", keep_alive = \"5s\" }, \
+         { name = \"ol*\", list_changed = false, result_cap = \"64KiB\" }]\n\
+         [upstreams.a]\nurl = \"http://a/\"\nquirks = { session_id = true }\n",
+    );
+    let entry = |name: &str| config.server.client_quirks.iter().find(|entry| entry.fits(name));
+    let old = entry("old").unwrap();
+    assert_eq!((old.keep_alive, old.list_changed), (Some(Duration::from_secs(5)), true));
+    let others = entry("oldest").unwrap();
+    assert_eq!((others.list_changed, others.result_cap), (false, Some(64 << 10)));
+    assert!(entry("o").is_none() && entry("Old").is_none());
+    let quirks = config.upstreams["a"].quirks;
+    assert!(quirks.session_id && quirks.list_changed);
+}
+
+#[test]
 fn the_file_of_the_design_is_built_as_it_is_written() {
     let (config, warnings) = checked(
         r#"

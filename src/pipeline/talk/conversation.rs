@@ -47,7 +47,6 @@ pub(in crate::pipeline) struct Turn {
 }
 
 /// What came next.
-#[expect(clippy::large_enum_variant, reason = "each one is matched where it was made")]
 pub(super) enum Heard<S> {
     /// From the upstream.
     Next(Result<Message, LinkError>),
@@ -131,7 +130,7 @@ impl Talk {
     }
 
     /// The changes that word a question for this client. What a model is shown names resources as
-    /// the client knows them (R84).
+    /// the client knows them (R84), and has no content of a newer revision.
     pub(super) fn worded(
         &self,
         question: &Question,
@@ -139,7 +138,8 @@ impl Talk {
         toward: Toward,
     ) -> Result<Edits, BridgeError> {
         let upstream = self.asked.upstream.name.as_str();
-        worded(question, params, toward, (upstream, self.asked.merged))
+        let recipient = self.asked.recipient();
+        worded(question, params, toward, upstream, recipient)
     }
 
     /// Passes notifications on until a message that is none; `None` when nobody wants it.

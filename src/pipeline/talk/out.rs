@@ -65,7 +65,7 @@ impl Out {
     async fn put(&mut self, item: Result<Bytes, Fault>) -> bool {
         if matches!(self.way, Way::Open(_)) {
             let (sender, events) = mpsc::channel(QUEUE);
-            let feed = Feed { events, ends: self.ends.clone() };
+            let feed = Feed { events, ends: self.ends.clone(), keep_alive: None };
             let open = std::mem::replace(&mut self.way, Way::Stream(sender));
             if let Way::Open(answer) = open
                 && answer.send(Ok(Answer::ok(Body::Events(feed)))).is_err()

@@ -7,7 +7,7 @@ use crate::bridge::{BridgeError, Carried, Inner, InputRequired, Purpose, Toward}
 use crate::pipeline::result::{Ready, garbage, is_question, undeclared};
 use crate::pipeline::state::TTL;
 use crate::upstream::Message;
-use crate::wire::{Edits, Era};
+use crate::wire::{Edits, Era, Place};
 
 impl Talk {
     /// True for a result that asks something first.
@@ -52,7 +52,8 @@ impl Talk {
         }
         // How long a result may be kept says nothing about a question (R12, R37).
         let parts = &message.inbound.result;
-        edits.remove_members(text, [&parts.ttl, &parts.scope].into_iter().flatten().cloned());
+        let hints = [parts.ttl, parts.scope].into_iter().flatten();
+        edits.remove_members(text, hints.map(Place::span));
         Ok(Ready { status: 200, bytes: edits.apply(&message.bytes) })
     }
 }

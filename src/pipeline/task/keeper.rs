@@ -13,7 +13,7 @@ use super::kept::{ORDERS, Order, Place};
 use crate::auth::Principal;
 use crate::base::{Fault, Retry, now, rfc3339, unix_seconds};
 use crate::bridge::{Described, Park, Responses, Status, Task, TaskHandle, Whose};
-use crate::pipeline::line::Line;
+use crate::pipeline::line::{Line, SERVER_INFO_META};
 use crate::pipeline::outlet::subscription_meta;
 use crate::pipeline::result::{Ready, respond};
 use crate::pipeline::talk::{Out, Talk, Turn};
@@ -100,7 +100,7 @@ impl Talk {
                 let members = record.described.members(&record.handle, true);
                 let id = &self.asked.id;
                 let text = format!(
-                    "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"task\",{members}}}}}"
+                    "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{{SERVER_INFO_META}\"resultType\":\"task\",{members}}}}}"
                 );
                 out.finish(Ok(Ready { status: 200, bytes: text.into() })).await;
                 let keeper = Keeper { talk: self, followed, park: Park::default(), record };

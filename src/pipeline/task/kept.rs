@@ -11,7 +11,7 @@ use crate::base::{Fault, KeyId, Map, TenantId};
 use crate::pipeline::answer::Answer;
 use crate::pipeline::call::Caller;
 use crate::pipeline::finish::Record;
-use crate::pipeline::line::Line;
+use crate::pipeline::line::{Line, SERVER_INFO_META};
 use crate::wire::{Field, Method, Posted, Route, TaskVerb};
 
 /// Tasks that are kept, of everybody.
@@ -132,7 +132,7 @@ impl Line {
             .map_err(|_| Fault::internal("whoever keeps a task does not answer"))?
             .ok_or_else(unknown)?;
         let comma = if members.is_empty() { "" } else { "," };
-        let result = format!("{{\"resultType\":\"complete\"{comma}{members}}}");
+        let result = format!("{{{SERVER_INFO_META}\"resultType\":\"complete\"{comma}{members}}}");
         Ok(Answer::result(posted.id_text(), &result))
     }
 }

@@ -4,13 +4,13 @@
 use super::tasked::Tasked;
 use crate::base::Fault;
 use crate::bridge::{BridgeError, InputRequired, Task, TaskHandle, Toward, Whose};
-use crate::namespace::{ShiftedEdits, UriWay, rewrite_result_uris};
+use crate::namespace::{Recipient, ShiftedEdits, UriWay, rewrite_result};
 use crate::pipeline::relay::Asked;
-use crate::pipeline::result::{Ready, garbage};
+use crate::pipeline::result::{Ready, add_modern, garbage};
 use crate::pipeline::talk::{Talk, worded};
 use crate::upstream::Message;
 use crate::wire::json::{JsonError, Reader, Span, UPSTREAM_DEPTH, quote};
-use crate::wire::{Edits, Era, Route, TaskVerb};
+use crate::wire::{Edits, Era, Revision, Route, TaskVerb};
 
 /// What changes in a description on its way to the client that knows the task as `handle`.
 fn edits_of(
@@ -21,9 +21,11 @@ fn edits_of(
 ) -> Result<Edits, BridgeError> {
     let mut edits = Edits::default();
     edits.replace(task.id_place.clone(), quote(handle));
+    let revision = Revision::LATEST_MODERN;
+    let recipient = Recipient { upstream: merged.then_some(upstream), revision };
     if let Some(place) = task.result.clone().filter(|_| merged) {
         let mut part = ShiftedEdits { edits: &mut edits, base: place.start };
-        rewrite_result_uris(UriWay::Content, &text[place], upstream, &mut part)?;
+        rewrite_result(UriWay::Content, &text[place], recipient, &mut part)?;
     }
     let asks = |place: &Span| text[place.clone()].contains(':');
     if task.requests.as_ref().is_some_and(asks) {
@@ -31,7 +33,7 @@ fn edits_of(
         for entry in &found.entries {
             let Some(place) = entry.params.clone() else { continue };
             let toward = Toward::Modern { from: Era::Modern };
-            let own = worded(&entry.question, &text[place.clone()], toward, (upstream, merged))?;
+            let own = worded(&entry.question, &text[place.clone()], toward, upstream, recipient)?;
             edits.append(own, place.start);
         }
     }
@@ -119,6 +121,7 @@ impl Talk {
             edits.replace(id, self.asked.id.as_str());
         }
         edits.append(own, payload.start);
+        add_modern(&self.asked, message.text(), &payload, &message.inbound.result, &mut edits);
         Ok(Ready { status: 200, bytes: edits.apply(&message.bytes) })
     }
 }

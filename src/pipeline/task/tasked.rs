@@ -51,8 +51,8 @@ impl Tasked {
 /// True for the answer of a modern upstream to a call that is now a task (R102: only where the
 /// client takes it, or it is followed for the client).
 pub(in crate::pipeline) fn is_task(asked: &Asked, message: &Message) -> bool {
-    let Some(place) = &message.inbound.result.result_type else { return false };
+    let Some(place) = message.inbound.result.result_type else { return false };
     asked.tasked == Tasked::MayBecome
         && message.inbound.kind == InboundKind::Result
-        && &message.text()[place.clone()] == "\"task\""
+        && &message.text()[place.span()] == "\"task\""
 }

@@ -103,7 +103,16 @@ pub(super) async fn greet(road: &Road, capabilities: CapSet) -> Result<Greeting,
         let detail = format!("`notifications/initialized` got HTTP {}", status.as_u16());
         return Err(road.error(cause, Ran::No, &detail));
     }
-    Ok(Greeting { facts, session: asked.session })
+    let session = asked.session.or_else(|| road.session_id.then(own_session).flatten());
+    Ok(Greeting { facts, session })
+}
+
+/// A session id for an upstream that wants one and gives none.
+fn own_session() -> Option<HeaderValue> {
+    let id = getrandom::u64().ok()?;
+    let mut session = HeaderValue::from_str(&format!("{id:016x}")).ok()?;
+    session.set_sensitive(true);
+    Some(session)
 }
 
 struct Asked {

@@ -32,6 +32,8 @@ pub struct HttpTarget {
     pub start: Duration,
     /// What is declared to the upstream.
     pub capabilities: CapSet,
+    /// It gets a session id of ours when it gives none.
+    pub session_id: bool,
     /// Takes this tenant's secrets out of a text before it is kept.
     pub redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }
@@ -46,6 +48,7 @@ impl fmt::Debug for HttpTarget {
 /// The way to one upstream: everything that all requests of a link have in common.
 pub(super) struct Road {
     pub(super) upstream: Name,
+    pub(super) session_id: bool,
     host: Arc<Host>,
     uri: Uri,
     base: HeaderMap,
@@ -74,6 +77,7 @@ impl Road {
         );
         Self {
             upstream: target.upstream.clone(),
+            session_id: target.session_id,
             host: client.host(&target.uri),
             uri: target.uri.clone(),
             base,
@@ -187,6 +191,7 @@ mod tests {
             headers,
             era: EraSetting::Auto,
             start: Duration::from_secs(1),
+            session_id: false,
             capabilities: CapSet::NONE,
             redact: Arc::new(|text| text.replace("canary", "[redacted]")),
         };
