@@ -36,7 +36,7 @@ struct Record {
     described: Described,
     until: Instant,
     orders: mpsc::Receiver<Order>,
-    _place: Place,
+    place: Place,
 }
 
 /// A task at work.
@@ -141,7 +141,7 @@ impl Talk {
         };
         let (line, principal) = (self.line.clone(), principal.clone());
         let until = now() + ttl;
-        Ok(Record { line, principal, handle, task: named, described, until, orders, _place: place })
+        Ok(Record { line, principal, handle, task: named, described, until, orders, place })
     }
 
     async fn refuse(&self, question: &Message) {
@@ -176,9 +176,12 @@ impl Keeper {
         let Self { mut record, talk, followed, park } = self;
         // Process or session are free again; the description stays.
         drop((talk, followed, park));
+        record.place.over();
         loop {
             tokio::select! {
-                Some(order) = record.orders.recv() => {
+                order = record.orders.recv() => {
+                    // Its place was given to a task that runs.
+                    let Some(order) = order else { return };
                     let words = record.words(order.verb);
                     // A client that has gone hears nothing.
                     let _ = order.answer.send(words);

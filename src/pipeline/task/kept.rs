@@ -14,7 +14,7 @@ use crate::pipeline::finish::Record;
 use crate::pipeline::line::{Line, SERVER_INFO_META};
 use crate::wire::{Field, Method, Posted, Route, TaskVerb};
 
-/// Tasks that are kept, of everybody.
+/// Tasks that are kept, of everybody. Where there are too many, one that is over gives way.
 const MOST: usize = 1_024;
 /// Of one tenant.
 const MOST_OF_TENANT: usize = 512;
@@ -47,6 +47,8 @@ struct Spot {
     tenant: TenantId,
     key: KeyId,
     orders: mpsc::Sender<Order>,
+    /// When it was over, counted in tasks.
+    over: Option<u64>,
 }
 
 /// The place of one task in the table, given back when it is dropped.
@@ -55,6 +57,17 @@ pub(super) struct Place {
     spots: Arc<Mutex<Map<[u8; 16], Spot>>>,
     pub(super) boot: [u8; 8],
     pub(super) id: [u8; 16],
+}
+
+impl Place {
+    /// The task is over: its place may be given to one that runs.
+    pub(super) fn over(&self) {
+        let mut spots = lock(&self.spots);
+        let last = spots.values().filter_map(|spot| spot.over).max().unwrap_or(0);
+        if let Some(spot) = spots.get_mut(&self.id) {
+            spot.over = Some(last + 1);
+        }
+    }
 }
 
 impl Drop for Place {
@@ -79,13 +92,15 @@ impl KeptTasks {
         let mut id = [0; 16];
         getrandom::fill(&mut id).ok()?;
         let mut spots = lock(&self.spots);
-        let of_tenant = spots.values().filter(|spot| spot.tenant == tenant);
-        let (all, own) = of_tenant
-            .fold((0, 0), |(all, own), spot| (all + 1, own + usize::from(spot.key == key)));
-        if spots.len() >= MOST || all >= MOST_OF_TENANT || own >= MOST_OF_KEY {
-            return None;
+        let of_key = |spot: &Spot| spot.tenant == tenant && spot.key == key;
+        make_room(&mut spots, MOST_OF_KEY, of_key)?;
+        make_room(&mut spots, MOST_OF_TENANT, |spot| spot.tenant == tenant)?;
+        // Only what is the tenant's own gives way to it.
+        if spots.len() >= MOST {
+            let tenants = spots.values().filter(|spot| spot.tenant == tenant).count();
+            make_room(&mut spots, tenants, |spot| spot.tenant == tenant)?;
         }
-        spots.insert(id, Spot { tenant, key, orders });
+        spots.insert(id, Spot { tenant, key, orders, over: None });
         Some(Place { spots: self.spots.clone(), boot: self.boot, id })
     }
 
@@ -95,6 +110,20 @@ impl KeptTasks {
         let spot = spots.get(&id).filter(|_| boot == self.boot)?;
         (spot.tenant == tenant && spot.key == key).then(|| spot.orders.clone())
     }
+}
+
+/// Makes room for one more among those that `counts`; `None` when all of them are at work.
+fn make_room(
+    spots: &mut Map<[u8; 16], Spot>,
+    most: usize,
+    counts: impl Fn(&Spot) -> bool,
+) -> Option<()> {
+    if spots.values().filter(|spot| counts(spot)).count() < most {
+        return Some(());
+    }
+    let over = spots.iter().filter(|(_, spot)| counts(spot));
+    let oldest = over.filter_map(|(id, spot)| Some((spot.over?, *id))).min();
+    spots.remove(&oldest?.1).map(drop)
 }
 
 impl Line {
