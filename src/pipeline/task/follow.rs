@@ -396,7 +396,7 @@ mod tests {
             ),
             r#"{"id":1,"method":"roots/list","params":{"_meta":{}}}"#
         );
-        let plain = r#""{"id":1,"result":{"content":[{"_meta":{"io.modelcontextprotocol/related-task":1}}]}}"#;
+        let plain = r#"{"id":1,"result":{"content":[{"_meta":{"io.modelcontextprotocol/related-task":1}}]}}"#;
         assert_eq!(said(plain), plain);
     }
 }
