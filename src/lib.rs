@@ -26,6 +26,7 @@
 //!  upstream   upstream/http or upstream/stdio  → one Message, many, or bytes as they come
 //!    │     pipeline/relay → pipeline/result    id, token, URIs, words of the caller's era
 //!    │             ├ pipeline/talk → bridge    questions and notifications before the answer
+//!    │             ├ pipeline/task → bridge    calls that become tasks, and what is asked of them
 //!    │             └ namespace/rewrite         the way back of names
 //!    ▼     pipeline/finish                     one line in the log, on every exit
 //!  back    server/reply → server/body          Answer or Fault → HTTP, per era
@@ -86,6 +87,8 @@
 //! - A session that has ended is not taken up again, also after a kill
 //!   (`what_has_ended_stays_ended`); one that lives goes on without its client doing anything
 //!   (`idle_clients_go_on_after_each_kill`).
+//! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
+//!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A key that was revoked opens nothing a second later
 //!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).

@@ -14,6 +14,8 @@ mod response;
 mod rounds;
 mod schema;
 mod state;
+mod task;
+mod task_handle;
 
 pub use binding::{Binding, Purpose};
 pub use digest::params_digest;
@@ -25,3 +27,5 @@ pub use response::{Reply, answer_to};
 pub use rounds::{Next, Rounds};
 pub use schema::downgrade;
 pub use state::{Carried, Inner};
+pub use task::{Described, Status, Task};
+pub use task_handle::{TaskHandle, Whose};

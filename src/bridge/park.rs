@@ -68,6 +68,12 @@ impl Park {
     pub fn pause(&mut self, until: Instant) -> (u32, String) {
         self.round += 1;
         self.until = Some(until);
+        (self.round, self.requests())
+    }
+
+    /// What is asked, as the text of an `inputRequests` object.
+    #[must_use]
+    pub fn requests(&self) -> String {
         let entries: Vec<String> = self
             .open
             .iter()
@@ -79,7 +85,7 @@ impl Park {
                 format!("{}:{{\"method\":{}{params}}}", quote(&waiting.key), quote(waiting.method))
             })
             .collect();
-        (self.round, format!("{{{}}}", entries.join(",")))
+        format!("{{{}}}", entries.join(","))
     }
 
     /// When the client must have come back; `None` while a round is being served.

@@ -25,6 +25,9 @@ pub struct Tool {
     pub parameters: Vec<HeaderParameter>,
     /// Arguments that the proxy fills in and the model does not see.
     pub injected: BTreeSet<String>,
+    /// Its upstream, of the legacy era, runs it as a task and in no other way
+    /// (`execution.taskSupport: "required"`, R104).
+    pub as_task: bool,
 }
 
 /// One entry of a list.
@@ -60,6 +63,8 @@ pub struct Catalogue {
     pub instructions: Option<String>,
     /// Whether it can complete arguments and be subscribed to.
     pub completes: bool,
+    /// Whether it takes calls of tools as tasks (2025-11-25, `tasks.requests.tools.call`).
+    pub runs_tasks: bool,
     /// What it announced of skills.
     pub skills: Skills,
     listings: [Listing; ListKind::COUNT],
@@ -75,6 +80,7 @@ impl Catalogue {
             credential,
             instructions: None,
             completes: false,
+            runs_tasks: false,
             skills: Skills::None,
             listings: Default::default(),
             tools: Map::default(),
@@ -119,7 +125,8 @@ impl Catalogue {
 
     fn read_item(&self, kind: ListKind, era: Era, text: &Bytes) -> Result<Item, String> {
         let source = std::str::from_utf8(text).map_err(|error| error.to_string())?;
-        let (mut id, mut schema, mut definition) = (None, None, Definition::default());
+        let (mut id, mut schema, mut as_task) = (None, None, false);
+        let mut definition = Definition::default();
         let mut reader = Reader::new(source, UPSTREAM_DEPTH);
         let read = reader.object::<JsonError>(|reader, key| {
             if key.is(kind.identity()) && reader.peek()? == b'"' {
@@ -127,7 +134,9 @@ impl Catalogue {
                 return Ok(());
             }
             let is_schema = key.is("inputSchema") && reader.peek()? == b'{';
+            let execution = self.runs_tasks && era == Era::Legacy && key.is("execution");
             let value = reader.value()?;
+            as_task |= execution && requires_task(&source[value.clone()]);
             if is_schema {
                 schema = Some(value);
             } else if kind == ListKind::Tools {
@@ -145,6 +154,10 @@ impl Catalogue {
             && let Some(schema) = schema
         {
             self.read_schema(&mut item, era, source, &schema)?;
+        }
+        if kind == ListKind::Tools && as_task {
+            let tool = item.tool.as_deref().cloned().unwrap_or_default();
+            item.tool = Some(Arc::new(Tool { as_task, ..tool }));
         }
         Ok(item)
     }
@@ -185,6 +198,12 @@ impl Catalogue {
         }
         Ok(())
     }
+}
+
+/// True when a tool's `execution` says that it runs as a task and in no other way.
+fn requires_task(execution: &str) -> bool {
+    let execution: Option<serde_json::Value> = serde_json::from_str(execution).ok();
+    execution.is_some_and(|execution| execution["taskSupport"] == "required")
 }
 
 impl Item {

@@ -189,6 +189,13 @@ impl View {
         self.template_owner(uri).map(|upstream| self.plan(upstream, uri.into(), None))
     }
 
+    /// The way to an upstream behind this door, for something that it keeps under this id of its
+    /// own (a task).
+    #[must_use]
+    pub fn held(&self, upstream: &str, id: &str) -> Option<Plan> {
+        self.position(upstream).map(|at| self.plan(at, id.into(), None))
+    }
+
     /// The upstream that a public tool or prompt name would belong to by its prefix, whether it
     /// is listed or not.
     #[must_use]

@@ -16,6 +16,7 @@ use super::quick::QUIET;
 use super::relay::{Asked, Relayed, relay};
 use super::state::refused;
 use super::talk::{Talk, visited};
+use super::task::{Tasked, unknown as unknown_task};
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Inner;
@@ -38,6 +39,8 @@ pub(super) struct Caller {
     pub(super) level: Option<Level>,
     /// Which questions it can be asked, and whether it shows MCP Apps.
     pub(super) declares: CapSet,
+    /// It takes tasks for answers to tools; only in the modern era.
+    pub(super) tasks: bool,
     /// In the legacy era.
     pub(super) session: Option<Arc<Session>>,
     /// The call as its session knows it; taken out when it begins.
@@ -142,6 +145,10 @@ impl Line {
                 let sentence = format!("Upstream `{}` completes nothing", plan.upstream().name);
                 return Err(Fault::client(Kind::UnknownMethod, sentence));
             }
+            if matches!(method.route, Route::Task(_)) && facts.era != Era::Modern {
+                // The upstream that has it is another one by now.
+                return Err(unknown_task());
+            }
             if !has_skills(method, &facts.capabilities) {
                 return Err(unknown(method.name));
             }
@@ -182,6 +189,7 @@ impl Line {
                 era: caller.era,
                 level: caller.level,
                 method,
+                tasked: Tasked::of(&caller, &posted, method, &plan, facts.era),
                 upstream: plan.upstream().clone(),
                 armed: armed.clone(),
                 upstream_era: facts.era,
@@ -274,6 +282,7 @@ impl Line {
         let apps = caller.declares.has(CapSet::APPS);
         let view = tenant.known_view_for(&caller.door, apps);
         let (kind, name) = match method.route {
+            Route::Task(_) => return self.task_plan(caller, posted),
             Route::Name(kind) => (Some(kind), required(posted, Field::Name, "name")?),
             Route::Uri | Route::Skill | Route::Directory => {
                 (None, required(posted, Field::Uri, "uri")?)

@@ -3,6 +3,7 @@
 //! upstream's era, and the tenant's hidden arguments go in. All else stays as it came.
 
 use super::call::Caller;
+use super::task::Tasked;
 use crate::base::{Fault, Kind};
 use crate::config::Transport;
 use crate::credential::Armed;
@@ -10,7 +11,7 @@ use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_hea
 use crate::upstream::Outgoing;
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, Span, quote};
 use crate::wire::{
-    CapSet, Edits, Era, Extension, Field, Meta, MetaKey, Method, Posted, Revision, Route,
+    CapSet, Edits, Era, Extension, Field, Meta, MetaKey, Method, NameKind, Posted, Revision, Route,
 };
 
 /// What a request carries from one round of questions to the next.
@@ -43,8 +44,9 @@ pub(super) fn compose(
     rename(posted, method, plan, &mut edits);
     // Members to add to `params`, which may be missing.
     let mut added = Vec::new();
-    write_meta(caller, posted, era, &mut edits, &mut added);
-    write_carry(caller, posted, era, carry, &mut edits, &mut added);
+    write_meta(caller, posted, method, era, &mut edits, &mut added);
+    let as_task = Tasked::of(caller, posted, method, plan, era) == Tasked::Sent;
+    write_carry(caller, posted, (era, as_task), carry, &mut edits, &mut added);
     write_arguments(caller, posted, plan, armed, &mut edits, &mut added)?;
     add_members(posted, &added, &mut edits);
     let (mut name, mut parameters) = (None, Vec::new());
@@ -54,7 +56,7 @@ pub(super) fn compose(
             .map_err(|error| argument_fault(&error))?;
     }
     if era == Era::Modern && matches!(plan.upstream().transport, Transport::Http { .. }) {
-        let named = matches!(method.route, Route::Name(_) | Route::Uri);
+        let named = matches!(method.route, Route::Name(_) | Route::Uri | Route::Task(_));
         name = named.then(|| encode_header(plan.original()));
     } else {
         parameters.clear();
@@ -82,12 +84,14 @@ fn argument_fault(error: &ArgumentError) -> Fault {
 }
 
 fn rename(posted: &Posted, method: &Method, plan: &Plan, edits: &mut Edits) {
-    if !plan.merged() {
+    // A task has another id at every door.
+    if !plan.merged() && !matches!(method.route, Route::Task(_)) {
         return;
     }
     let place = match method.route {
         Route::Name(_) => posted.field(Field::Name),
         Route::Uri | Route::Skill | Route::Directory => posted.field(Field::Uri),
+        Route::Task(_) => posted.field(Field::TaskId),
         _ => {
             if let Some(reference) = posted.field(Field::Ref) {
                 rename_reference(posted, &reference, plan, edits);
@@ -144,6 +148,7 @@ fn add_members(posted: &Posted, added: &[String], edits: &mut Edits) {
 fn write_meta(
     caller: &Caller,
     posted: &Posted,
+    method: &Method,
     era: Era,
     edits: &mut Edits,
     added: &mut Vec<String>,
@@ -173,7 +178,7 @@ fn write_meta(
             rebuild(meta, &[], edits);
         }
         (Era::Legacy, Era::Modern) => {
-            let own = modern_members(caller);
+            let own = modern_members(caller, method);
             match meta {
                 Some(meta) => rebuild(meta, &own, edits),
                 None => added.push(format!("\"_meta\":{{{}}}", own.join(","))),
@@ -190,7 +195,11 @@ fn drop_baggage(posted: &Posted, meta: &Meta, edits: &mut Edits) {
 }
 
 /// The reserved members that every request to a modern upstream carries, made from a session.
-fn modern_members(caller: &Caller) -> Vec<String> {
+fn modern_members(caller: &Caller, method: &Method) -> Vec<String> {
+    // Tasks of tools are followed for the client.
+    let tool = method.route == Route::Name(NameKind::Tool);
+    let tasks = if tool { CapSet::TASKS } else { CapSet::NONE };
+    let declares = caller.declares.with(tasks);
     let client_info =
         caller.session.as_ref().map_or("{}", |session| &session.opening().client_info);
     let mut members = vec![
@@ -198,7 +207,7 @@ fn modern_members(caller: &Caller) -> Vec<String> {
             "\"io.modelcontextprotocol/protocolVersion\":\"{}\"",
             Revision::LATEST_MODERN.as_str()
         ),
-        format!("\"io.modelcontextprotocol/clientCapabilities\":{}", caller.declares.to_json()),
+        format!("\"io.modelcontextprotocol/clientCapabilities\":{}", declares.to_json()),
     ];
     if client_info.len() > 2 {
         members.push(format!("\"io.modelcontextprotocol/clientInfo\":{client_info}"));
@@ -274,13 +283,29 @@ fn reduce_capabilities(posted: &Posted, place: &Span, edits: &mut Edits) {
 fn write_carry(
     caller: &Caller,
     posted: &Posted,
-    era: Era,
+    (era, as_task): (Era, bool),
     carry: &Carry,
     edits: &mut Edits,
     added: &mut Vec<String>,
 ) {
+    // The client's own wish for a task means nothing: which calls become one is not its choice.
+    let wish = posted.field(Field::Task).filter(|_| era == Era::Legacy);
+    if as_task {
+        match &wish {
+            Some(place) if posted.text(place.clone()).starts_with('{') => {}
+            Some(place) => edits.replace(place.clone(), "{}"),
+            None => added.push("\"task\":{}".to_owned()),
+        }
+    }
+    let wish = wish.filter(|_| !as_task);
+    let body = || posted.text(0..posted.body().len());
     let ours = match (carry, caller.era, era) {
-        (_, Era::Legacy, Era::Legacy) | (Carry::AsItIs, Era::Modern, Era::Modern) => return,
+        (_, Era::Legacy, Era::Legacy) | (Carry::AsItIs, Era::Modern, Era::Modern) => {
+            if wish.is_some() {
+                edits.remove_members(body(), wish);
+            }
+            return;
+        }
         (Carry::State(state), Era::Modern, Era::Modern) => {
             if let (Some(place), Some(state)) = (posted.field(Field::RequestState), state) {
                 edits.replace(place, state.as_str());
@@ -296,8 +321,8 @@ fn write_carry(
     };
     let own_answers = matches!((carry, era), (Carry::State(_), Era::Modern));
     let answers = posted.field(Field::InputResponses).filter(|_| !own_answers);
-    let gone = answers.into_iter().chain(posted.field(Field::RequestState));
-    edits.remove_members(posted.text(0..posted.body().len()), gone);
+    let gone = answers.into_iter().chain(posted.field(Field::RequestState)).chain(wish);
+    edits.remove_members(body(), gone);
     added.extend(ours.into_iter().flatten());
 }
 

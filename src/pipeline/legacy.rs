@@ -65,7 +65,7 @@ impl Line {
         let result = format!(
             "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}{instructions}}}",
             revision.as_str(),
-            capabilities(&view),
+            capabilities(&view, Era::Legacy),
             server_info(),
         );
         let mut answer = Answer::result(posted.id_text(), &result);
@@ -180,6 +180,7 @@ impl Line {
                     era: Era::Legacy,
                     level: session.level(),
                     declares: opening.capabilities.questions_of(opening.revision).with(apps),
+                    tasks: false,
                     session: Some(session),
                     running: Some(running),
                     headers: None,
@@ -189,7 +190,7 @@ impl Line {
                 let work = async move { line.call(caller, posted, method).await };
                 KeepGoing::or_early(&self.tasks, early, work).await
             }
-            Route::Listen | Route::Notification => Err(Fault::client(
+            Route::Listen | Route::Notification | Route::Task(_) => Err(Fault::client(
                 Kind::UnknownMethod,
                 format!("Method not found: {}", method.name),
             )),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::holders::Holders;
 use super::parks::Parks;
 use super::quick::Quick;
+use super::task::KeptTasks;
 use super::tenant::Tenant;
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Tasks, TenantId};
@@ -92,6 +93,7 @@ pub struct Line {
     pub(super) calls: Option<CallLog>,
     pub(super) ring: Arc<Ring>,
     pub(super) parks: Parks,
+    pub(super) kept: KeptTasks,
     tenants: RwLock<Map<TenantId, Arc<Tenant>>>,
     memories: HashMap<Name, Arc<EraMemory>>,
 }
@@ -130,6 +132,7 @@ impl Line {
             calls: parts.calls,
             ring: parts.ring,
             parks: Parks::default(),
+            kept: KeptTasks::default(),
             tenants: RwLock::default(),
         })
     }
@@ -255,7 +258,11 @@ impl Line {
         self.client.sweep();
         for tenant in self.all_tenants() {
             self.keep_listening(&tenant);
-            for (upstream, uri) in tenant.outlets().prune() {
+            let (freed, tasks) = tenant.outlets().prune();
+            for upstream in tasks {
+                self.unfollow(&tenant, &upstream);
+            }
+            for (upstream, uri) in freed {
                 if let Some(upstream) = self.config.upstreams.get(&upstream) {
                     tenant.unwatch(self, upstream, &uri).await;
                 }

@@ -13,15 +13,16 @@ use super::line::Line;
 use super::outlet::{Filter, Listening};
 use super::quirk::client_quirks;
 use super::serve::Posting;
+use super::task::undeclared;
 use super::tenant::Tenant;
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Name, now};
 use crate::config::{Transport, Upstream};
 use crate::namespace::Plan;
 use crate::session::{Followed, Session};
-use crate::upstream::{Event, Interest, Lease, LinkKey};
+use crate::upstream::{Event, Lease, LinkKey};
 use crate::wire::json::quote;
-use crate::wire::{Called, Era, Field, ListKind, MetaKey, Posted};
+use crate::wire::{Called, CapSet, Era, Field, ListKind, MetaKey, Posted};
 
 /// Resources that one listen may follow.
 const MOST_WATCHED: usize = 1_000;
@@ -38,6 +39,7 @@ impl Line {
         self: &Arc<Self>,
         posting: &Posting,
         posted: &Posted,
+        declares: CapSet,
     ) -> Result<Answer, Fault> {
         let wrong =
             || Fault::client(Kind::InvalidParams, "`params.notifications` is missing or wrong");
@@ -56,7 +58,11 @@ impl Line {
             prompts: asked["promptsListChanged"] == true,
             resources: asked["resourcesListChanged"] == true,
             watched: Vec::new(),
+            tasks: Vec::new(),
         };
+        if !asked["taskIds"].is_null() && !declares.has(CapSet::TASKS) {
+            return Err(undeclared());
+        }
         let uris = asked["resourceSubscriptions"].as_array().map(Vec::as_slice).unwrap_or_default();
         // What is not honoured is left out of the acknowledgement (R25).
         let wishes: Vec<Wish> = uris
@@ -70,6 +76,9 @@ impl Line {
             .into_iter()
             .map(|(uri, plan)| (uri, plan.upstream().name.clone(), plan.original().to_owned()))
             .collect();
+        let ids = asked["taskIds"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let ids = ids.iter().filter_map(Value::as_str).take(MOST_WATCHED);
+        let followed = self.watch_tasks(posting, ids, &mut filter).await;
         let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
         if client_quirks(&self.config, client).is_some_and(|quirks| !quirks.list_changed) {
             (filter.tools, filter.prompts, filter.resources) = (false, false, false);
@@ -89,6 +98,10 @@ impl Line {
             let uris: Vec<String> = filter.watched.iter().map(|(uri, ..)| quote(uri)).collect();
             members.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
         }
+        if !filter.tasks.is_empty() {
+            let ids: Vec<String> = filter.tasks.iter().map(|(id, _)| quote(id)).collect();
+            members.push(format!("\"taskIds\":[{}]", ids.join(",")));
+        }
         let acknowledged = format!("{{{}}}", members.join(","));
         let (feed, listening) = tenant.outlets().open_listen(
             (&posting.principal, place),
@@ -97,6 +110,9 @@ impl Line {
             filter,
             &acknowledged,
         );
+        for lease in followed {
+            lease.listen(tenant.interest(&lease.key().upstream));
+        }
         if late.is_some() {
             self.tasks.spawn("late subscriptions", see_to(tenant, listening, late));
         }
@@ -233,7 +249,7 @@ impl Line {
         upstream: &Upstream,
         change: Option<(bool, &str)>,
     ) -> Result<(), Fault> {
-        lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+        lease.listen(tenant.interest(&upstream.name));
         // What the client is told next is a promise: from then on it hears everything.
         lease.listening().await;
         if lease.facts().era == Era::Modern {
@@ -300,7 +316,8 @@ impl Line {
                         tenant.outlets().updated(&key.upstream, &uri);
                     }
                 }
-                Event::Other(_) | Event::Gone => {}
+                Event::Other(message) => tenant.outlets().task(&key.upstream, message),
+                Event::Gone => {}
             }
         }
     }

@@ -27,6 +27,7 @@ mod serve;
 mod state;
 mod take_up;
 mod talk;
+mod task;
 mod tenant;
 
 pub use answer::{Answer, Body, Feed, Outcome};

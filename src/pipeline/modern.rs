@@ -50,10 +50,15 @@ impl Line {
             Route::Listen => {
                 let line = self.clone();
                 // What is counted must be counted back, also when the client goes meanwhile.
-                let work = async move { line.listen(&posting, &posted).await };
+                let work = async move { line.listen(&posting, &posted, declares).await };
                 KeepGoing::new(&self.tasks, work).await
             }
-            Route::Name(_) | Route::Uri | Route::Reference | Route::Skill | Route::Directory => {
+            Route::Name(_)
+            | Route::Uri
+            | Route::Reference
+            | Route::Skill
+            | Route::Directory
+            | Route::Task(_) => {
                 let level =
                     posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
                 let caller = Caller {
@@ -62,12 +67,16 @@ impl Line {
                     era: Era::Modern,
                     level,
                     declares: declares.and(CapSet::QUESTIONS.with(CapSet::APPS)),
+                    tasks: declares.has(CapSet::TASKS),
                     session: None,
                     running: None,
                     headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
                     result_cap: quirks.and_then(|quirks| quirks.result_cap),
                 };
-                self.call(caller, posted, method).await
+                match method.route {
+                    Route::Task(_) => Box::pin(self.task(caller, posted, method)).await,
+                    _ => self.call(caller, posted, method).await,
+                }
             }
             Route::Subscribe { .. } | Route::Notification => Err(unknown(method.name)),
         };
@@ -88,7 +97,7 @@ impl Line {
                  \"ttlMs\":{LIST_TTL_MS},\"cacheScope\":\"private\",\
                  \"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{}}}}}",
                 Revision::LATEST_MODERN.as_str(),
-                capabilities(&view),
+                capabilities(&view, Era::Modern),
                 server_info(),
             ),
         )
@@ -98,7 +107,7 @@ impl Line {
 /// What the proxy offers whatever stands behind it: a fixed set, so that it cannot depend on
 /// which upstream happened to be up (protocol.md 4.6). An empty list is legal. Skills alone are
 /// announced when an upstream is known to have them: without one their methods do not exist.
-pub(super) fn capabilities(view: &View) -> String {
+pub(super) fn capabilities(view: &View, era: Era) -> String {
     let mut extensions = format!("\"{}\":{{}}", Extension::Apps.key());
     match view.skills() {
         Skills::None => {}
@@ -107,6 +116,10 @@ pub(super) fn capabilities(view: &View) -> String {
                 if skills == Skills::Directories { "\"directoryRead\":true" } else { "" };
             extensions.push_str(&format!(",\"{}\":{{{settings}}}", Extension::Skills.key()));
         }
+    }
+    // Tasks of clients with sessions are followed for them: those are offered none.
+    if era == Era::Modern {
+        extensions.push_str(&format!(",\"{}\":{{}}", Extension::Tasks.key()));
     }
     // `logging` is declared because upstreams' messages are passed on.
     format!(
@@ -149,16 +162,19 @@ fn judge(headers: Option<&HeaderMap>, posted: &Posted) -> Result<(&'static Metho
         return Err(Fault::client(Kind::InvalidParams, format!("{level:.40} is no log level")));
     }
     let named = match method.route {
-        Route::Name(_) => Some(Field::Name),
-        Route::Uri => Some(Field::Uri),
+        Route::Name(_) => Some((Field::Name, "name")),
+        Route::Uri => Some((Field::Uri, "uri")),
+        Route::Task(_) => Some((Field::TaskId, "taskId")),
         _ => None,
     };
-    if let Some(field) = named {
+    if let Some((field, member)) = named {
         let name = posted.string(field).ok_or_else(|| {
-            let member = if field == Field::Name { "name" } else { "uri" };
             Fault::client(Kind::InvalidParams, format!("`params.{member}` is missing or no text"))
         })?;
-        must_match(headers, &NAME, &name, true)?;
+        // For tasks the extension asks the header of clients alone.
+        if field != Field::TaskId || headers.is_some_and(|headers| headers.contains_key(&NAME)) {
+            must_match(headers, &NAME, &name, true)?;
+        }
     }
     Ok((method, declares))
 }

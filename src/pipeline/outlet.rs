@@ -10,8 +10,10 @@ use tokio::sync::mpsc;
 use super::answer::Feed;
 use super::holders::Place;
 use super::quirk::client_quirks;
+use super::task::described_to;
 use crate::auth::Principal;
 use crate::base::{KeyId, Name};
+use crate::bridge::{Task, TaskHandle, Whose};
 use crate::config::Config;
 use crate::namespace::{Door, join_uri};
 use crate::session::{Item, Level, Session, covers};
@@ -31,6 +33,8 @@ pub(super) struct Filter {
     pub(super) resources: bool,
     /// Resources in their public form, with their upstream and original.
     pub(super) watched: Vec<(String, Name, String)>,
+    /// Tasks by the ids that the client knows.
+    pub(super) tasks: Vec<(String, TaskHandle)>,
 }
 
 #[derive(Debug)]
@@ -206,6 +210,63 @@ impl Outlets {
         }
     }
 
+    /// The upstream's own ids of the tasks that somebody follows.
+    pub(super) fn tasks(&self, upstream: &Name) -> BTreeSet<String> {
+        let mut ids = BTreeSet::new();
+        for outlet in self.list().iter().filter(|outlet| outlet.is_open()) {
+            let Listener::Listen(Listen { filter, .. }) = &outlet.listener else { continue };
+            for (_, task) in
+                filter.tasks.iter().filter(|(_, task)| task.upstream == upstream.as_str())
+            {
+                if let Whose::Upstream(id) = &task.whose {
+                    ids.insert(id.clone());
+                }
+            }
+        }
+        ids
+    }
+
+    /// Tells everybody who follows a task what its upstream says of it.
+    pub(super) fn task(&self, upstream: &Name, message: &Message) {
+        if message.inbound.method.as_deref() != Some("notifications/tasks") {
+            return;
+        }
+        let Some(params) = message.inbound.payload.clone().map(|place| &message.text()[place])
+        else {
+            return;
+        };
+        let Ok(task) = Task::read(params) else { return };
+        let known = TaskHandle {
+            upstream: upstream.as_str().to_owned(),
+            whose: Whose::Upstream(task.id.clone()),
+        };
+        self.task_news(&known, |merged, handle, listen| {
+            described_to(params, &task, (upstream.as_str(), merged), (handle, listen))
+        });
+    }
+
+    /// Tells everybody who follows a task something about it: `words` gives the `params`, from
+    /// whether names are merged, the id that the client knows, and the id of its listen request.
+    pub(super) fn task_news(
+        &self,
+        task: &TaskHandle,
+        words: impl Fn(bool, &str, &str) -> Option<String>,
+    ) {
+        for merged in [true, false] {
+            self.send_where(
+                |door| (*door == Door::Merged) == merged,
+                |listener| {
+                    let Listener::Listen(Listen { id, filter, .. }) = listener else { return None };
+                    let (handle, _) = filter.tasks.iter().find(|(_, known)| known == task)?;
+                    let params = words(merged, handle, id)?;
+                    Some(format!(
+                        "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tasks\",\"params\":{params}}}"
+                    ))
+                },
+            );
+        }
+    }
+
     /// A log message that belongs to no call: to sessions alone, at or above their level; of a
     /// principal's own link only to its sessions.
     pub(super) fn log(&self, upstream: &Name, principal: Option<&str>, message: &Message) {
@@ -235,18 +296,19 @@ impl Outlets {
     }
 
     /// Forgets streams whose client has gone; gives the resources that nobody on them follows
-    /// any more, one entry for each subscription.
-    pub(super) fn prune(&self) -> Vec<(Name, String)> {
-        let mut freed = Vec::new();
+    /// any more, one entry for each subscription, and the upstreams whose tasks they followed.
+    pub(super) fn prune(&self) -> (Vec<(Name, String)>, BTreeSet<String>) {
+        let (mut freed, mut tasks) = (Vec::new(), BTreeSet::new());
         self.list().retain(|outlet| {
             let open = outlet.is_open();
             if !open && let Listener::Listen(listen) = &outlet.listener {
                 let watched = listen.filter.watched.iter();
                 freed.extend(watched.map(|(_, upstream, uri)| (upstream.clone(), uri.clone())));
+                tasks.extend(listen.filter.tasks.iter().map(|(_, task)| task.upstream.clone()));
             }
             open
         });
-        freed
+        (freed, tasks)
     }
 
     /// Ends every stream; a listen ends with its result (R29).
@@ -298,7 +360,7 @@ fn concerns(door: &Door, upstream: &Name) -> bool {
     }
 }
 
-fn subscription_meta(id: &str) -> String {
+pub(super) fn subscription_meta(id: &str) -> String {
     format!("\"_meta\":{{\"io.modelcontextprotocol/subscriptionId\":{id}}}")
 }
 

@@ -10,7 +10,7 @@ use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::namespace::{Catalogue, read_page};
-use crate::upstream::{Interest, Lease, Message, Outgoing, Reply, own_request};
+use crate::upstream::{Lease, Message, Outgoing, Reply, own_request};
 use crate::wire::json::quote;
 use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method, Skills};
 
@@ -39,12 +39,13 @@ impl Line {
         // one link that all lists have in common.
         if !apps {
             let tenant = self.tenant(asker);
-            lease.listen(Interest { lists: true, resources: tenant.watched(&upstream.name) });
+            lease.listen(tenant.interest(&upstream.name));
             lease.listening().await;
         }
         let mut catalogue = Catalogue::new(upstream.clone(), credential);
         catalogue.instructions = facts.instructions.clone();
         catalogue.completes = facts.can("completions");
+        catalogue.runs_tasks = facts.runs_tools_as_tasks();
         catalogue.skills = Skills::announced(&facts.capabilities);
         let mut ttl = if facts.announces("tools") && upstream.quirks.list_changed {
             ANNOUNCED

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{Answer, Body};
 use super::result::{is_question, respond, uri_way, wants_visits};
 use super::talk::Turn;
+use super::task::{Tasked, is_task};
 use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::credential::Armed;
+use crate::namespace::Recipient;
 use crate::namespace::falls_back;
 use crate::session::{Level, Session};
 use crate::upstream::{Arriving, Lease, Message, Reply};
@@ -33,6 +35,8 @@ pub(super) struct Asked {
     pub(super) era: Era,
     pub(super) level: Option<Level>,
     pub(super) method: &'static Method,
+    /// What it has to do with tasks.
+    pub(super) tasked: Tasked,
     pub(super) upstream: Arc<Upstream>,
     /// The credentials that the upstream was given.
     pub(super) armed: Arc<Armed>,
@@ -49,6 +53,12 @@ impl Asked {
     /// The revision that the client speaks.
     pub(super) fn revision(&self) -> Revision {
         self.session.as_ref().map_or(Revision::LATEST_MODERN, |session| session.opening().revision)
+    }
+
+    /// For whom results and questions are made.
+    pub(super) fn recipient(&self) -> Recipient<'_> {
+        let upstream = self.merged.then(|| self.upstream.name.as_str());
+        Recipient { upstream, revision: self.revision() }
     }
 
     /// What ends a stream before its time. (Tokens are made for streams alone: cloning one takes
@@ -76,6 +86,9 @@ pub(super) async fn relay(
     reply: Reply,
     may_pass: bool,
 ) -> Result<Relayed, Fault> {
+    if asked.tasked == Tasked::Sent {
+        return follow(asked, lease, reply).await;
+    }
     let message = match reply {
         Reply::Message(message) => message,
         Reply::Json { id, body, .. } if !may_pass => {
@@ -102,11 +115,27 @@ pub(super) async fn relay(
             message
         }
     };
-    if is_question(&asked, &message) || wants_visits(&asked, &message) {
+    let talks = is_question(&asked, &message)
+        || wants_visits(&asked, &message)
+        || is_task(&asked, &message);
+    if talks {
         let turn = Turn { first: Some(message), rest: None };
         return Ok(Relayed::Talk(Box::new((asked, lease, turn))));
     }
     whole(&asked, &message).map(Relayed::Done)
+}
+
+/// A task comes back, and the answer of the call with it later.
+async fn follow(asked: Asked, lease: Lease, reply: Reply) -> Result<Relayed, Fault> {
+    let turn = match reply {
+        Reply::Message(message) => Turn { first: Some(message), rest: None },
+        Reply::Json { id, body, .. } => {
+            let message = Box::pin(collect(&asked.upstream, id, body, Bytes::new())).await?;
+            Turn { first: Some(message), rest: None }
+        }
+        Reply::Exchange(rest) => Turn { first: None, rest: Some(rest) },
+    };
+    Ok(Relayed::Talk(Box::new((asked, lease, turn))))
 }
 
 fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::call::may_ask;
 use super::line::{SERVER_INFO_MEMBER, SERVER_INFO_META, server_info};
 use super::relay::Asked;
+use super::task::{Tasked, shape_about};
 use crate::base::{Fault, Kind, Retry};
 use crate::namespace::{
     Recipient, ShiftedEdits, UriWay, falls_back, rewrite_error_uri, rewrite_result,
@@ -107,8 +108,14 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
         && let Some(place) = parts.result_type
         && &text[place.span()] != "\"complete\""
     {
-        return Err(question(asked, &text[place.span()]));
+        // Some say so of what they tell about a task, too.
+        if matches!(asked.tasked, Tasked::About(_)) && &text[place.span()] == "\"task\"" {
+            edits.replace(place.span(), "\"complete\"");
+        } else {
+            return Err(question(asked, &text[place.span()]));
+        }
     }
+    shape_about(asked, message, edits)?;
     if asked.era == Era::Modern {
         add_modern(asked, text, &payload, parts, edits);
     }
@@ -135,7 +142,13 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
 
 /// Adds what each result of the modern era has: its type, how long and for whom it may be kept,
 /// and whose it is (R10, R11, R12). The upstream's own name belongs to its hop (R96).
-fn add_modern(asked: &Asked, text: &str, payload: &Span, parts: &ResultParts, edits: &mut Edits) {
+pub(super) fn add_modern(
+    asked: &Asked,
+    text: &str,
+    payload: &Span,
+    parts: &ResultParts,
+    edits: &mut Edits,
+) {
     if !text[payload.clone()].starts_with('{') {
         return;
     }
@@ -219,6 +232,16 @@ pub(super) fn undeclared(asked: &Asked, lacking: CapSet) -> Fault {
 
 /// A result that is no result yet: the upstream asks something that is not passed on.
 fn question(asked: &Asked, result_type: &str) -> Fault {
+    if result_type == "\"task\"" {
+        return Fault::upstream(
+            Retry::MayHaveRun,
+            format!(
+                "Upstream `{}` made a task of the call, and this client has not declared that it takes tasks. What \
+                 was begun may have effects; use a client that takes them.",
+                asked.upstream.name
+            ),
+        );
+    }
     Fault::upstream(
         Retry::Safe,
         format!(
@@ -337,7 +360,10 @@ pub(super) fn notify(asked: &Asked, message: &Message) -> Option<Bytes> {
         | "notifications/tools/list_changed"
         | "notifications/prompts/list_changed"
         | "notifications/resources/list_changed"
-        | "notifications/cancelled" => None,
+        | "notifications/cancelled"
+        // Of tasks a client hears where it listens, under the ids that it knows.
+        | "notifications/tasks"
+        | "notifications/tasks/status" => None,
         _ => (asked.era == asked.upstream_era).then(|| message.bytes.clone()),
     }
 }

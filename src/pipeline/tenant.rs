@@ -16,7 +16,7 @@ use crate::base::{Fault, Map, Name, Retry, now};
 use crate::config::{Config, Transport, Upstream};
 use crate::namespace::{Catalogue, Door, Namer, View};
 use crate::session::Level;
-use crate::upstream::LinkKey;
+use crate::upstream::{Interest, LinkKey};
 use crate::wire::ListKind;
 
 /// A list waits this long for an upstream that was never listed: such a client has nothing else
@@ -467,6 +467,12 @@ impl Tenant {
             }
             None => false,
         }
+    }
+
+    /// What the tenant's own link to an upstream listens for.
+    pub(super) fn interest(&self, upstream: &Name) -> Interest {
+        let (resources, tasks) = (self.watched(upstream), self.outlets.tasks(upstream));
+        Interest { lists: true, resources, tasks }
     }
 
     /// Resources of an upstream that somebody is subscribed to.

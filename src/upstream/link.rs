@@ -62,6 +62,12 @@ impl Facts {
         self.member("resources").is_some_and(|value| value["subscribe"] == true)
     }
 
+    /// True when `tasks.requests.tools.call` is declared (2025-11-25).
+    #[must_use]
+    pub fn runs_tools_as_tasks(&self) -> bool {
+        self.member("tasks").is_some_and(|tasks| tasks["requests"]["tools"]["call"].is_object())
+    }
+
     /// True when `listChanged` is declared for this capability.
     #[must_use]
     pub fn announces(&self, capability: &str) -> bool {
@@ -206,6 +212,8 @@ pub struct Interest {
     /// Updates of these resources (modern upstreams: part of the listen filter; legacy ones are
     /// subscribed by requests, and this only opens the stream on which the updates come).
     pub resources: BTreeSet<String>,
+    /// What becomes of these tasks (modern upstreams; by the upstream's own ids).
+    pub tasks: BTreeSet<String>,
 }
 
 impl Interest {

@@ -25,6 +25,9 @@ impl CapSet {
     /// `extensions["io.modelcontextprotocol/ui"]` (MCP Apps)
     pub const APPS: Self = Self(32);
 
+    /// `extensions["io.modelcontextprotocol/tasks"]` (SEP-2663)
+    pub const TASKS: Self = Self(64);
+
     /// Everything that a client can be asked.
     pub const QUESTIONS: Self = Self(31);
 
@@ -121,6 +124,8 @@ impl CapSet {
                 reader.object::<JsonError>(|reader, key| {
                     if key.is("io.modelcontextprotocol/ui") {
                         set = set.with(Self::APPS);
+                    } else if key.is("io.modelcontextprotocol/tasks") {
+                        set = set.with(Self::TASKS);
                     }
                     reader.value().map(drop)
                 })?;
@@ -142,10 +147,26 @@ impl CapSet {
             (Self::SAMPLING_TOOLS, "sampling.tools"),
             (Self::ROOTS, "roots"),
             (Self::APPS, "extensions.io.modelcontextprotocol/ui"),
+            (Self::TASKS, "extensions.io.modelcontextprotocol/tasks"),
         ];
         let names: Vec<&str> =
             all.iter().filter(|(one, _)| self.has(*one)).map(|(_, name)| *name).collect();
         if names.is_empty() { "one that it does not name".to_owned() } else { names.join(", ") }
+    }
+
+    /// The extensions in this set, as the object that declares them.
+    #[must_use]
+    pub fn extensions(self) -> String {
+        let all = [
+            (
+                Self::APPS,
+                "\"io.modelcontextprotocol/ui\":{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}",
+            ),
+            (Self::TASKS, "\"io.modelcontextprotocol/tasks\":{}"),
+        ];
+        let own: Vec<&str> =
+            all.iter().filter(|(one, _)| self.has(*one)).map(|(_, text)| *text).collect();
+        format!("{{{}}}", own.join(","))
     }
 
     /// The `ClientCapabilities` object that declares this set to an upstream.
@@ -167,11 +188,9 @@ impl CapSet {
         if self.has(Self::ROOTS) {
             members.push("\"roots\":{}".to_owned());
         }
-        if self.has(Self::APPS) {
-            members.push(
-                "\"extensions\":{\"io.modelcontextprotocol/ui\":{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}}"
-                    .to_owned(),
-            );
+        let extensions = self.extensions();
+        if extensions.len() > 2 {
+            members.push(format!("\"extensions\":{extensions}"));
         }
         format!("{{{}}}", members.join(","))
     }
@@ -183,7 +202,7 @@ mod tests {
 
     #[test]
     fn every_set_reads_back_what_it_writes() {
-        for bits in 0..64 {
+        for bits in 0..128 {
             let set = CapSet(bits);
             // Tools belong to sampling: alone they cannot be declared.
             if set.has(CapSet::SAMPLING_TOOLS) && !set.has(CapSet::SAMPLING) {

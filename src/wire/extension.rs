@@ -9,11 +9,13 @@ pub enum Extension {
     Apps,
     /// Skills (SEP-2640), announced by servers.
     Skills,
+    /// Tasks (SEP-2663), declared by both.
+    Tasks,
 }
 
 impl Extension {
     /// All that are carried.
-    pub const ALL: [Self; 2] = [Self::Apps, Self::Skills];
+    pub const ALL: [Self; 3] = [Self::Apps, Self::Skills, Self::Tasks];
 
     /// Its key in `capabilities.extensions`.
     #[must_use]
@@ -21,6 +23,7 @@ impl Extension {
         match self {
             Self::Apps => "io.modelcontextprotocol/ui",
             Self::Skills => "io.modelcontextprotocol/skills",
+            Self::Tasks => "io.modelcontextprotocol/tasks",
         }
     }
 }

@@ -104,8 +104,35 @@ pub enum Route {
     },
     /// `subscriptions/listen`.
     Listen,
+    /// To the upstream behind the handle in `params.taskId` (tasks extension, SEP-2663).
+    Task(TaskVerb),
     /// A notification from the client.
     Notification,
+}
+
+/// What is done with a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskVerb {
+    /// Its state is asked for.
+    Get,
+    /// What it asked is answered (2026-07-28).
+    Update,
+    /// It is to end.
+    Cancel,
+    /// Its result is waited for (2025-11-25; from upstreams only, clients are offered none).
+    Result,
+}
+
+impl TaskVerb {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Get, Self::Update, Self::Cancel, Self::Result];
+
+    /// Its row of the table.
+    #[must_use]
+    pub fn method(self) -> &'static Method {
+        let row = TABLE.iter().find(|row| row.route == Route::Task(self));
+        row.expect("each verb has a row")
+    }
 }
 
 /// One row of the table.
@@ -188,7 +215,7 @@ const fn repeatable(mut method: Method) -> Method {
 }
 
 /// In the order of frequency: the look-up is a short linear search.
-static TABLE: [Method; 24] = [
+static TABLE: [Method; 28] = [
     row("tools/call", true, true, Route::Name(NameKind::Tool)),
     cacheable(row("tools/list", true, true, Route::List(ListKind::Tools))),
     cacheable(row("resources/read", true, true, Route::Uri)),
@@ -197,6 +224,10 @@ static TABLE: [Method; 24] = [
     cacheable(row("prompts/list", true, true, Route::List(ListKind::Prompts))),
     cacheable(row("resources/list", true, true, Route::List(ListKind::Resources))),
     cacheable(row("resources/templates/list", true, true, Route::List(ListKind::Templates))),
+    repeatable(row("tasks/get", false, true, Route::Task(TaskVerb::Get))),
+    row("tasks/update", false, true, Route::Task(TaskVerb::Update)),
+    repeatable(row("tasks/cancel", false, true, Route::Task(TaskVerb::Cancel))),
+    row("tasks/result", true, false, Route::Task(TaskVerb::Result)),
     cacheable(row("skills/list", true, true, Route::List(ListKind::Skills))),
     repeatable(row("skills/get", true, true, Route::Skill)),
     repeatable(row("resources/directory/read", true, true, Route::Directory)),
@@ -227,5 +258,8 @@ mod tests {
         }
         let names: std::collections::BTreeSet<_> = methods().iter().map(|m| m.name).collect();
         assert_eq!(names.len(), methods().len());
+        for verb in TaskVerb::ALL {
+            assert_eq!(verb.method().route, Route::Task(verb));
+        }
     }
 }

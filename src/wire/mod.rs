@@ -20,5 +20,5 @@ pub use edit::Edits;
 pub use era::{Era, Revision};
 pub use extension::{Extension, Skills};
 pub use inbound::{Inbound, InboundKind, Place, ResultParts, SERVER_INFO};
-pub use method::{Called, ListKind, Method, NameKind, Route, methods};
+pub use method::{Called, ListKind, Method, NameKind, Route, TaskVerb, methods};
 pub use request::{Field, Meta, MetaKey, Params, Posted, PostedKind, WireError};

@@ -19,6 +19,7 @@ const FROM_SERVERS: &[&str] = &[
     "notifications/tools/list_changed",
     "notifications/prompts/list_changed",
     "notifications/subscriptions/acknowledged",
+    "notifications/tasks",
     // As it stands in a format string.
     "notifications/{name}/list_changed",
 ];
@@ -47,6 +48,8 @@ const PINNED: &[(&str, &[&str], &str)] = &[
             "notifications/tools/list_changed",
             "notifications/prompts/list_changed",
             "notifications/cancelled",
+            "notifications/tasks",
+            "notifications/tasks/status",
         ],
         "what an upstream says while it works on a call: which of it the caller gets, and how it is rewritten",
     ),
@@ -56,6 +59,7 @@ const PINNED: &[(&str, &[&str], &str)] = &[
             "notifications/subscriptions/acknowledged",
             "notifications/resources/updated",
             "notifications/{name}/list_changed",
+            "notifications/tasks",
         ],
         "what the proxy itself says to those who listen",
     ),
@@ -111,6 +115,16 @@ const PINNED: &[(&str, &[&str], &str)] = &[
             "notifications/prompts/list_changed",
         ],
         "on the stream of a call: what belongs to the call, and what is an event of the link",
+    ),
+    (
+        "src/pipeline/talk/drive.rs",
+        &["notifications/progress"],
+        "how a task goes on that is followed for a client",
+    ),
+    (
+        "src/pipeline/task/follow.rs",
+        &["notifications/progress"],
+        "how a task goes on that is followed for a client",
     ),
     (
         "src/pipeline/talk/forward.rs",

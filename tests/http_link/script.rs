@@ -450,5 +450,5 @@ pub(crate) fn value(message: &Message) -> Value {
 
 pub(crate) fn interest(lists: bool, resources: &[&str]) -> Interest {
     let resources: BTreeSet<String> = resources.iter().map(|&uri| uri.to_owned()).collect();
-    Interest { lists, resources }
+    Interest { lists, resources, ..Interest::default() }
 }

@@ -268,13 +268,25 @@ async fn log_lines_go_to_the_only_call_or_to_the_sink() {
 async fn a_modern_child_is_listened_to() {
     let bed = Bed::new();
     let link = bed.open(&["modern"]).await;
-    link.listen(Interest { lists: true, resources: ["a://b".to_owned()].into() });
+    link.listen(Interest {
+        lists: true,
+        resources: ["a://b".to_owned()].into(),
+        ..Interest::default()
+    });
     bed.event(|event| matches!(event, Event::ListChanged("tools"))).await;
     bed.event(|event| matches!(event, Event::Updated { uri, .. } if uri == "a://b")).await;
     let first = call(&link, "report", "{}").await.unwrap();
     // The same again asks nothing; another filter replaces the request.
-    link.listen(Interest { lists: true, resources: ["a://b".to_owned()].into() });
-    link.listen(Interest { lists: false, resources: ["a://c".to_owned()].into() });
+    link.listen(Interest {
+        lists: true,
+        resources: ["a://b".to_owned()].into(),
+        ..Interest::default()
+    });
+    link.listen(Interest {
+        lists: false,
+        resources: ["a://c".to_owned()].into(),
+        ..Interest::default()
+    });
     link.listening().await;
     bed.event(|event| matches!(event, Event::Updated { uri, .. } if uri == "a://c")).await;
     let second = call(&link, "report", "{}").await.unwrap();

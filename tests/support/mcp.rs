@@ -50,6 +50,7 @@ impl Era {
             let named = match method {
                 "tools/call" | "prompts/get" => params["name"].as_str(),
                 "resources/read" => params["uri"].as_str(),
+                "tasks/get" | "tasks/update" | "tasks/cancel" => params["taskId"].as_str(),
                 _ => None,
             };
             headers.extend(named.map(|name| ("Mcp-Name", name.to_owned())));

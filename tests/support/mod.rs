@@ -18,7 +18,7 @@ pub(crate) use canary::Canary;
 pub(crate) use mcp::{Client, Era, text};
 pub(crate) use peers::{Peers, found, install, say};
 pub(crate) use process::{Process, until};
-pub(crate) use program::{address_in, asker, everything, serve_everything};
+pub(crate) use program::{address_in, asker, everything, serve_everything, serve_tasker, tasker};
 pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use raw::{ABSENT, Answer, Raw, post};
 pub(crate) use scene::{DOOR, MAX_BODY, Scene, body, call, good, nested};

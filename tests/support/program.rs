@@ -25,6 +25,12 @@ pub(crate) fn asker() -> &'static Path {
     PLACE.get_or_init(|| example("asker"))
 }
 
+/// The example `tasker`, whose tools run as tasks.
+pub(crate) fn tasker() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| example("tasker"))
+}
+
 fn example(name: &str) -> PathBuf {
     let folder = Path::new(PROXY).parent().expect("a program stands in a folder");
     let place = folder.join("examples").join(name);
@@ -58,6 +64,14 @@ fn build(folder: &Path, name: &str) {
 pub(crate) fn serve_everything(options: &[&str]) -> (Process, SocketAddr) {
     let process =
         Process::start(Command::new(everything()).args(["--http", "127.0.0.1:0"]).args(options));
+    let address = process.line("its address", address_in);
+    (process, address)
+}
+
+/// Starts `tasker` over HTTP with these options; its address takes MCP at `/mcp`.
+pub(crate) fn serve_tasker(options: &[&str]) -> (Process, SocketAddr) {
+    let process =
+        Process::start(Command::new(tasker()).args(["--http", "127.0.0.1:0"]).args(options));
     let address = process.line("its address", address_in);
     (process, address)
 }

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Fault, Kind, Retry};
-use crate::bridge::{Asks, BridgeError, Question, Toward};
+use super::wording::worded;
+use crate::base::{Fault, Kind, Retry, now};
+use crate::bridge::{BridgeError, Question, Toward};
 use crate::credential::Armed;
-use crate::namespace::{Plan, Recipient, ShiftedEdits, UriWay, falls_back, rewrite_result};
+use crate::namespace::Plan;
 use crate::pipeline::answer::Answer;
 use crate::pipeline::call::Caller;
 use crate::pipeline::line::Line;
 use crate::pipeline::out::Out;
 use crate::pipeline::relay::Asked;
 use crate::pipeline::result::{Ready, notify, respond};
+use crate::pipeline::task::{TaskExchange, Tasked, Wanted, is_task};
 use crate::session::{Cast, Running};
 use crate::upstream::{Exchange, Lease, LinkError, Message};
 use crate::wire::{Edits, Era, InboundKind, Method, Posted};
@@ -64,16 +66,41 @@ impl Talk {
     ) -> Result<Answer, Fault> {
         let (sender, answer) = oneshot::channel();
         let out = Out::new(&self.asked, sender, early);
-        self.line.tasks.clone().spawn("conversation", async move {
-            match (self.asked.era, self.asked.upstream_era) {
-                (Era::Legacy, Era::Legacy) => Box::pin(self.forward(out, turn)).await,
-                (Era::Legacy, Era::Modern) => Box::pin(self.rounds(out, turn)).await,
-                (Era::Modern, Era::Legacy) => Box::pin(self.park(out, turn)).await,
-                (Era::Modern, Era::Modern) => Box::pin(self.pass(out, turn)).await,
-            }
-        });
+        let tasks = self.line.tasks.clone();
+        if self.asked.tasked != Tasked::Sent {
+            tasks.spawn("conversation", self.converse(out, turn));
+        } else if self.caller.tasks {
+            tasks.spawn("task for a client", Box::pin(self.keep(out, turn)));
+        } else {
+            let turn = self.followed(turn);
+            tasks.spawn("conversation", self.converse(out, turn));
+        }
         // Without an answer it was cancelled: the client wants nothing more for this id.
         answer.await.unwrap_or_else(|_| Ok(Answer::accepted()))
+    }
+
+    /// The task that comes back with `turn`, followed to its end for a client that takes none.
+    fn followed(&self, turn: Turn) -> Turn {
+        let upstream = self.asked.upstream.clone();
+        let wanted = Wanted {
+            lease: self.lease.share(),
+            upstream: upstream.clone(),
+            asker: self.caller.asker(),
+            takes: self.caller.takes(self.method),
+            until: now() + upstream.timing.max_time,
+        };
+        let followed = self.line.follow_task(wanted, turn);
+        let exchange = TaskExchange { followed, upstream, told: None, steps: 0 };
+        Turn { first: None, rest: Some(Box::new(exchange)) }
+    }
+
+    async fn converse(self: Box<Self>, out: Out, turn: Turn) {
+        match (self.asked.era, self.asked.upstream_era) {
+            (Era::Legacy, Era::Legacy) => Box::pin(self.forward(out, turn)).await,
+            (Era::Legacy, Era::Modern) => Box::pin(self.rounds(out, turn)).await,
+            (Era::Modern, Era::Legacy) => Box::pin(self.park(out, turn)).await,
+            (Era::Modern, Era::Modern) => Box::pin(self.pass(out, turn)).await,
+        }
     }
 
     /// Fires when a legacy client cancels the call.
@@ -112,15 +139,8 @@ impl Talk {
         toward: Toward,
     ) -> Result<Edits, BridgeError> {
         let upstream = self.asked.upstream.name.as_str();
-        let mut edits = question.worded(params, upstream, toward, "")?;
-        let (way, revision) = (UriWay::Messages, self.asked.revision());
-        let public = self.asked.merged && params.contains("uri");
-        if question.asks == Asks::Model && (public || falls_back(way, revision, None)) {
-            let recipient = Recipient { upstream: self.asked.merged.then_some(upstream), revision };
-            let mut part = ShiftedEdits { edits: &mut edits, base: 0 };
-            rewrite_result(way, params, recipient, &mut part)?;
-        }
-        Ok(edits)
+        let recipient = self.asked.recipient();
+        worded(question, params, toward, upstream, recipient)
     }
 
     /// Passes notifications on until a message that is none; `None` when nobody wants it.
@@ -144,7 +164,7 @@ impl Talk {
     }
 
     /// Passes a notification on. False when the client does not read.
-    pub(super) async fn note(&mut self, out: &mut Out, message: &Message) -> bool {
+    pub(in crate::pipeline) async fn note(&mut self, out: &mut Out, message: &Message) -> bool {
         if !self.rises(message) {
             return true;
         }
@@ -178,9 +198,13 @@ impl Talk {
     }
 
     /// The last message of the upstream, in the words of the client.
-    pub(super) fn last(&self, answer: Result<Message, LinkError>) -> Result<Ready, Fault> {
+    pub(in crate::pipeline) fn last(
+        &self,
+        answer: Result<Message, LinkError>,
+    ) -> Result<Ready, Fault> {
         let ready = match answer {
             Ok(message) if self.asks(&message) => self.required(&message),
+            Ok(message) if is_task(&self.asked, &message) => self.task(&message),
             Ok(message) if self.wants_visits(&message) => self.visits(&message),
             Ok(message) => respond(&self.asked, &message),
             Err(error) => Err(error.into()),

@@ -145,7 +145,7 @@ impl Talk {
     }
 
     /// Sends an answer to the upstream; one that cannot be sent ends with its exchange.
-    pub(super) async fn send(&self, answer: Bytes) {
+    pub(in crate::pipeline) async fn send(&self, answer: Bytes) {
         if let Err(error) = self.lease.send(answer).await {
             tracing::debug!(upstream = %self.asked.upstream.name, %error, "an answer was not taken");
         }

@@ -74,6 +74,26 @@ impl Talk {
     }
 }
 
+impl Talk {
+    /// A question of a legacy upstream with its `params` for a modern client, if there are any;
+    /// `None` when the client cannot be asked that.
+    pub(in crate::pipeline) fn worded_for_modern(
+        &self,
+        method: &str,
+        params: Option<&str>,
+    ) -> Option<(Question, Option<String>)> {
+        let question = Question::read(method, params.unwrap_or("{}")).ok()?;
+        if !self.caller.takes(self.method).has(question.needs) {
+            return None;
+        }
+        let Some(params) = params else { return Some((question, None)) };
+        let toward = Toward::Modern { from: Era::Legacy };
+        let edits = self.worded(&question, params, toward).ok()?;
+        let bytes = edits.apply(&bytes::Bytes::copy_from_slice(params.as_bytes()));
+        Some((question, Some(String::from_utf8_lossy(&bytes).into_owned())))
+    }
+}
+
 impl Waiting {
     async fn step(&mut self, comebacks: &mut mpsc::Receiver<Comeback>) -> Step {
         if let Some(first) = self.turn.first.take() {
@@ -143,28 +163,13 @@ impl Waiting {
         };
         let id = &message.text()[place];
         let params = message.inbound.payload.clone().map(|place| &message.text()[place]);
-        let worded = self.worded(method, params);
+        let worded = self.talk.worded_for_modern(method, params);
         if !worded.is_some_and(|(question, params)| self.park.ask(id, &question, params)) {
             return self.talk.send(refusal(method, id)).await;
         }
         if self.out.is_some() {
             self.ask_at.get_or_insert(now() + TOGETHER);
         }
-    }
-
-    /// A question with its `params` for this client, if there are any; `None` when the client
-    /// cannot be asked that.
-    fn worded(&self, method: &str, params: Option<&str>) -> Option<(Question, Option<String>)> {
-        let Talk { caller, .. } = &*self.talk;
-        let question = Question::read(method, params.unwrap_or("{}")).ok()?;
-        if !caller.takes(self.talk.method).has(question.needs) {
-            return None;
-        }
-        let Some(params) = params else { return Some((question, None)) };
-        let toward = Toward::Modern { from: Era::Legacy };
-        let edits = self.talk.worded(&question, params, toward).ok()?;
-        let bytes = edits.apply(&bytes::Bytes::copy_from_slice(params.as_bytes()));
-        Some((question, Some(String::from_utf8_lossy(&bytes).into_owned())))
     }
 
     /// Ends a round with what is asked.

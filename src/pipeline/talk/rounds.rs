@@ -11,6 +11,7 @@ use crate::pipeline::compose::{Carry, compose};
 use crate::pipeline::out::Out;
 use crate::pipeline::relay::collect;
 use crate::pipeline::result::{garbage, undeclared};
+use crate::pipeline::task::is_task;
 use crate::session;
 use crate::upstream::{Message, Reply as Answered};
 use crate::wire::Era;
@@ -20,7 +21,7 @@ use crate::wire::json::quote;
 const MOST_ROUNDS: u32 = 16;
 
 /// Why a call with questions ends before its answer.
-enum Stop {
+pub(super) enum Stop {
     /// The client wants nothing more.
     Gone,
     /// It is told this.
@@ -43,6 +44,13 @@ impl Talk {
                 Ok(message) if self.asks(&message) => {
                     match Box::pin(self.round(&mut rounds, &mut out, &message)).await {
                         Ok(next) => turn = next,
+                        Err(Stop::Gone) => return,
+                        Err(Stop::Fault(fault)) => break Err(fault),
+                    }
+                }
+                Ok(message) if is_task(&self.asked, &message) => {
+                    match Box::pin(self.drive(&mut rounds, &mut out, &message)).await {
+                        Ok(answer) => break self.last(Ok(answer)),
                         Err(Stop::Gone) => return,
                         Err(Stop::Fault(fault)) => break Err(fault),
                     }
@@ -80,7 +88,7 @@ impl Talk {
         self.again(Carry::Own(answers, state)).await
     }
 
-    async fn put_all(
+    pub(super) async fn put_all(
         &self,
         rounds: &mut Rounds,
         out: &mut Out,
@@ -186,7 +194,7 @@ impl Talk {
     }
 
     /// What is asked cannot be put to this client.
-    fn cannot_ask(&self, error: &BridgeError) -> Fault {
+    pub(super) fn cannot_ask(&self, error: &BridgeError) -> Fault {
         let name = &self.asked.upstream.name;
         match error {
             BridgeError::Undeclared(lacking) => undeclared(&self.asked, *lacking),
@@ -220,7 +228,7 @@ impl Talk {
 }
 
 /// An id for visits to URLs, which have none in 2026-07-28.
-fn mark() -> Option<String> {
+pub(super) fn mark() -> Option<String> {
     let mut bytes = [0; 12];
     getrandom::fill(&mut bytes).ok()?;
     Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -18,7 +18,7 @@ use crate::base::now;
 use crate::upstream::handshake::own_request;
 use crate::upstream::link::{Event, Interest, Message};
 use crate::wire::header::METHOD;
-use crate::wire::{Era, InboundKind};
+use crate::wire::{CapSet, Era, InboundKind};
 
 /// Longest wait for a stream to open.
 const OPEN: Duration = Duration::from_secs(30);
@@ -166,6 +166,9 @@ impl Listener {
             let uris = serde_json::json!(interest.resources);
             members.push(format!("\"resourceSubscriptions\":{uris}"));
         }
+        if !interest.tasks.is_empty() {
+            members.push(format!("\"taskIds\":{}", serde_json::json!(interest.tasks)));
+        }
         (!members.is_empty()).then(|| format!("\"notifications\":{{{}}}", members.join(",")))
     }
 
@@ -182,7 +185,11 @@ impl Listener {
         let id = core.next_id();
         let mut head = core.session().post();
         head.push(&METHOD, &HeaderValue::from_static("subscriptions/listen"));
-        let draft = own_request(Era::Modern, core.capabilities, "subscriptions/listen", filter);
+        // Whoever follows tasks must say that it takes them.
+        let tasks =
+            if self.wanted.borrow().tasks.is_empty() { CapSet::NONE } else { CapSet::TASKS };
+        let declared = core.capabilities.with(tasks);
+        let draft = own_request(Era::Modern, declared, "subscriptions/listen", filter);
         let response = match core.road.post(head, draft.render(id)).await {
             Ok(response) => response,
             Err(error) => return Opened::NotNow(error.detail),

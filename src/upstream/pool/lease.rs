@@ -43,6 +43,12 @@ impl Lease {
         Self { entry: Arc::clone(entry), link: Arc::clone(link), probe }
     }
 
+    /// One more lease of the same link, for work beside this one's.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self::new(&self.entry, &self.link, false)
+    }
+
     /// The key of the link.
     #[must_use]
     pub fn key(&self) -> &LinkKey {

@@ -57,12 +57,16 @@ impl Shared {
         if old.is_some() && old == listening.confirmed {
             std::mem::swap(&mut listening.before, &mut old);
         }
-        let wanted = listening.interest.lists || !listening.interest.resources.is_empty();
+        let interest = &listening.interest;
+        let wanted = interest.lists || !interest.resources.is_empty() || !interest.tasks.is_empty();
         if wanted && !listening.refused {
             let id = self.mint();
             listening.id = Some(id);
             let members = filter(&listening.interest);
-            let draft = own_request(Era::Modern, CapSet::NONE, "subscriptions/listen", &members);
+            // Whoever follows tasks must say that it takes them.
+            let tasks = !listening.interest.tasks.is_empty();
+            let declared = if tasks { CapSet::TASKS } else { CapSet::NONE };
+            let draft = own_request(Era::Modern, declared, "subscriptions/listen", &members);
             self.control(draft.render(id));
         } else if let Some(before) = listening.before.take() {
             self.cancel(before, "nothing is listened for");
@@ -181,13 +185,12 @@ fn filter(interest: &Interest) -> String {
             members.push(format!("\"{list}ListChanged\":true"));
         }
     }
-    if !interest.resources.is_empty() {
-        let uris: Vec<String> = interest
-            .resources
-            .iter()
-            .map(|uri| serde_json::Value::from(uri.as_str()).to_string())
-            .collect();
-        members.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
+    for (name, wanted) in
+        [("resourceSubscriptions", &interest.resources), ("taskIds", &interest.tasks)]
+    {
+        if !wanted.is_empty() {
+            members.push(format!("\"{name}\":{}", serde_json::json!(wanted)));
+        }
     }
     format!("\"notifications\":{{{}}}", members.join(","))
 }
@@ -198,10 +201,12 @@ mod tests {
 
     #[test]
     fn the_filter_is_json_whatever_the_uris() {
-        let interest = Interest { lists: true, resources: ["a\"b".to_owned()].into() };
+        let odd = || ["a\"b".to_owned()].into();
+        let interest = Interest { lists: true, resources: odd(), tasks: odd() };
         let value: serde_json::Value =
             serde_json::from_str(&format!("{{{}}}", filter(&interest))).unwrap();
         assert_eq!(value["notifications"]["toolsListChanged"], true);
         assert_eq!(value["notifications"]["resourceSubscriptions"][0], "a\"b");
+        assert_eq!(value["notifications"]["taskIds"][0], "a\"b");
     }
 }
