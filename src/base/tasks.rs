@@ -1,6 +1,7 @@
 //! Every background task has a name and an owner.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -8,8 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The tracker and the stop signal of everything that runs in the background. Clones share both.
+/// (Behind one pointer: to clone the signal itself takes a lock.)
 #[derive(Clone, Debug, Default)]
-pub struct Tasks {
+pub struct Tasks(Arc<Owner>);
+
+#[derive(Debug, Default)]
+struct Owner {
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -23,7 +28,7 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         tracing::trace!(task = name, "task started");
-        self.tracker.spawn(future)
+        self.0.tracker.spawn(future)
     }
 
     /// Runs blocking work (database, files) on the threads kept for that.
@@ -33,19 +38,19 @@ impl Tasks {
         T: Send + 'static,
     {
         tracing::trace!(task = name, "blocking task started");
-        self.tracker.spawn_blocking(work)
+        self.0.tracker.spawn_blocking(work)
     }
 
     /// The signal that tells tasks to end; take a child token for narrower owners.
     #[must_use]
     pub fn stop(&self) -> &CancellationToken {
-        &self.stop
+        &self.0.stop
     }
 
     /// Tells every task to end and waits at most `limit`. Gives true when all have ended.
     pub async fn finish(&self, limit: Duration) -> bool {
-        self.stop.cancel();
-        self.tracker.close();
-        tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
+        self.0.stop.cancel();
+        self.0.tracker.close();
+        tokio::time::timeout(limit, self.0.tracker.wait()).await.is_ok()
     }
 }

@@ -78,8 +78,8 @@ impl Line {
     /// Takes a request to the upstream that owns what it names, and brings the answer back.
     pub(super) async fn call(
         self: &Arc<Self>,
-        mut caller: Caller,
-        posted: Posted,
+        mut caller: Box<Caller>,
+        posted: Box<Posted>,
         method: &'static Method,
     ) -> Result<Answer, Fault> {
         let running = caller.running.take().or_else(|| {
@@ -103,7 +103,7 @@ impl Line {
             None => answer,
             // Its client has a stream already, and hears there what it came to.
             Some(early) => {
-                finish_early(early, answer, LAST_WORD).await;
+                Box::pin(finish_early(early, answer, LAST_WORD)).await;
                 Ok(Answer::accepted())
             }
         }
@@ -111,8 +111,8 @@ impl Line {
 
     async fn execute(
         self: &Arc<Self>,
-        caller: Caller,
-        posted: Posted,
+        caller: Box<Caller>,
+        posted: Box<Posted>,
         method: &'static Method,
         record: &mut Record,
         running: Option<&Arc<Running>>,

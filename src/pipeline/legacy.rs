@@ -102,8 +102,8 @@ impl Line {
     /// One message of a session.
     pub(super) async fn legacy(
         self: &Arc<Self>,
-        posting: Posting,
-        posted: Posted,
+        posting: Box<Posting>,
+        posted: Box<Posted>,
         id: String,
         session: Arc<Session>,
     ) -> Outcome {
@@ -142,8 +142,8 @@ impl Line {
 
     async fn legacy_request(
         self: &Arc<Self>,
-        posting: Posting,
-        posted: Posted,
+        posting: Box<Posting>,
+        posted: Box<Posted>,
         method: &'static Method,
         session: Arc<Session>,
         result_cap: Option<usize>,
@@ -174,7 +174,8 @@ impl Line {
                 };
                 let opening = session.opening();
                 let apps = opening.capabilities.and(CapSet::APPS);
-                let caller = Caller {
+                let posting = *posting;
+                let caller = Box::new(Caller {
                     principal: posting.principal,
                     door: posting.door,
                     era: Era::Legacy,
@@ -185,7 +186,7 @@ impl Line {
                     running: Some(running),
                     headers: None,
                     result_cap,
-                };
+                });
                 let line = self.clone();
                 let work = async move { line.call(caller, posted, method).await };
                 KeepGoing::or_early(&self.tasks, early, work).await

@@ -25,8 +25,8 @@ impl Line {
     /// One message of the modern era.
     pub(super) async fn modern(
         self: &Arc<Self>,
-        posting: Posting,
-        posted: Posted,
+        posting: Box<Posting>,
+        posted: Box<Posted>,
         id: String,
     ) -> Outcome {
         if posted.kind == PostedKind::Notification {
@@ -61,9 +61,10 @@ impl Line {
             | Route::Task(_) => {
                 let level =
                     posted.meta_string(MetaKey::LogLevel).and_then(|level| Level::parse(&level));
-                let caller = Caller {
-                    principal: posting.principal.clone(),
-                    door: posting.door.clone(),
+                let posting = *posting;
+                let caller = Box::new(Caller {
+                    principal: posting.principal,
+                    door: posting.door,
                     era: Era::Modern,
                     level,
                     declares: declares.and(CapSet::QUESTIONS.with(CapSet::APPS)),
@@ -72,7 +73,7 @@ impl Line {
                     running: None,
                     headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
                     result_cap: quirks.and_then(|quirks| quirks.result_cap),
-                };
+                });
                 match method.route {
                     Route::Task(_) => Box::pin(self.task(caller, posted, method)).await,
                     _ => self.call(caller, posted, method).await,

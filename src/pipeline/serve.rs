@@ -45,8 +45,9 @@ pub struct Posting {
 /// A posting with the one message that was read from its body.
 #[derive(Debug)]
 pub struct Letter {
-    pub(super) posting: Posting,
-    pub(super) posted: Posted,
+    // Boxed: they go through many hands, and each would copy them.
+    pub(super) posting: Box<Posting>,
+    pub(super) posted: Box<Posted>,
 }
 
 /// What a body turned out to be.
@@ -113,7 +114,9 @@ impl Line {
     #[must_use]
     pub fn open(&self, mut posting: Posting) -> Opened {
         match Posted::read(std::mem::take(&mut posting.body)) {
-            Ok(posted) => Opened::Letter(Letter { posting, posted }),
+            Ok(posted) => {
+                Opened::Letter(Letter { posting: Box::new(posting), posted: Box::new(posted) })
+            }
             Err((WireError::Batch, body)) => {
                 posting.body = body;
                 Opened::Batch(Box::new(posting))
@@ -154,7 +157,7 @@ impl Line {
                 }
                 Err((error, _)) => return Err(refuse(error)),
             };
-            letters.push(Letter { posting: posting.clone(), posted });
+            letters.push(Letter { posting: Box::new(posting.clone()), posted: Box::new(posted) });
         }
         if letters.iter().any(Letter::opens) {
             return Err(refuse(WireError::NotMessage(

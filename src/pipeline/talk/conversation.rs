@@ -26,8 +26,8 @@ use crate::wire::{Edits, Era, InboundKind, Method, Posted};
 #[derive(Debug)]
 pub(in crate::pipeline) struct Talk {
     pub(in crate::pipeline) line: Arc<Line>,
-    pub(in crate::pipeline) caller: Caller,
-    pub(in crate::pipeline) posted: Posted,
+    pub(in crate::pipeline) caller: Box<Caller>,
+    pub(in crate::pipeline) posted: Box<Posted>,
     pub(in crate::pipeline) method: &'static Method,
     pub(in crate::pipeline) plan: Plan,
     pub(in crate::pipeline) armed: Arc<Armed>,

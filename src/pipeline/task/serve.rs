@@ -15,8 +15,8 @@ impl Line {
     /// A request about a task.
     pub(in crate::pipeline) async fn task(
         self: &Arc<Self>,
-        caller: Caller,
-        posted: Posted,
+        caller: Box<Caller>,
+        posted: Box<Posted>,
         method: &'static Method,
     ) -> Result<Answer, Fault> {
         if !caller.tasks {

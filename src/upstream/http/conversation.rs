@@ -1,6 +1,7 @@
 //! One request and the stream of messages that answers it.
 
 use std::fmt;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,9 +43,23 @@ impl Patience {
     }
 
     /// Waits for `work` as long as the request may take; `None` when that is over.
-    pub(super) async fn wait<T>(&self, core: &Core, work: impl Future<Output = T>) -> Option<T> {
-        let Some(seat) = self.seat else { return timeout_at(self.until(), work).await.ok() };
-        let mut work = std::pin::pin!(work);
+    pub(super) async fn wait<T>(
+        &self,
+        core: &Core,
+        work: Pin<&mut (impl Future<Output = T> + Send)>,
+    ) -> Option<T> {
+        match self.seat {
+            None => timeout_at(self.until(), work).await.ok(),
+            Some(seat) => Box::pin(self.wait_seated(core, seat, work)).await,
+        }
+    }
+
+    async fn wait_seated<T>(
+        &self,
+        core: &Core,
+        seat: u64,
+        mut work: Pin<&mut (impl Future<Output = T> + Send)>,
+    ) -> Option<T> {
         loop {
             // A change counts from here on, so that none falls between the look and the wait.
             let change = core.desk.change();
@@ -149,9 +164,12 @@ impl Conversation {
         }
         let stop = self.core.stop.clone();
         let (core, patience) = (Arc::clone(&self.core), self.patience);
-        let step = tokio::select! {
-            step = patience.wait(&core, self.step()) => Some(step),
-            () = stop.cancelled() => None,
+        let step = {
+            let work = pin!(self.step());
+            tokio::select! {
+                step = patience.wait(&core, work) => Some(step),
+                () = stop.cancelled() => None,
+            }
         };
         let result = match step {
             Some(Some(result)) => result,

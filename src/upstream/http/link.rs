@@ -1,5 +1,6 @@
 //! A link over streamable HTTP.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -102,7 +103,7 @@ impl Core {
             let session = core.session();
             let seat = seat.map(|seat| (seat, outgoing.max_time));
             let mut cancel = Cancel::new(core, id, seat);
-            let attempt = self.attempt(&session, &outgoing, id);
+            let attempt = pin!(self.attempt(&session, &outgoing, id));
             let Some(answer) = patience.wait(core, attempt).await else {
                 return Err(patience.timeout(core));
             };
@@ -120,7 +121,8 @@ impl Core {
                 }
                 Ok(Answer::Stream(body)) => {
                     let mut rest = Conversation::new(core, id, body, patience, cancel);
-                    let first = rest.next().await?;
+                    // Boxed: an answer without a stream does not carry the reading of one with it.
+                    let first = Box::pin(rest.next()).await?;
                     let complete =
                         matches!(first.inbound.kind, InboundKind::Result | InboundKind::Error);
                     return Ok(if complete {
