@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Memory of a call is often given back by another thread than the one that took it; this allocator
+/// makes no lock of that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == "child") {
