@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// Memory of a call is often given back by another thread than the one that took it; this allocator
-/// makes no lock of that.
+/// makes no lock of that. Without huge pages: a session or the guardian of a child is small.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -116,8 +116,7 @@ impl Orders {
             let cwd = cwd.display();
             return failed(NOT_RUN, &format!("cannot enter `{cwd}`: {error}; check `cwd`"));
         }
-        let mut program = std::process::Command::new(&self.command[0]);
-        let error = program.args(&self.command[1..]).env_remove(SMALL.0).exec();
+        let error = std::process::Command::new(&self.command[0]).args(&self.command[1..]).exec();
         if error.kind() == std::io::ErrorKind::NotFound {
             let next = "install it, or write its full path in `command`";
             failed(NOT_FOUND, &format!("the program `{name}` was not found; {next}"))
@@ -150,10 +149,6 @@ fn failed(code: u8, reason: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Keeps the allocator of the guardian, which has nothing to do, from taking pages of 2 MiB. The
-/// program itself does not see it.
-const SMALL: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
-
 /// The guardian of `spec` as a command, with piped standard streams and a cleared environment.
 /// `mark` is the value of [`MARK`].
 pub(super) fn guardian(spec: &ChildSpec, mark: &str) -> tokio::process::Command {
@@ -173,7 +168,6 @@ pub(super) fn guardian(spec: &ChildSpec, mark: &str) -> tokio::process::Command 
         .envs(spec.launcher.environment().iter().map(|(name, value)| (name, value)))
         .envs(spec.env.iter().map(|(name, value)| (name, value.expose())))
         .env(MARK, mark)
-        .env(SMALL.0, SMALL.1)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
