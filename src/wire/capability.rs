@@ -83,6 +83,7 @@ impl CapSet {
             Self::SAMPLING_TOOLS,
             Self::ROOTS,
             Self::APPS,
+            Self::TASKS,
         ];
         known.into_iter().filter(|one| bits & one.bits() != 0).fold(Self::NONE, Self::with)
     }
