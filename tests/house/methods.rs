@@ -94,7 +94,7 @@ const PINNED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "src/upstream/stdio/dispatch.rs",
-        EVENTS_AND_CANCEL,
+        EVENTS_OF_A_PIPE,
         "events of a link, and what is said about a question",
     ),
     (
@@ -159,6 +159,20 @@ const EVENTS_AND_CANCEL: &[&str] = &[
     "notifications/tools/list_changed",
     "notifications/prompts/list_changed",
     "notifications/subscriptions/acknowledged",
+];
+
+/// The same over a pipe, where everything comes on one stream.
+const EVENTS_OF_A_PIPE: &[&str] = &[
+    "notifications/progress",
+    "notifications/message",
+    "notifications/cancelled",
+    "notifications/elicitation/complete",
+    "notifications/resources/updated",
+    "notifications/resources/list_changed",
+    "notifications/tools/list_changed",
+    "notifications/prompts/list_changed",
+    "notifications/subscriptions/acknowledged",
+    "notifications/tasks",
 ];
 
 #[test]

@@ -142,6 +142,8 @@ impl Shared {
                     None => self.tell(Event::Other(message)),
                 }
             }
+            // News of a task belong to whoever listens, whatever runs meanwhile (SEP-2663).
+            "notifications/tasks" => self.tell(Event::Other(message)),
             // What a later revision or an extension adds belongs to the call that runs, if one does.
             _ => match self.only() {
                 Some(call) => call.note(message),
