@@ -77,7 +77,7 @@ impl Talk {
 impl Talk {
     /// A question of a legacy upstream with its `params` for a modern client, if there are any;
     /// `None` when the client cannot be asked that.
-    pub(in crate::pipeline) fn worded_for_modern(
+    fn worded_for_modern(
         &self,
         method: &str,
         params: Option<&str>,
@@ -91,6 +91,27 @@ impl Talk {
         let edits = self.worded(&question, params, toward).ok()?;
         let bytes = edits.apply(&bytes::Bytes::copy_from_slice(params.as_bytes()));
         Some((question, Some(String::from_utf8_lossy(&bytes).into_owned())))
+    }
+
+    /// Puts a question of a legacy upstream among those that wait for a modern client, or refuses
+    /// it. True when it waits.
+    pub(in crate::pipeline) async fn wait_or_refuse(
+        &self,
+        park: &mut Park,
+        message: &Message,
+    ) -> bool {
+        let (Some(place), Some(method)) = (message.inbound.id.clone(), &message.inbound.method)
+        else {
+            return false;
+        };
+        let id = &message.text()[place];
+        let params = message.inbound.payload.clone().map(|place| &message.text()[place]);
+        let worded = self.worded_for_modern(method, params);
+        let waits = worded.is_some_and(|(question, params)| park.ask(id, &question, params));
+        if !waits {
+            self.send(refusal(method, id)).await;
+        }
+        waits
     }
 }
 
@@ -157,17 +178,7 @@ impl Waiting {
 
     /// The upstream asks.
     async fn asked(&mut self, message: &Message) {
-        let (Some(place), Some(method)) = (message.inbound.id.clone(), &message.inbound.method)
-        else {
-            return;
-        };
-        let id = &message.text()[place];
-        let params = message.inbound.payload.clone().map(|place| &message.text()[place]);
-        let worded = self.talk.worded_for_modern(method, params);
-        if !worded.is_some_and(|(question, params)| self.park.ask(id, &question, params)) {
-            return self.talk.send(refusal(method, id)).await;
-        }
-        if self.out.is_some() {
+        if self.talk.wait_or_refuse(&mut self.park, message).await && self.out.is_some() {
             self.ask_at.get_or_insert(now() + TOGETHER);
         }
     }

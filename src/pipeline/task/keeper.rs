@@ -232,17 +232,9 @@ impl Keeper {
 
     /// The upstream asks something for its task.
     async fn asked(&mut self, message: &Message) {
-        let (Some(place), Some(method)) = (message.inbound.id.clone(), &message.inbound.method)
-        else {
-            return;
-        };
-        let id = &message.text()[place];
-        let params = message.inbound.payload.clone().map(|place| &message.text()[place]);
-        let worded = self.talk.worded_for_modern(method, params);
-        if !worded.is_some_and(|(question, params)| self.park.ask(id, &question, params)) {
-            return self.talk.send(refusal(method, id)).await;
+        if self.talk.wait_or_refuse(&mut self.park, message).await {
+            self.ask();
         }
-        self.ask();
     }
 
     /// Describes the task by what it asks now.
