@@ -19,6 +19,7 @@ use hyper::service::HttpService;
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::wake::SelfWake;
 use crate::base::now;
 
 /// A request's header must be complete this long after its first byte, and the first request
@@ -217,6 +218,7 @@ where
 /// Runs a connection, cuts it when it dawdles, and ends it with the listener.
 pub(super) struct Bounded<C> {
     connection: Pin<Box<C>>,
+    wakes: SelfWake,
     activity: Arc<Activity>,
     timer: Pin<Box<Sleep>>,
     /// What the timer stands for.
@@ -237,6 +239,7 @@ impl<C: Graceful> Bounded<C> {
         let connection = Box::pin(connection);
         Self {
             connection,
+            wakes: SelfWake::new(),
             activity,
             timer,
             timed: Cut::Header,
@@ -269,7 +272,7 @@ impl<C: Graceful> Future for Bounded<C> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         this.hear_the_end(context);
-        if let Poll::Ready(output) = this.connection.as_mut().poll(context) {
+        if let Poll::Ready(output) = this.wakes.poll(this.connection.as_mut(), context) {
             return Poll::Ready(Ok(output));
         }
         let (timed, limit) = if this.activity.blocked.load(Ordering::Relaxed) {

@@ -14,6 +14,7 @@ mod probe;
 mod reply;
 mod sse;
 mod tls;
+mod wake;
 
 pub use connection::Grace;
 pub use door::Doors;
