@@ -20,6 +20,7 @@
 //!    │             ├ pipeline/listen, outlet   subscriptions and the streams for them
 //!    │             └ pipeline/call             everything that has one owner:
 //!    │     namespace/view                      name → owner           → Plan
+//!    │     pipeline/admit → limit              rates, quotas, a place → Admitted
 //!    │     credential/arm                      opens and injects      → Armed
 //!    │     pipeline/links → upstream/pool      one live connection    → Lease
 //!    ▼     pipeline/compose                    splices the request    → Outgoing
@@ -48,7 +49,7 @@
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
-//! | 3 | [`auth`], [`namespace`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
+//! | 3 | [`auth`], [`namespace`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`] | the doors |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
@@ -105,6 +106,7 @@
 //! | a transport to upstreams | a folder beside `upstream/http`, and an arm in `pipeline/links` |
 //! | how names are made, and made back | `namespace/name`, `namespace/uri` |
 //! | a door of another shape | a file in `server`, on `server/conversation` or `server/message` |
+//! | a limit | `config/limit`, `limit/bucket`, and `pipeline/admit` that words its refusal |
 //! | a key of the file | `config/file`, `config/check`, [`config::Config`], `mcp-proxy.toml` |
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
@@ -139,6 +141,7 @@ pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod demo;
+pub mod limit;
 pub mod namespace;
 pub mod pipeline;
 pub mod seal;

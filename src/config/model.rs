@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::Template;
+use super::{Limits, Template};
 use crate::base::{Name, Slot};
 
 /// Everything the file decides.
@@ -23,6 +23,8 @@ pub struct Config {
     pub seal: Seal,
     /// `[namespace]`
     pub namespace: Namespace,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[upstreams.*]`, in the order of their names: the order of every merged list.
     pub upstreams: BTreeMap<Name, Arc<Upstream>>,
     /// `[tenants.*]`

@@ -31,6 +31,7 @@ impl Line {
         posting: &Posting,
         posted: &Posted,
     ) -> Result<Answer, Fault> {
+        self.admit(&posting.principal)?;
         let missing = |what: &str| {
             Fault::client(Kind::InvalidParams, format!("`params.{what}` is missing or wrong"))
         };
@@ -131,6 +132,9 @@ impl Line {
                     }
                 };
                 let tool = method.route == Route::Name(NameKind::Tool);
+                if let Err(fault) = self.admit(&posting.principal) {
+                    return Outcome { id, era: Era::Legacy, tool, answer: Err(fault) };
+                }
                 let quirks = client_quirks(&self.config, &session.opening().client_info);
                 let cap = quirks.and_then(|quirks| quirks.result_cap);
                 let answer = self.legacy_request(posting, posted, method, session, cap).await;

@@ -2,6 +2,7 @@
 //!
 //! No stage calls the next; only this module does. Start reading at `serve`, then `call`.
 
+mod admit;
 mod answer;
 mod call;
 mod compose;

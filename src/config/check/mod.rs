@@ -4,6 +4,7 @@
 mod argument;
 mod command;
 mod endpoint;
+mod limit;
 mod quirk;
 mod reference;
 mod root;
