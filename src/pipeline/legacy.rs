@@ -14,7 +14,7 @@ use super::serve::{Posting, accepted, header};
 use super::take_up::refused;
 use crate::base::{Fault, Kind};
 use crate::bridge::Reply;
-use crate::session::{Level, Opening, Resumed, Session};
+use crate::session::{Level, Opening, Return, Session};
 use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
@@ -231,14 +231,18 @@ impl Line {
         let quirks = client_quirks(&self.config, &session.opening().client_info);
         let keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         let last = header(&posting.headers, &LAST_EVENT);
-        let (events, lost) = match last.and_then(|event| session.resume(event)) {
-            Some(Resumed { events, request: Some(request), .. }) => {
-                return Ok((Feed { events, ends, keep_alive }, Some(request)));
-            }
-            Some(Resumed { events, gap, .. }) => (events, gap),
+        let (back, unknown) = match last.map(|event| session.resume(event)) {
+            Some(Return::To(back)) => (back, false),
+            // It must not take the place of the stream that belongs to no request.
+            Some(Return::Ended) => return Err(no_such_stream()),
             // Whoever names an event that nobody knows has missed what came after it.
-            None => (session.open_general(), last.is_some()),
+            Some(Return::Unknown) => (session.open_general(), true),
+            None => (session.open_general(), false),
         };
+        let (events, lost) = (back.events, back.gap || unknown);
+        if let Some(request) = back.request {
+            return Ok((Feed { events, ends, keep_alive }, Some(request)));
+        }
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
         let listed = tenant.outlets().add_session(&posting.door, &session);
@@ -293,6 +297,13 @@ impl Line {
             tracing::warn!("a change of a session is not in the store yet");
         }
     }
+}
+
+fn no_such_stream() -> Fault {
+    Fault::client(
+        Kind::HttpMethod("POST, GET, DELETE"),
+        "The call of this `Last-Event-ID` has ended and its stream is no longer kept",
+    )
 }
 
 fn no_session_header() -> Fault {

@@ -69,15 +69,18 @@ impl Line {
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
     }
 
-    /// The tenant's own link if it is open.
+    /// The tenant's own link if it is open; where each principal has one, that of `asker`.
     pub(super) fn open_house_link(
         &self,
         tenant: &TenantInfo,
         upstream: &Arc<Upstream>,
+        asker: Option<&Principal>,
     ) -> Option<Lease> {
-        let armed = self.credentials.armed_cached(tenant.id(), upstream)?;
+        let armed = self.credentials.armed_last(tenant.id(), upstream)?;
+        let principal =
+            asker.filter(|_| self.needs_principal(upstream)).map(|asker| asker.key().as_str().into());
         let told = declared(upstream, None);
-        self.pool.ready(&self.key(tenant.id(), upstream, &armed, None, told))
+        self.pool.ready(&self.key(tenant.id(), upstream, &armed, principal, told))
     }
 
     /// The link for a call.

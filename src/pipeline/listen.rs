@@ -352,7 +352,7 @@ impl Tenant {
             return;
         }
         // Without a link nobody is left to be told.
-        if let Some(lease) = line.open_house_link(self.info(), upstream)
+        if let Some(lease) = line.open_house_link(self.info(), upstream, None)
             && let Err(fault) = line.follow(self, &lease, upstream, Some((false, uri))).await
         {
             tracing::debug!(upstream = %upstream.name, reason = %fault.public, "unsubscribe failed");
