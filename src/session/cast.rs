@@ -101,11 +101,9 @@ impl Session {
     #[must_use]
     pub fn resume(&self, event: &str) -> Return {
         match self.tapes(|tapes, now| tapes.resume(event, GENERAL_QUEUE, now)) {
-            Found::Stream(found) => Return::To(Resumed {
-                events: found.events,
-                request: found.request,
-                gap: found.gap,
-            }),
+            Found::Stream(found) => {
+                Return::To(Resumed { events: found.events, request: found.request, gap: found.gap })
+            }
             Found::Ended => Return::Ended,
             Found::Unknown => Return::Unknown,
         }

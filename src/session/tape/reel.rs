@@ -86,6 +86,8 @@ struct Stream {
     unheard: Option<u64>,
     /// Where it begins; what a stream whose place it has taken has said lies before.
     since: u64,
+    /// It began with an event, so that whoever has heard it names none from before.
+    primed: bool,
 }
 
 impl Stream {
@@ -105,6 +107,7 @@ impl Stream {
             last: None,
             unheard: None,
             since,
+            primed: false,
         }
     }
 }
@@ -219,7 +222,8 @@ impl Tapes {
         let heard = last.map(|last| last.min(from.saturating_sub(1)));
         // An older stream cannot be taken up where it was: all it has said is over.
         let lost = lost.max(heard);
-        self.streams.push(Stream { last, lost, ..Stream::new(GENERAL, None, live, since) });
+        let stream = Stream::new(GENERAL, None, live, since);
+        self.streams.push(Stream { last, lost, primed: prime, ..stream });
         Continued { events, request: None, gap }
     }
 
@@ -312,7 +316,8 @@ impl Tapes {
         let Some(place) = place else {
             return if stream == GENERAL { Found::Unknown } else { Found::Ended };
         };
-        // What was said since another stream has taken its place was said there.
+        // What was said since another stream has taken its place was said there; unless it may be
+        // that very stream, which has not given an id yet.
         let own = after >= self.streams[place].since;
         let missed = if own { self.kept_after(stream, Some(after)) } else { Vec::new() };
         let (sender, events) = mpsc::channel(queue + missed.len());
@@ -321,7 +326,8 @@ impl Tapes {
             let _ = sender.try_send(item);
         }
         let found = &mut self.streams[place];
-        let gap = found.lost.is_some_and(|lost| lost > after);
+        let perhaps = !own && !found.primed && found.last >= Some(found.since);
+        let gap = perhaps || found.lost.is_some_and(|lost| lost > after);
         found.left_at = None;
         found.unheard = None;
         found.live = (!found.ended).then_some(sender);
