@@ -1,0 +1,46 @@
+//! Small upstreams, each written in the shell for the one thing that it does.
+
+#[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
+#[allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use support::{Era, Proxy, Setup, Stream, text, until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A legacy server on a pipe. `calls` are the first arms of a `case` over the lines that it reads;
+/// `$id` is the request's id there, `answer` gives its result and `text` that of a tool.
+fn small(name: &str, more: &str, calls: &str) -> String {
+    const SERVER: &str = r#"
+answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
+say() { printf '%s\n' "$1"; }
+text() { answer '{"content":[{"type":"text","text":"'"$1"'"}]}'; }
+while IFS= read -r line; do
+  id=$(say "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+  case $line in
+    CALLS
+    *'"method":"initialize"'*) answer '{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"resources":{"subscribe":true}},"serverInfo":{"name":"small","version":"1"}}';;
+    *'"method":"tools/list"'*) answer '{"tools":[{"name":"do","inputSchema":{"type":"object"}}]}';;
+    *'"method":"resources/list"'*) answer '{"resources":[{"uri":"x://a","name":"a"}]}';;
+    *'"method":"resources/subscribe"'*|*'"method":"ping"'*) answer '{}';;
+    *'"id":'*) say '{"jsonrpc":"2.0","id":'"$id"',"error":{"code":-32601,"message":"no"}}';;
+  esac
+done
+"#;
+    // Braces are references in the file.
+    let script = SERVER.replace("CALLS", calls).replace('{', "{{").replace('}', "}}");
+    format!("[upstreams.{name}]\ncommand = [\"sh\", \"-c\", '''{script}''']\n{more}\n")
+}
+
+#[test]
+fn a_uri_is_made_public_however_its_key_is_written() {
+    let link = r#"*'"tools/call"'*) answer '{"content":[{"type":"resource_link","\u0075r\u0069":"x://a","name":"a"}]}';;"#;
+    let proxy = Proxy::start(&small("up", "", link));
+    let mut client = proxy.client(Era::Legacy, "/mcp");
+    client.list("tools/list", "tools");
+    let result = client.call("up__do", json!({}));
+    assert_eq!(result["result"]["content"][0]["uri"], "up+x://a", "{result}");
+}
