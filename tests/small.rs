@@ -44,3 +44,26 @@ fn a_uri_is_made_public_however_its_key_is_written() {
     let result = client.call("up__do", json!({}));
     assert_eq!(result["result"]["content"][0]["uri"], "up+x://a", "{result}");
 }
+
+#[test]
+fn an_update_is_passed_on_as_it_was_written() {
+    let update = r#"*'"tools/call"'*) say '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"title":"t","uri":"x://a","_meta":{"k":1.5},"later":[null]}}'; text done;;"#;
+    let proxy = Proxy::start(&small("up", "", update));
+    let told = |door: &str, uri: &str, tool: &str| {
+        let mut client = proxy.client(Era::Legacy, door);
+        client.list("tools/list", "tools");
+        client.request("resources/subscribe", json!({"uri": uri}));
+        let headers = format!(
+            "Authorization: Bearer {}\r\nMcp-Session-Id: {}",
+            proxy.key(),
+            client.session().expect("a session")
+        );
+        let mut stream = Stream::open(proxy.address(), &format!("GET {door}"), &headers, "");
+        client.call(tool, json!({}));
+        stream.hears("notifications/resources/updated")["params"].clone()
+    };
+    let expected =
+        |uri: &str| json!({"title": "t", "uri": uri, "_meta": {"k": 1.5}, "later": [null]});
+    assert_eq!(told("/mcp", "up+x://a", "up__do"), expected("up+x://a"));
+    assert_eq!(told("/mcp/up", "x://a", "do"), expected("x://a"));
+}

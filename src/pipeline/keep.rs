@@ -108,7 +108,7 @@ impl Line {
             let may_have: &[ListKind] = if again { &ListKind::ALL } else { &[] };
             tenant.changed(self, upstream.name.as_str(), may_have);
             for uri in &watched {
-                tenant.outlets().updated(&upstream.name, uri);
+                tenant.outlets().updated(&upstream.name, uri, None);
             }
         }
         Ok(Some(lease))

@@ -77,8 +77,9 @@ impl Line {
         asker: Option<&Principal>,
     ) -> Option<Lease> {
         let armed = self.credentials.armed_last(tenant.id(), upstream)?;
-        let principal =
-            asker.filter(|_| self.needs_principal(upstream)).map(|asker| asker.key().as_str().into());
+        let principal = asker
+            .filter(|_| self.needs_principal(upstream))
+            .map(|asker| asker.key().as_str().into());
         let told = declared(upstream, None);
         self.pool.ready(&self.key(tenant.id(), upstream, &armed, principal, told))
     }
@@ -250,7 +251,7 @@ impl Line {
         upstream: &Arc<Upstream>,
         armed: &Arc<Armed>,
     ) -> Result<Arc<dyn Link>, LinkError> {
-        let sink = self.sink(&key);
+        let sink = self.sink(&key, armed);
         let redactor = armed.clone();
         let redact = Arc::new(move |text: &str| redactor.redact(text).into_owned());
         let name: &Name = &upstream.name;
@@ -298,11 +299,11 @@ impl Line {
         }
     }
 
-    fn sink(self: &Arc<Self>, key: &LinkKey) -> Sink {
-        let (line, key) = (Arc::downgrade(self), key.clone());
+    fn sink(self: &Arc<Self>, key: &LinkKey, armed: &Arc<Armed>) -> Sink {
+        let (line, key, armed) = (Arc::downgrade(self), key.clone(), armed.clone());
         Arc::new(move |event| {
             if let Some(line) = line.upgrade() {
-                line.heard(&key, &event);
+                line.heard(&key, &armed, &event);
             }
         })
     }

@@ -30,6 +30,7 @@ mod take_up;
 mod talk;
 mod task;
 mod tenant;
+mod update;
 
 pub use answer::{Answer, Body, Feed, Outcome};
 pub use line::{Line, Parts};
