@@ -67,3 +67,40 @@ fn an_update_is_passed_on_as_it_was_written() {
     assert_eq!(told("/mcp", "up+x://a", "up__do"), expected("up+x://a"));
     assert_eq!(told("/mcp/up", "x://a", "do"), expected("x://a"));
 }
+
+#[test]
+fn whose_roots_have_changed_is_told_to_its_own_upstreams() {
+    let count = r#"*roots/list_changed*'"more":1.50'*) changes="$changes+";;
+    *'"initialize"'*'"roots":{"listChanged":true}'*) declared=yes
+      answer '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"small","version":"1"}}';;
+    *'"tools/call"'*) text "$declared$changes";;"#;
+    let toml = [small("own", "share = \"session\"", count), small("shared", "", count)].concat();
+    let proxy = Proxy::start(&toml);
+    let declared = json!({"roots": {"listChanged": true}});
+    let mut client = proxy.client(Era::Legacy, "/mcp").declaring(&declared);
+    let mut other = proxy.client(Era::Legacy, "/mcp").declaring(&declared);
+    let mut silent = proxy.client(Era::Legacy, "/mcp").declaring(&json!({"roots": {}}));
+    for client in [&mut client, &mut other, &mut silent] {
+        client.list("tools/list", "tools");
+        client.call("own__do", json!({}));
+        client.call("shared__do", json!({}));
+    }
+    let changed = |client: &support::Client| {
+        let body = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed","params":{"_meta":{"more":1.50}}}"#;
+        let headers = format!(
+            "Authorization: Bearer {}\r\nMcp-Session-Id: {}",
+            proxy.key(),
+            client.session().expect("a session")
+        );
+        let (status, _) = Stream::ask(proxy.address(), "POST /mcp", &headers, body);
+        assert!(status.contains(" 202 "), "{status}");
+    };
+    changed(&client);
+    changed(&client);
+    changed(&silent);
+    assert_eq!(text(&client.call("own__do", json!({}))), "yes++");
+    assert_eq!(text(&other.call("own__do", json!({}))), "yes");
+    assert_eq!(text(&silent.call("own__do", json!({}))), "");
+    // Nobody is told of the roots of one among several.
+    assert_eq!(text(&client.call("shared__do", json!({}))), "");
+}

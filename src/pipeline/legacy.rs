@@ -8,7 +8,7 @@ use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
 use super::list::Reader;
 use super::modern::capabilities;
-use super::outlet::look_again;
+use super::outlet::{concerns, look_again};
 use super::quirk::{client_quirks, suit};
 use super::serve::{Posting, accepted, header};
 use super::take_up::refused;
@@ -119,7 +119,7 @@ impl Line {
                 accepted(id, Era::Legacy)
             }
             PostedKind::Notification => {
-                self.notification(&posted, &session);
+                self.notification(&posting, &posted, &session).await;
                 accepted(id, Era::Legacy)
             }
             PostedKind::Request => {
@@ -176,15 +176,14 @@ impl Line {
                     let ends = [key, own.session().ended().clone()];
                     Some(Ok(Answer::ok(Body::Events(Feed { events, ends, keep_alive: None }))))
                 };
-                let opening = session.opening();
-                let apps = opening.capabilities.and(CapSet::APPS);
+                let declares = declared_by(session.opening());
                 let posting = *posting;
                 let caller = Box::new(Caller {
                     principal: posting.principal,
                     door: posting.door,
                     era: Era::Legacy,
                     level: session.level(),
-                    declares: opening.capabilities.questions_of(opening.revision).with(apps),
+                    declares,
                     tasks: false,
                     session: Some(session),
                     running: Some(running),
@@ -202,11 +201,41 @@ impl Line {
         }
     }
 
-    fn notification(&self, posted: &Posted, session: &Arc<Session>) {
-        if posted.called.name() == "notifications/cancelled"
-            && let Some(id) = posted.raw(Field::RequestId)
-        {
-            session.cancel(id);
+    async fn notification(&self, posting: &Posting, posted: &Posted, session: &Arc<Session>) {
+        match posted.called.name() {
+            "notifications/cancelled" => {
+                if let Some(id) = posted.raw(Field::RequestId) {
+                    session.cancel(id);
+                }
+            }
+            // Boxed: few requests are this one.
+            "notifications/roots/list_changed" => {
+                Box::pin(self.roots_changed(posting, posted, session)).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// The upstreams that were told of this client's roots on links of its own, and that it says
+    /// when they change, hear it as it was said.
+    async fn roots_changed(&self, posting: &Posting, posted: &Posted, session: &Session) {
+        let told = declared_by(session.opening());
+        if !told.has(CapSet::ROOTS_CHANGED) {
+            return;
+        }
+        let (tenant, holder) = (posting.principal.tenant().id(), posting.principal.key());
+        let own = session.id().text();
+        let links = self.pool.ready_where(|key| {
+            let principal = key.principal.as_deref();
+            key.tenant == Some(tenant)
+                && (principal == Some(own.as_str()) || principal == Some(holder.as_str()))
+                && key.capabilities == told
+                && concerns(&posting.door, &key.upstream)
+        });
+        for link in links.into_iter().filter(|link| link.facts().era == Era::Legacy) {
+            if let Err(error) = link.send(posted.body().clone()).await {
+                tracing::debug!(upstream = %error.upstream, %error, "a change of roots was not taken");
+            }
         }
     }
 
@@ -297,6 +326,12 @@ impl Line {
             tracing::warn!("a change of a session is not in the store yet");
         }
     }
+}
+
+/// What upstreams are told of a session's client.
+fn declared_by(opening: &Opening) -> CapSet {
+    let others = opening.capabilities.and(CapSet::APPS.with(CapSet::ROOTS_CHANGED));
+    opening.capabilities.questions_of(opening.revision).with(others)
 }
 
 fn no_such_stream() -> Fault {
