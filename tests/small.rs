@@ -104,3 +104,32 @@ fn whose_roots_have_changed_is_told_to_its_own_upstreams() {
     // Nobody is told of the roots of one among several.
     assert_eq!(text(&client.call("shared__do", json!({}))), "");
 }
+
+#[test]
+fn no_part_of_a_secret_is_logged_when_an_upstream_repeats_it() {
+    const SECRET: &str = "q7Zk2mVx9Lw4Tn8Rb3Hs6Yd1";
+    let speaks = r#"*'"tools/call"'*)
+      printf '%500s%s%9000s\n' x "$TOKEN" y >&2
+      printf '%190s%s\n' x "$TOKEN"
+      echo over >&2
+      text done;;"#;
+    let refuses = r#"*'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32000,"message":"%190s%s"}}\n' "$id" x "$TOKEN";;"#;
+    let more = "env = { TOKEN = \"{secret.token}\" }";
+    let toml = format!(
+        "{}{}[tenants.test]\nkeys = [{{ name = \"test\", env = \"TEST_KEY\" }}]\n\
+         secrets = {{ up = {{ token = {{ env = \"TOKEN\" }} }}, no = {{ token = {{ env = \"TOKEN\" }} }} }}\n",
+        small("up", more, speaks),
+        small("no", more, refuses)
+    );
+    let proxy = Setup::new().env("TOKEN", SECRET).config(&toml).serve_at_trace();
+    let mut client = proxy.client(Era::Legacy, "/mcp");
+    client.list("tools/list", "tools");
+    assert_eq!(text(&client.call("up__do", json!({}))), "done");
+    for line in ["stderr: over", "is no message", "could not be listed"] {
+        until(line, PATIENCE, || proxy.log().contains(line).then_some(()));
+    }
+    let log = proxy.log();
+    let part = log.lines().find(|line| line.contains(&SECRET[..6]));
+    assert!(part.is_none(), "{part:?}");
+    assert!(log.contains("[redacted]"));
+}
