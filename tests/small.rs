@@ -133,3 +133,36 @@ fn no_part_of_a_secret_is_logged_when_an_upstream_repeats_it() {
     assert!(part.is_none(), "{part:?}");
     assert!(log.contains("[redacted]"));
 }
+
+#[test]
+fn a_stop_does_not_wait_for_a_handshake() {
+    // It neither answers nor ends when it is told to.
+    let proxy = Proxy::start(
+        "[upstreams.up]\nera = \"legacy\"\ncommand = [\"sh\", \"-c\", \
+         \"trap '' TERM; echo here >&2; while :; do sleep 1; done\"]\n",
+    );
+    let _client = proxy.client(Era::Legacy, "/mcp/up");
+    until("the child", PATIENCE, || (proxy.descendants().len() >= 2).then_some(()));
+    let start = Instant::now();
+    proxy.stop();
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_child_has_no_descriptor_that_the_proxy_has_opened() {
+    let look = r#"*'"tools/call"'*) found=
+      for n in $(seq 0 300); do [ -e "/proc/$$/fd/$n" ] && found="$found $n=$(readlink "/proc/$$/fd/$n")"; done
+      text "$found";;"#;
+    let proxy = Proxy::start(&small("up", "", look));
+    let mut client = proxy.client(Era::Legacy, "/mcp/up");
+    client.list("tools/list", "tools");
+    let answer = client.call("do", json!({}));
+    let all: Vec<&str> = text(&answer).split_whitespace().collect();
+    assert!(all.len() >= 3, "{all:?}");
+    for descriptor in &all[3..] {
+        // What whoever started the tests has left open comes this far; it is none of the proxy's.
+        let (number, target) = descriptor.split_once('=').expect("a number and a target");
+        let own = std::fs::read_link(format!("/proc/self/fd/{number}"));
+        assert!(own.is_ok_and(|own| own.to_string_lossy() == target), "{all:?}");
+    }
+}
