@@ -180,8 +180,7 @@ fn the_event_of_a_call_that_is_over_disturbs_nobody() {
     // Also that of an earlier process.
     for event in [event.as_str(), "ffffffff-3-1"] {
         let headers = bed.headers(&format!("\r\nLast-Event-ID: {event}"));
-        let (status, _) =
-            Stream::ask(bed.proxy.address(), &format!("GET {DOOR}"), &headers, "");
+        let (status, _) = Stream::ask(bed.proxy.address(), &format!("GET {DOOR}"), &headers, "");
         assert!(status.contains(" 405 "), "{status}");
     }
     bed.client.call("test_trigger_tool_change", json!({}));
