@@ -276,7 +276,9 @@ impl Outlets {
     }
 
     /// A log message that belongs to no call: to sessions alone, at or above their level; of a
-    /// principal's own link only to its sessions.
+    /// principal's own link only to its sessions. A modern client hears what belongs to its call
+    /// alone, and that one call runs does not make this its own: a legacy upstream's two streams
+    /// are not ordered with each other, so it may have been said during the call before.
     pub(super) fn log(&self, upstream: &Name, principal: Option<&str>, message: &str) {
         let level = message_level(message);
         self.send(upstream, |listener| match listener {
