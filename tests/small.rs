@@ -106,6 +106,35 @@ fn whose_roots_have_changed_is_told_to_its_own_upstreams() {
 }
 
 #[test]
+fn what_a_call_logs_that_was_given_up_is_in_nobody_elses_answer() {
+    // The first call is never answered; the second one logs what the first may have to say.
+    let log = r#"*'"tools/call"'*)
+      if [ -n "$first" ]; then
+        say '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":"of the first"}}'
+        text done
+      fi
+      first=gone;;"#;
+    let proxy = Proxy::start(&small("up", "", log));
+    let mut one = proxy.client(Era::Legacy, "/mcp/up");
+    let mut two = proxy.client(Era::Legacy, "/mcp/up");
+    one.list("tools/list", "tools");
+    let headers = format!(
+        "Authorization: Bearer {}\r\nMcp-Session-Id: {}",
+        proxy.key(),
+        one.session().expect("a session")
+    );
+    let body = r#"{"jsonrpc":"2.0","id":"held","method":"tools/call","params":{"name":"do"}}"#;
+    let mut held = Stream::open(proxy.address(), "POST /mcp/up", &headers, body);
+    held.event().expect("its first event");
+    one.notify("notifications/cancelled", json!({"requestId": "held"}));
+    assert!(held.event().is_none(), "it has ended");
+    let answer = two.send("tools/call", json!({"name": "do", "arguments": {}}));
+    let messages = answer.messages();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert_eq!(text(&messages[0]), "done");
+}
+
+#[test]
 fn no_part_of_a_secret_is_logged_when_an_upstream_repeats_it() {
     const SECRET: &str = "q7Zk2mVx9Lw4Tn8Rb3Hs6Yd1";
     let speaks = r#"*'"tools/call"'*)

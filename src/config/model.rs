@@ -87,11 +87,14 @@ pub struct UpstreamQuirks {
     pub session_id: bool,
     /// False: it is not believed when it says that its lists have changed.
     pub list_changed: bool,
+    /// True: it stops a call that is cancelled, and asks nothing for it any more. The protocol
+    /// does not demand it, and an upstream that has read a cancellation may go on with the call.
+    pub cancels: bool,
 }
 
 impl Default for UpstreamQuirks {
     fn default() -> Self {
-        Self { session_id: false, list_changed: true }
+        Self { session_id: false, list_changed: true, cancels: false }
     }
 }
 

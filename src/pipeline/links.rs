@@ -273,6 +273,7 @@ impl Line {
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
                     session_id: upstream.quirks.session_id,
+                    cancels: upstream.quirks.cancels,
                     redact,
                 };
                 open_http(target, self.client.clone(), sink, self.tasks.clone()).await
@@ -292,6 +293,7 @@ impl Line {
                     shared: key.principal.is_none(),
                     exclusive: *interactive == Interactive::Exclusive
                         && key.capabilities != CapSet::NONE,
+                    cancels: upstream.quirks.cancels,
                     redact,
                 };
                 Ok(stdio::open(spec, sink, &self.tasks).await?)

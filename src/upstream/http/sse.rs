@@ -70,7 +70,7 @@ pub(super) async fn open(
     let shared = Arc::new(Shared::new(
         target.upstream.clone(),
         Arc::clone(&target.redact),
-        target.capabilities,
+        (target.capabilities, target.cancels),
         Ways { queue, control },
         sink,
         tasks.clone(),

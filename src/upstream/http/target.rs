@@ -37,6 +37,8 @@ pub struct HttpTarget {
     pub capabilities: CapSet,
     /// It gets a session id of ours when it gives none.
     pub session_id: bool,
+    /// It asks nothing any more for a call that was cancelled.
+    pub cancels: bool,
     /// Takes this tenant's secrets out of a text before it is kept.
     pub redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }
@@ -215,6 +217,7 @@ mod tests {
             era: EraSetting::Auto,
             start: Duration::from_secs(1),
             session_id: false,
+            cancels: false,
             capabilities: CapSet::NONE,
             redact: Arc::new(|text| text.replace("canary", "[redacted]")),
         };

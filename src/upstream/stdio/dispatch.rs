@@ -98,7 +98,7 @@ impl Shared {
         };
         if let Some(call) = self.take(id) {
             call.end(Ok(message));
-        } else if !self.settled_in(id) && !self.listen_ended(id, &message) {
+        } else if !self.settled_in(id) && !self.has_read(id) && !self.listen_ended(id, &message) {
             tracing::debug!(upstream = %self.upstream, id, "a response that nobody waits for");
         }
     }
