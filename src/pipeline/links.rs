@@ -64,6 +64,8 @@ impl Line {
         if !apps || !http || house.facts().era == Era::Modern {
             return Ok((house, credential, told));
         }
+        // As in `call_link`.
+        drop(house);
         let armed = self.arm(asker, upstream).await?;
         let key = self.key(asker.tenant().id(), upstream, &armed, None, told);
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
@@ -114,6 +116,9 @@ impl Line {
                 if !per_principal(house.facts().era) {
                     return Ok(house);
                 }
+                // It may be the one that tries whether the upstream is well again: given back
+                // before the next, or that would have to wait for it.
+                drop(house);
                 let holder = Some(Arc::from(principal.key().as_str()));
                 let told = declared(upstream, Some(caller));
                 let key = self.key(tenant, upstream, armed, holder, told);
