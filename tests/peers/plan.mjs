@@ -1,6 +1,8 @@
 // Walks a plan with a client of either SDK line and prints the report.
 //   node tsN.mjs URL ERA PLAN      MCP_KEY=… is sent as bearer key
 //   node tsN.mjs - ERA PLAN        MCP_PROGRAM=[PROGRAM,ARGUMENT…] is started, with MCP_PROXY_KEY=MCP_KEY
+//   node tsN.mjs … -               takes its steps from standard input, one a line, until that ends, and
+//                                  prints {"connected":PROTOCOL}, then {"step":N,…} after each, from 1
 // PLAN: a JSON array of steps, each one of
 //   {"list":"tools"|"prompts"|"resources"|"templates"}    all pages
 //   {"call":NAME,"arguments":{…}}  {"read":URI}  {"prompt":NAME,"arguments":{…}}
@@ -9,6 +11,7 @@
 // Report: {"protocol","server","steps":[{"ok":true,"result":…} | {"ok":false,"error","code"}]}, one
 // entry per step in order; exit 0 also where steps failed, 1 where no connection was made.
 import fs from 'node:fs';
+import readline from 'node:readline';
 
 const lists = {
   tools: ['listTools', 'tools'], prompts: ['listPrompts', 'prompts'],
@@ -40,6 +43,11 @@ function take(client, step) {
   throw new Error(`not a step: ${JSON.stringify(step)}`);
 }
 
+/** Steps as they are told. */
+async function* told() {
+  for await (const line of readline.createInterface({ input: process.stdin })) yield JSON.parse(line);
+}
+
 /** What is started instead of connecting to a URL. */
 const [command, ...args] = JSON.parse(process.env.MCP_PROGRAM ?? '[]');
 const env = { PATH: process.env.PATH, HOME: process.env.HOME, MCP_PROXY_KEY: process.env.MCP_KEY, TEST_KEY: process.env.MCP_KEY };
@@ -55,13 +63,15 @@ export async function run(connect) {
     console.log(JSON.stringify({ failed: String(error?.message ?? error) }));
     process.exit(1);
   }
-  const steps = [];
-  for (const step of JSON.parse(plan)) {
+  const steps = [], live = plan === '-';
+  if (live) console.log(JSON.stringify({ connected: peer.protocol() }));
+  for await (const step of live ? told() : JSON.parse(plan)) {
     try {
       steps.push({ ok: true, result: await take(peer.client, step) });
     } catch (error) {
       steps.push({ ok: false, error: String(error?.message ?? error), code: error?.code });
     }
+    if (live) console.log(JSON.stringify({ step: steps.length, ...steps.at(-1) }));
   }
   const report = { protocol: peer.protocol(), server: peer.client.getServerVersion(), steps };
   await peer.close();

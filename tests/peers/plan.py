@@ -36,15 +36,29 @@ async def until(file):
     return {}
 
 
-async def walk(take):
+async def planned():
+    for step in [] if PLAN == "-" else json.loads(PLAN):
+        yield step
+    while PLAN == "-" and (line := await asyncio.to_thread(sys.stdin.readline)):
+        yield json.loads(line)
+
+
+def live(outcome):
+    if PLAN == "-":
+        print(json.dumps(outcome), flush=True)
+
+
+async def walk(take, protocol):
     steps = []
-    for step in json.loads(PLAN):
+    live({"connected": protocol})
+    async for step in planned():
         try:
             result = await (until(step["until"]) if "until" in step else take(step))
             steps.append({"ok": True, "result": result if isinstance(result, dict) else plain(result)})
         except Exception as error:  # a failed step is part of the report
             code = getattr(getattr(error, "error", error), "code", None)
             steps.append({"ok": False, "error": str(error), "code": code})
+        live({"step": len(steps)} | steps[-1])
     return steps
 
 

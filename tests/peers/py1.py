@@ -60,7 +60,7 @@ async def main():
     async with transport() as (read, write, *_):
         async with ClientSession(read, write) as session:
             hello = await session.initialize()
-            steps = await plan.walk(steps_of(session))
+            steps = await plan.walk(steps_of(session), hello.protocolVersion)
             plan.report(hello.protocolVersion, hello.serverInfo, steps)
 
 

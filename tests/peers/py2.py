@@ -45,7 +45,7 @@ async def main():
         else:
             transport = streamable_http_client(plan.URL, http_client=http)
         async with Client(transport, mode=plan.ERA) as client:
-            steps = await plan.walk(steps_of(client))
+            steps = await plan.walk(steps_of(client), client.protocol_version)
             plan.report(client.protocol_version, client.server_info, steps)
 
 
