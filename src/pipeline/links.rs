@@ -126,9 +126,8 @@ impl Line {
                     return Ok(lease);
                 }
                 let lease = self.lease(key, principal, upstream, armed).await?;
-                let asks = told.and(CapSet::QUESTIONS) != CapSet::NONE;
-                if asks || self.tenant(principal).outlets().any_session(principal.key()) {
-                    // Some servers send questions and log messages on this stream alone.
+                if self.tenant(principal).outlets().any_session(principal.key()) {
+                    // Some servers send log messages on this stream alone.
                     lease.listen(Interest { lists: true, ..Interest::default() });
                 }
                 Ok(lease)
@@ -281,7 +280,16 @@ impl Line {
                     cancels: upstream.quirks.cancels,
                     redact,
                 };
-                open_http(target, self.client.clone(), sink, self.tasks.clone()).await
+                let asks = key.principal.is_some()
+                    && key.capabilities.and(CapSet::QUESTIONS) != CapSet::NONE;
+                let link = open_http(target, self.client.clone(), sink, self.tasks.clone()).await?;
+                if asks && link.facts().era == Era::Legacy {
+                    // Some servers ask on the session's own stream alone, and what they ask before
+                    // it stands is lost: no call goes ahead of it.
+                    link.listen(Interest { lists: true, ..Interest::default() });
+                    link.listening().await;
+                }
+                Ok(link)
             }
             Transport::Stdio { cwd, limits, interactive, .. } => {
                 let spec = ChildSpec {
