@@ -103,6 +103,17 @@ impl Peers {
         command
     }
 
+    /// The program and the script of a server that asks, by its SDK (`ts1`, `py2`, …).
+    pub(crate) fn server(&self, sdk: &str) -> (PathBuf, PathBuf) {
+        match sdk.split_at(2) {
+            ("ts", _) => ("node".into(), self.home.join(format!("server_{sdk}.mjs"))),
+            (_, line) => (
+                self.home.join(format!("python{line}/bin/python")),
+                self.home.join(format!("server_{sdk}.py")),
+            ),
+        }
+    }
+
     /// The four clients, each with the eras that it knows.
     pub(crate) const CLIENTS: [(&str, &[&str]); 4] = [
         ("ts1", &["legacy"]),

@@ -1,0 +1,1 @@
+//! Calls that their clients give up.
