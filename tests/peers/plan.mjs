@@ -60,6 +60,8 @@ function answer(method, params) {
   if (person.leave === 'die') process.kill(process.pid, 'SIGKILL');
   if (person.leave) {
     person.gone.abort('no longer needed');
+    // A client of the newer era waits for its person all the same; it has to hear that he is gone.
+    if (process.argv[3] !== 'legacy') throw new Error('no longer here');
     return new Promise(() => {});
   }
   return person.say[method];

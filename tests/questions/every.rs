@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::kinds::{Case, KINDS};
-use crate::lacks::{CANNOT_ASK, LEAVES_SILENTLY, lack};
+use crate::lacks::{CANNOT_ASK, CANNOT_LEAVE, lack};
 use crate::rust;
 use crate::support::{Peers, say};
 use crate::world::{CLIENTS, UPSTREAMS, World};
@@ -91,7 +91,7 @@ fn table(columns: &[Column]) -> String {
     }
     let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
     table += &format!("each of: {}\n", kinds.join(", "));
-    for (name, reason) in CANNOT_ASK.iter().chain(LEAVES_SILENTLY) {
+    for (name, reason) in CANNOT_ASK.iter().chain(CANNOT_LEAVE) {
         table += &format!("not offered: {name}: {reason}\n");
     }
     table
@@ -100,7 +100,7 @@ fn table(columns: &[Column]) -> String {
 #[test]
 fn every_question_of_every_sdk_reaches_every_sdk_once() {
     let Some(peers) = Peers::installed() else { return };
-    let world = World::new(peers, "");
+    let world = World::new(peers, &UPSTREAMS.map(|upstream| upstream.name), "", &[]);
     let mut columns = Vec::new();
     for (number, (client, era, modern)) in CLIENTS.iter().enumerate() {
         columns.push(column(&[number], &format!("{client} {era}"), |upstream, plan| {

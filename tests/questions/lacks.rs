@@ -1,16 +1,15 @@
-//! What the pinned SDKs do not offer, each with the place in the SDK that says so. The tests hold each
-//! entry: one that does not hold any more fails.
+//! What the pinned SDKs do not offer, each with what in the SDK says so.
 
-/// Servers that cannot ask: upstream, reason.
+/// Servers that cannot ask: upstream, reason. One that asks after all fails.
 pub(crate) const CANNOT_ASK: &[(&str, &str)] = &[(
     "ts2-web-old",
     "createMcpHandler serves the older era without sessions, so that there is no way for a question",
 )];
 
-/// Clients that give up a call without saying so: name, reason.
-pub(crate) const LEAVES_SILENTLY: &[(&str, &str)] = &[(
+/// Clients that cannot give up a call while they are asked, but only go with it: name, reason.
+pub(crate) const CANNOT_LEAVE: &[(&str, &str)] = &[(
     "py1",
-    "BaseSession.send_request sends no notifications/cancelled when its caller is cancelled",
+    "BaseSession reads nothing while a question of it is open, and never sends notifications/cancelled",
 )];
 
 /// What is said of this name in such a list.

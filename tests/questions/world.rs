@@ -55,12 +55,18 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Starts everything; `more` is said of each upstream in the file.
-    pub(crate) fn new(peers: &Peers, more: &str) -> Self {
-        let mut toml = String::new();
+    /// Starts these upstreams; `more` is said of each in the file. Without `tenants` there is the
+    /// tenant `test`.
+    pub(crate) fn new(peers: &Peers, names: &[&str], more: &str, tenants: &[&str]) -> Self {
+        let (mut toml, mut setup) = (String::new(), Setup::new());
+        for tenant in tenants {
+            let name = format!("KEY_{}", tenant.to_uppercase());
+            setup = setup.env(&name, &Self::key(tenant));
+            toml += &format!("[tenants.{tenant}]\nkeys = [{{ name = \"a\", env = {name:?} }}]\n");
+        }
         let mut servers = Vec::new();
         let mut started: Vec<(&str, String)> = Vec::new();
-        for upstream in &UPSTREAMS {
+        for upstream in UPSTREAMS.iter().filter(|upstream| names.contains(&upstream.name)) {
             let era = if upstream.modern { "modern" } else { "legacy" };
             toml += &format!("[upstreams.{}]\nera = \"{era}\"\n{more}", upstream.name);
             if !upstream.web {
@@ -76,7 +82,12 @@ impl World {
             let url = started.iter().find(|(sdk, _)| *sdk == upstream.sdk).expect("started above");
             toml += &format!("url = {:?}\n", url.1);
         }
-        Self { proxy: Setup::new().config(&toml).serve(), _servers: servers }
+        Self { proxy: setup.config(&toml).serve(), _servers: servers }
+    }
+
+    /// The key of a tenant.
+    pub(crate) fn key(tenant: &str) -> String {
+        format!("the-key-of-the-tenant-{tenant}-in-the-tests-1")
     }
 
     /// The door of one upstream, or of all.

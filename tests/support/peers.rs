@@ -168,6 +168,17 @@ impl Peers {
         command
     }
 
+    /// Runs a plan in which the client is killed.
+    ///
+    /// # Panics
+    /// When it ends otherwise.
+    pub(crate) fn die(&self, client: &str, era: &str, url: &str, key: &str, plan: &Value) {
+        let (status, output, errors) =
+            Process::run(&mut self.command(client, [url, era, &plan.to_string()], key), b"", PLAN);
+        let killed = std::os::unix::process::ExitStatusExt::signal(&status).is_some();
+        assert!(killed, "{client} ({era}) was not killed but {status}:\n{output}{errors}");
+    }
+
     fn report(
         &self,
         client: &str,
