@@ -37,7 +37,7 @@ impl Person {
     fn answer<T: serde::de::DeserializeOwned>(
         &self,
         method: &str,
-        params: Value,
+        params: &Value,
     ) -> Result<T, ErrorData> {
         let mut heard = self.heard();
         let after = heard.progress.len();
@@ -69,14 +69,14 @@ impl ClientHandler for Person {
         params: CreateMessageRequestParams,
         _: RequestContext<RoleClient>,
     ) -> Result<CreateMessageResult, ErrorData> {
-        self.answer("sampling/createMessage", json_of(params))
+        self.answer("sampling/createMessage", &json_of(params))
     }
 
     async fn list_roots(
         &self,
         _: RequestContext<RoleClient>,
     ) -> Result<ListRootsResult, ErrorData> {
-        self.answer("roots/list", Value::Null)
+        self.answer("roots/list", &Value::Null)
     }
 
     async fn create_elicitation(
@@ -84,7 +84,7 @@ impl ClientHandler for Person {
         params: ElicitRequestParams,
         _: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
-        self.answer("elicitation/create", json_of(params))
+        self.answer("elicitation/create", &json_of(params))
     }
 
     async fn on_progress(
