@@ -41,6 +41,7 @@ fn config(folder: &Path) -> Config {
     let name = |text| Name::new(text).unwrap();
     let second = Duration::from_secs(1);
     let gh = Upstream {
+        rules: crate::config::Rules::default(),
         name: name("gh"),
         transport: Transport::Http {
             url: Template::parse("https://example.com/mcp").unwrap(),
@@ -62,6 +63,7 @@ fn config(folder: &Path) -> Config {
         secrets: BTreeMap::from([(at, source)]),
     };
     Config {
+        profiles: std::collections::BTreeMap::new(),
         server: Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             public_url: None,

@@ -41,6 +41,7 @@ fn upstream(called: &str, transport: Transport, slots: &[&str]) -> Arc<Upstream>
     let arguments = BTreeMap::from([("api_key".to_owned(), argument)]);
     let second = Duration::from_secs(1);
     Arc::new(Upstream {
+        rules: crate::config::Rules::default(),
         name: name(called),
         transport,
         arguments: if slots.contains(&"arg") { arguments } else { BTreeMap::new() },

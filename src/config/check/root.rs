@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{limit, server, tenant, upstream, value};
+use super::{limit, profile, server, tenant, upstream, value};
 use crate::config::file::Table;
 use crate::config::report::Report;
 use crate::config::{Config, Namespace, Seal, Store};
@@ -17,7 +17,7 @@ pub(in crate::config) struct Surroundings<'a> {
 }
 
 /// Sections of later versions.
-const LATER: [&str; 7] = ["profiles", "roles", "oauth", "audit", "otel", "admin", "console"];
+const LATER: [&str; 6] = ["roles", "oauth", "audit", "otel", "admin", "console"];
 const FOREIGN: [(&str, &str); 3] = [
     ("mcpServers", "write a section [upstreams.NAME] for each server"),
     ("mcp_servers", "write a section [upstreams.NAME] for each server"),
@@ -37,11 +37,12 @@ pub(in crate::config) fn check(
     let namespace = namespace(section("namespace", report), report);
     let (upstreams, declared) =
         upstream::check(section("upstreams", report), &namespace, around, report);
+    let profiles = profile::check(section("profiles", report), &upstreams, &declared, report);
     let names: Vec<&str> = declared.keys().copied().collect();
     let limits = limit::check(section("limits", report), &names, report);
     let tenants = tenant::check(section("tenants", report), &declared, around, report);
     root.finish(report, &LATER, &FOREIGN);
-    Config { server, store, seal, namespace, limits, upstreams, tenants }
+    Config { server, store, seal, namespace, limits, upstreams, profiles, tenants }
 }
 
 fn store(table: Option<Table<'_>>, around: &Surroundings<'_>, report: &mut Report<'_>) -> Store {
