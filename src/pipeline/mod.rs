@@ -24,6 +24,7 @@ mod quirk;
 mod refresh;
 mod relay;
 mod result;
+mod scope;
 mod serve;
 mod state;
 mod take_up;
@@ -31,6 +32,7 @@ mod talk;
 mod task;
 mod tenant;
 mod update;
+mod views;
 
 pub use answer::{Answer, Body, Feed, Outcome};
 pub use line::{Line, Parts};
