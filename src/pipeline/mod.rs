@@ -6,6 +6,7 @@ mod admit;
 mod answer;
 mod call;
 mod compose;
+mod explain;
 mod finish;
 mod holders;
 mod keep;
@@ -35,5 +36,6 @@ mod update;
 mod views;
 
 pub use answer::{Answer, Body, Feed, Outcome};
+pub use explain::{Explanation, SlotState};
 pub use line::{Line, Parts};
 pub use serve::{Carrier, Letter, Opened, Posting};

@@ -190,6 +190,7 @@ fn only_work_of_our_own_is_permitted_unasked() {
             ("src/pipeline/links.rs", "the tenant's own link: lists, and what was permitted"),
             ("src/pipeline/tenant.rs", "the revision of credentials, to see that a list is old"),
             ("src/pipeline/refresh.rs", "what an upstream said is redacted"),
+            ("src/pipeline/explain.rs", "whether the credentials are there"),
         ],
         instead: "ask `Policy::may` about the plan",
     };

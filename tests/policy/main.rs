@@ -7,6 +7,7 @@
 mod support;
 
 mod doors;
+mod explained;
 mod guises;
 mod random;
 mod resources;
