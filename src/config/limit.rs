@@ -9,7 +9,7 @@ use crate::base::Name;
 /// `[limits]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls under way in the whole proxy (default 4,096). Beyond, tenants take turns.
+    /// Calls under way in the whole proxy (default 16,384). Beyond, tenants take turns.
     pub calls: usize,
     /// Of each key.
     pub key: Limit,
@@ -31,7 +31,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            calls: 4_096,
+            calls: 16_384,
             key: Limit::default(),
             tenant: Limit::default(),
             upstream: Limit::default(),

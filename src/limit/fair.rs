@@ -13,7 +13,7 @@ use crate::base::TenantId;
 /// Most calls of one tenant that wait.
 const QUEUE: usize = 256;
 /// Longest wait for a turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The proxy is full and stays so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

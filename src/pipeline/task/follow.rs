@@ -222,11 +222,13 @@ impl Follower {
                 }
             }
         };
+        let mut waits = std::pin::pin!(waits);
         tokio::select! {
-            over = waits => over.map(|()| Fetched::Over),
+            over = &mut waits => over.map(|()| Fetched::Over),
             () = self.heard.closed() => Err(Stop::Gone),
             () = tokio::time::sleep_until(wanted.until) => Err(Stop::Late),
             Some(()) = cancel.recv() => {
+                // Before the wait is given up, and with it what the task asks.
                 self.end(id).await;
                 Ok(Fetched::Cancelled)
             }

@@ -46,6 +46,8 @@ struct Keeper {
     followed: Followed,
     park: Park,
     record: Record,
+    /// The client has cancelled, and it is not known yet what came of it.
+    cancelled: bool,
 }
 
 enum Step {
@@ -104,7 +106,8 @@ impl Talk {
                     "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{{SERVER_INFO_META}\"resultType\":\"task\",{members}}}}}"
                 );
                 out.finish(Ok(Ready { status: 200, bytes: text.into() })).await;
-                let keeper = Keeper { talk: self, followed, park: Park::default(), record };
+                let park = Park::default();
+                let keeper = Keeper { talk: self, followed, park, record, cancelled: false };
                 Box::pin(keeper.work(task)).await;
             }
             Err(fault) => out.finish(Err(fault)).await,
@@ -174,7 +177,8 @@ impl Keeper {
                 Step::Over => return self.give_up().await,
             }
         }
-        let Self { mut record, talk, followed, park } = self;
+        self.refuse_all().await;
+        let Self { mut record, talk, followed, park, cancelled: _ } = self;
         // Process or session are free again; the description stays.
         drop((talk, followed, park));
         record.place.over();
@@ -196,7 +200,12 @@ impl Keeper {
 
     async fn heard(&mut self, heard: Option<Result<Heard, LinkError>>) {
         match heard {
-            Some(Ok(Heard::Standing(task))) => self.stand(&task),
+            Some(Ok(Heard::Standing(task))) => {
+                self.stand(&task);
+                if std::mem::take(&mut self.cancelled) {
+                    self.refuse_all().await;
+                }
+            }
             Some(Ok(Heard::Message(message))) => match message.inbound.kind {
                 InboundKind::Request => self.asked(&message).await,
                 InboundKind::Notification => {
@@ -260,8 +269,13 @@ impl Keeper {
                 }
             }
             TaskVerb::Cancel => {
-                self.refuse_all().await;
-                self.ask();
+                let described = &mut self.record.described;
+                (described.status, described.more) = (Status::Working, None);
+                described.updated = time();
+                self.record.tell();
+                // What it asks is refused when it has been told: it would take a refusal that comes
+                // first for an answer, and go on.
+                self.cancelled = true;
                 // One wish is enough: a second one while it waits says nothing new.
                 let _ = self.followed.cancel.try_send(());
             }
