@@ -105,7 +105,11 @@ async fn who(core: &Core, identity: Identity, tasks: &Tasks) -> Result<Principal
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
             let checked = core.auth.check(&headers).await;
-            checked.map_err(|denied| StartError::Denied(denied.to_string()))
+            let principal = checked.map_err(|denied| StartError::Denied(denied.to_string()))?;
+            match principal.opens(None) {
+                Ok(()) => Ok(principal),
+                Err(fault) => Err(StartError::Denied(fault.public.into_owned())),
+            }
         }
     }
 }

@@ -4,22 +4,31 @@
 //! in memory yet. A watch ends principals whose key was revoked, expired or removed, also by
 //! another process.
 
+mod admission;
 mod cache;
 mod check;
+mod crypto;
 mod declared;
 mod error;
+mod guard;
+mod guests;
 mod header;
 mod issue;
+mod issuer;
 mod key;
 mod local;
 mod principal;
 #[cfg(test)]
 mod tests;
+mod token;
 mod watch;
 
+pub use admission::Admission;
 pub use check::Auth;
 pub use declared::declared_key_id;
-pub use error::{AuthError, Denied};
-pub use issue::{fresh_tenant, issue};
+pub use error::{AuthError, Denied, MintError};
+pub use guard::Guard;
+pub use issue::{NewKey, check_key_name, fresh_tenant, issue};
 pub use key::KEY_PREFIX;
-pub use principal::{Principal, TenantInfo};
+pub use principal::{Caller, Operator, Principal, TenantInfo};
+pub use token::{Minted, TokenRequest};

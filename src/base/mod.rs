@@ -7,6 +7,8 @@ mod duration;
 mod fault;
 mod id;
 mod name;
+mod role;
+mod scope;
 mod secret;
 mod tasks;
 
@@ -17,5 +19,7 @@ pub use duration::parse_duration;
 pub use fault::{Fault, Kind, Retry, Side};
 pub use id::{IdError, KeyId, TenantId};
 pub use name::{Name, NameError, Slot};
+pub use role::{Role, RoleError};
+pub use scope::{Scope, ScopeError, Scopes};
 pub use secret::Secret;
 pub use tasks::Tasks;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::connect::ConnectCommand;
 use super::exit;
@@ -14,6 +14,7 @@ use super::open::Opened;
 use super::screen::Screen;
 use super::secret::SecretCommand;
 use super::serve::ServeCommand;
+use super::shell::{self, CompletionsCommand};
 use super::stdio::StdioCommand;
 use super::tenant::TenantCommand;
 use crate::base::Tasks;
@@ -65,6 +66,11 @@ enum Command {
     Connect(ConnectCommand),
     /// Speak MCP over standard input and output, for clients that can only start a process.
     Stdio(StdioCommand),
+    /// Print what makes a shell complete our commands.
+    Completions(CompletionsCommand),
+    /// Print the manual page.
+    #[command(after_help = "Example: mcp-proxy man > /usr/local/share/man/man1/mcp-proxy.1")]
+    Man,
     /// A small real MCP server over standard input and output.
     #[command(after_help = "Example: mcp-proxy demo")]
     Demo,
@@ -105,6 +111,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Connect(connect)) => connect.run(given.as_deref(), &mut Screen::standard()),
         Some(Command::Stdio(stdio)) => stdio.run(given.as_deref()),
         Some(Command::Demo) => demo(),
+        Some(Command::Completions(completions)) => {
+            completions.run(Arguments::command(), &mut Screen::standard())
+        }
+        Some(Command::Man) => shell::manual(Arguments::command(), &mut Screen::standard()),
         Some(Command::Tenant(command)) => with_store(given.as_deref(), |opened, screen| {
             Box::pin(async move { command.run(opened, screen).await })
         }),

@@ -8,6 +8,7 @@ mod open;
 mod screen;
 mod secret;
 mod serve;
+mod shell;
 mod stdio;
 mod table;
 mod tenant;

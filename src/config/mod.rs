@@ -17,9 +17,9 @@ mod text;
 
 pub use load::{SourceError, check_text, load, resolve};
 pub use model::{
-    ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, KeyDeclaration, Namespace,
-    ProcessLimits, Seal, SecretSource, Server, Share, Store, TenantDeclaration, Timing, Tls,
-    Transport, Upstream, UpstreamQuirks,
+    Admin, ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, Issuer, IssuerRule,
+    KeyDeclaration, Namespace, ProcessLimits, RuleTenant, Seal, SecretSource, Server, Share, Store,
+    TenantDeclaration, Timing, Tls, Transport, Upstream, UpstreamQuirks,
 };
 pub use problem::{Problem, Problems, Warning};
 pub use template::{Part, Template};

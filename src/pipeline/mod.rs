@@ -22,6 +22,7 @@ mod quick;
 mod quirk;
 mod refresh;
 mod relay;
+mod report;
 mod result;
 mod serve;
 mod state;
@@ -32,4 +33,5 @@ mod tenant;
 
 pub use answer::{Answer, Body, Feed, Outcome};
 pub use line::{Line, Parts};
+pub use report::{SessionReport, ToolReport, UpstreamReport, UpstreamState};
 pub use serve::{Carrier, Letter, Opened, Posting};

@@ -75,6 +75,8 @@ struct ShelfState {
     asker: Option<Principal>,
     /// A list has waited for it in vain; until it was read, no other does.
     slow: bool,
+    /// Why it could not be read the last time.
+    failure: Option<Box<str>>,
 }
 
 /// What a shelf wants done before it is read.
@@ -101,6 +103,7 @@ impl Shelf {
                 read_at: now(),
                 asker: None,
                 slow: false,
+                failure: None,
             }),
             done: watch::Sender::new(0),
         }
@@ -124,6 +127,22 @@ impl Shelf {
     /// Whoever had it read last.
     pub(super) fn asker(&self) -> Option<Principal> {
         self.state().asker.clone()
+    }
+
+    /// Why it could not be read the last time, as long as it has not been read since.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.state().failure.as_deref().map(str::to_owned)
+    }
+
+    /// What was read last.
+    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
+        self.state().catalogue.clone()
+    }
+
+    /// How many entries a list has; `None` when it was never read.
+    pub(super) fn count(&self, kind: ListKind) -> Option<usize> {
+        let state = self.state();
+        state.loaded.then(|| state.catalogue.listing(kind).items.len())
     }
 
     /// True once it was read from the upstream.
@@ -412,6 +431,7 @@ impl Tenant {
                 state.catalogue = Arc::new(catalogue);
                 state.loaded = true;
                 state.slow = false;
+                state.failure = None;
                 state.rest_until = None;
                 state.expires = now() + ttl;
             }
@@ -422,6 +442,7 @@ impl Tenant {
                     reason = fault.private.as_deref().unwrap_or(&fault.public),
                     "upstream could not be listed"
                 );
+                state.failure = Some(fault.public.as_ref().into());
                 state.rest_until = Some(now() + FAILED_REST);
                 // What was known stays; it is asked again after the rest.
                 state.expires = now() + FAILED_REST;

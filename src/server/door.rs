@@ -18,12 +18,12 @@ use tower_service::Service;
 use super::batch;
 use super::body::ReplyBody;
 use super::connection::Activity;
-use super::guard::Guard;
+use super::entrance::{Mount, is_mounted};
 use super::listen::MOST_HEAD;
 use super::probe::{self, Readiness};
 use super::reply::{refusal, reply};
 use super::sse::{self, OldDoor, Streams};
-use crate::auth::Auth;
+use crate::auth::{Auth, Guard};
 use crate::base::{Fault, Kind, Tasks};
 use crate::namespace::Door;
 use crate::pipeline::{Answer, Carrier, Line, Opened, Outcome, Posting};
@@ -42,6 +42,7 @@ pub struct Doors {
     line: Arc<Line>,
     max_body: usize,
     cold: axum::Router,
+    mount: Option<Mount>,
     merged: Arc<str>,
     tasks: Tasks,
     streams: Arc<Streams>,
@@ -70,10 +71,18 @@ impl Doors {
             line,
             max_body,
             cold: probe::routes(readiness),
+            mount: None,
             merged: Arc::from("/mcp"),
             tasks: tasks.clone(),
             streams: Arc::default(),
         }
+    }
+
+    /// The same with this behind `/api/` and `/health`.
+    #[must_use]
+    pub fn with_mount(mut self, mount: Mount) -> Self {
+        self.mount = Some(mount);
+        self
     }
 
     /// Serves one request. It never fails: whatever happens has a reply.
@@ -86,6 +95,9 @@ impl Doors {
         let active = activity.begin();
         let response = if matches!(request.uri().path(), "/livez" | "/readyz") {
             Box::pin(self.probe(request)).await
+        } else if let Some(mount) = self.mount.as_ref().filter(|_| is_mounted(request.uri().path()))
+        {
+            mount(request, peer).await.map(ReplyBody::mounted)
         } else {
             match self.open(request, peer).await {
                 Ok(outcome) => reply(outcome),
@@ -123,6 +135,7 @@ impl Doors {
             tracing::debug!(%peer, reason = ?denied, "key refused");
             Fault::from(denied)
         })?;
+        principal.opens(None)?;
         let door = self.behind(name)?;
         let path = name.map_or_else(|| self.merged.clone(), |_| Arc::from(path));
         let mut posting = Posting {
@@ -182,6 +195,7 @@ impl Doors {
             tracing::debug!(%peer, reason = ?denied, "key refused");
             Fault::from(denied)
         })?;
+        principal.opens(None)?;
         // The session behind the stream is one of the line's own; its id never leaves.
         let door = self.behind(old.upstream())?;
         let path = match old.upstream() {

@@ -23,6 +23,7 @@ const TIERS: &[(&str, u8)] = &[
     ("bridge", 3),
     ("pipeline", 4),
     ("server", 5),
+    ("admin", 5),
     ("app", 6),
     ("cli", 7),
     ("lib", 8),
