@@ -20,6 +20,7 @@
 //!    │             ├ pipeline/listen, outlet   subscriptions and the streams for them
 //!    │             └ pipeline/call             everything that has one owner:
 //!    │     namespace/view                      name → owner           → Plan
+//!    │     pipeline/admit → limit              rates, quotas, a place → Admitted
 //!    │     credential/arm                      opens and injects      → Armed
 //!    │     pipeline/links → upstream/pool      one live connection    → Lease
 //!    ▼     pipeline/compose                    splices the request    → Outgoing
@@ -48,14 +49,13 @@
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
-//! | 3 | [`auth`], [`namespace`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
+//! | 3 | [`auth`], [`namespace`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`], [`admin`] | the doors; the API for whoever looks after tenants |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
 //! | 7 | [`cli`] | what a person types |
 //!
-//! A module knows lower tiers only (`a_module_knows_lower_tiers_only`); the one edge within a tier
-//! is `credential` → [`auth::Principal`] and [`auth::TenantInfo`].
+//! A module knows lower tiers only (`a_module_knows_lower_tiers_only`), but `credential` → [`auth::Principal`].
 //!
 //! # What is absent
 //!
@@ -73,8 +73,7 @@
 //!   has one home (`what_is_fenced_stays_inside`).
 //! - Only `server/reply` and `admin/reply` speak error codes to clients (`only_the_reply_speaks_error_codes`), and what
 //!   only the log may read is in no reply (`what_the_log_may_read_never_reaches_the_client`).
-//! - The names of methods stand in one table, with a short list of pins
-//!   (`method_names_stand_in_one_table`).
+//! - The names of methods stand in one table, but for a few pins (`method_names_stand_in_one_table`).
 //! - What passes is what was sent, byte for byte outside the envelope
 //!   (`what_a_client_and_an_upstream_say_passes_as_it_was_written`); who was promised news hears
 //!   all of it, once (`legacy_clients_hear_everything_of_a_modern_upstream`).
@@ -95,8 +94,7 @@
 //!   without its line in the log (`every_call_ends_in_one_line_of_the_log`).
 //! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`,
 //!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`, `any_text_is_answered`).
-//! - Each route of the API answers each caller as one table says, and no other spelling of its path does
-//!   (`every_route_answers_every_caller_as_the_table_says`, `handles_of_another_tenant_are_unknown_ones`).
+//! - Each route of the API answers as one table says (`every_route_answers_every_caller_as_the_table_says`).
 //! - No process of ours outlives us (`two_hundred_kills_leave_nothing`, `a_killed_proxy_leaves_nothing`).
 //!
 //! # Where things live
@@ -107,6 +105,7 @@
 //! | a transport to upstreams | a folder beside `upstream/http`, and an arm in `pipeline/links` |
 //! | how names are made, and made back | `namespace/name`, `namespace/uri` |
 //! | a door of another shape | a file in `server`, on `server/conversation` or `server/message` |
+//! | a limit | `config/limit`, `limit/bucket`, and `pipeline/admit` that words its refusal |
 //! | a key of the file | `config/file`, `config/check`, [`config::Config`], `mcp-proxy.toml` |
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
 //! | a route of the API | one row of `admin/router`, and a file for its noun |
@@ -139,6 +138,7 @@ pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod demo;
+pub mod limit;
 pub mod namespace;
 pub mod pipeline;
 pub mod seal;

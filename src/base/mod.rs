@@ -12,7 +12,7 @@ mod scope;
 mod secret;
 mod tasks;
 
-pub use calendar::rfc3339;
+pub use calendar::{month_of_day, rfc3339, seconds_to_next_month};
 pub use clock::{Clock, now, unix_millis, unix_seconds};
 pub use collections::Map;
 pub use duration::parse_duration;

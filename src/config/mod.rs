@@ -5,6 +5,7 @@
 
 mod check;
 mod file;
+mod limit;
 mod load;
 mod model;
 mod near;
@@ -15,6 +16,7 @@ mod template;
 mod tests;
 mod text;
 
+pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
 pub use model::{
     Admin, ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, Issuer, IssuerRule,

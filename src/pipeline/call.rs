@@ -120,6 +120,7 @@ impl Line {
     ) -> Result<Answer, Fault> {
         let mut plan = self.plan(&caller, &posted, method).await?;
         record.planned(&plan);
+        record.admitted(self.admit_call(&caller.principal, method, &plan).await?);
         let armed = self.arm(&caller.principal, plan.upstream()).await?;
         let mut carry = Carry::AsItIs;
         if caller.era == Era::Modern

@@ -199,7 +199,8 @@ fn modern_members(caller: &Caller, method: &Method) -> Vec<String> {
     // Tasks of tools are followed for the client.
     let tool = method.route == Route::Name(NameKind::Tool);
     let tasks = if tool { CapSet::TASKS } else { CapSet::NONE };
-    let declares = caller.declares.with(tasks);
+    // The modern era has no notification of it.
+    let declares = caller.declares.with(tasks).without(CapSet::ROOTS_CHANGED);
     let client_info =
         caller.session.as_ref().map_or("{}", |session| &session.opening().client_info);
     let mut members = vec![

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use std::sync::Arc;
 
+use super::admit::Admitted;
 use super::answer::{Answer, Body};
 use super::line::Line;
 use crate::auth::Principal;
@@ -24,6 +25,7 @@ pub(super) struct Record {
     bytes_in: usize,
     upstream: Option<Arc<Upstream>>,
     name: String,
+    admitted: Option<Admitted>,
     done: bool,
 }
 
@@ -42,6 +44,7 @@ impl Record {
             bytes_in: posted.body().len(),
             upstream: None,
             name: String::new(),
+            admitted: None,
             done: false,
         }
     }
@@ -49,6 +52,11 @@ impl Record {
     pub(super) fn planned(&mut self, plan: &Plan) {
         self.upstream = Some(plan.upstream().clone());
         self.name = plan.original().chars().take(120).collect();
+    }
+
+    /// Keeps what the call holds until it has ended.
+    pub(super) fn admitted(&mut self, admitted: Admitted) {
+        self.admitted = Some(admitted);
     }
 
     pub(super) fn finish(mut self, answer: &Result<Answer, Fault>) {
@@ -69,6 +77,9 @@ impl Record {
 
     fn log(&mut self, outcome: &str, bytes: usize, reason: Option<&str>) {
         self.done = true;
+        if let Some(admitted) = &self.admitted {
+            admitted.spend((self.bytes_in + bytes) as u64);
+        }
         let Some(calls) = &self.line.calls else { return };
         calls.write(&CallLine {
             tenant: self.principal.tenant().name().as_str(),
@@ -99,6 +110,7 @@ fn outcome(kind: &Kind) -> &'static str {
         Kind::Upstream => "upstream_failed",
         Kind::NeedsSetup => "needs_setup",
         Kind::Internal => "internal",
+        Kind::Limited { .. } => "limited",
         Kind::Busy => "busy",
         _ => "refused",
     }

@@ -69,15 +69,19 @@ impl Line {
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
     }
 
-    /// The tenant's own link if it is open.
+    /// The tenant's own link if it is open; where each principal has one, that of `asker`.
     pub(super) fn open_house_link(
         &self,
         tenant: &TenantInfo,
         upstream: &Arc<Upstream>,
+        asker: Option<&Principal>,
     ) -> Option<Lease> {
-        let armed = self.credentials.armed_cached(tenant.id(), upstream)?;
+        let armed = self.credentials.armed_last(tenant.id(), upstream)?;
+        let principal = asker
+            .filter(|_| self.needs_principal(upstream))
+            .map(|asker| asker.key().as_str().into());
         let told = declared(upstream, None);
-        self.pool.ready(&self.key(tenant.id(), upstream, &armed, None, told))
+        self.pool.ready(&self.key(tenant.id(), upstream, &armed, principal, told))
     }
 
     /// The link for a call.
@@ -247,7 +251,7 @@ impl Line {
         upstream: &Arc<Upstream>,
         armed: &Arc<Armed>,
     ) -> Result<Arc<dyn Link>, LinkError> {
-        let sink = self.sink(&key);
+        let sink = self.sink(&key, armed);
         let redactor = armed.clone();
         let redact = Arc::new(move |text: &str| redactor.redact(text).into_owned());
         let name: &Name = &upstream.name;
@@ -269,6 +273,7 @@ impl Line {
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
                     session_id: upstream.quirks.session_id,
+                    cancels: upstream.quirks.cancels,
                     redact,
                 };
                 open_http(target, self.client.clone(), sink, self.tasks.clone()).await
@@ -288,6 +293,7 @@ impl Line {
                     shared: key.principal.is_none(),
                     exclusive: *interactive == Interactive::Exclusive
                         && key.capabilities != CapSet::NONE,
+                    cancels: upstream.quirks.cancels,
                     redact,
                 };
                 Ok(stdio::open(spec, sink, &self.tasks).await?)
@@ -295,11 +301,11 @@ impl Line {
         }
     }
 
-    fn sink(self: &Arc<Self>, key: &LinkKey) -> Sink {
-        let (line, key) = (Arc::downgrade(self), key.clone());
+    fn sink(self: &Arc<Self>, key: &LinkKey, armed: &Arc<Armed>) -> Sink {
+        let (line, key, armed) = (Arc::downgrade(self), key.clone(), armed.clone());
         Arc::new(move |event| {
             if let Some(line) = line.upgrade() {
-                line.heard(&key, &event);
+                line.heard(&key, &armed, &event);
             }
         })
     }

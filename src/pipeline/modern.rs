@@ -39,6 +39,9 @@ impl Line {
             Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
         };
         let tool = method.route == Route::Name(NameKind::Tool);
+        if let Err(fault) = self.admit(&posting.principal) {
+            return Outcome { id, era: Era::Modern, tool, answer: Err(fault) };
+        }
         let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
         let quirks = client_quirks(&self.config, client);
         let answer = match method.route {

@@ -77,7 +77,7 @@ impl Line {
             for (plan, first) in counted {
                 let name = &plan.upstream().name;
                 match line.watch_counted(&principal, &tenant, &plan, first).await {
-                    Ok(()) => tenant.outlets().updated(name, plan.original()),
+                    Ok(()) => tenant.outlets().updated(name, plan.original(), None),
                     // It stays counted: a link that is made later follows it.
                     Err(fault) => {
                         tracing::debug!(upstream = %name, reason = %fault.public, "subscribe failed");

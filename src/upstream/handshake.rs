@@ -123,7 +123,8 @@ pub(super) fn is_unknown_method(code: Option<i64>) -> bool {
 /// Judges the answer to `initialize`.
 ///
 /// # Errors
-/// A sentence for the log when it is an error or no `InitializeResult`.
+/// A sentence when it is an error or no `InitializeResult`, with what the upstream has said: not
+/// for the log before its secrets are taken out.
 pub fn judge_initialize(answer: &Message) -> Result<Facts, String> {
     let payload = answer.inbound.payload.clone().ok_or("`initialize` was not answered")?;
     let text = &answer.text()[payload];
@@ -132,14 +133,14 @@ pub fn judge_initialize(answer: &Message) -> Result<Facts, String> {
         let message = payload["message"].as_str().unwrap_or_default();
         return Err(format!(
             "`initialize` was refused: {}",
-            message.chars().take(200).collect::<String>()
+            message.chars().take(4_000).collect::<String>()
         ));
     }
     let version =
         payload["protocolVersion"].as_str().ok_or("`initialize` was answered without a version")?;
     let revision = Revision::parse(version)
         .filter(|revision| revision.era() == Era::Legacy)
-        .ok_or_else(|| format!("it chose a revision that is not spoken: {version:.40}"))?;
+        .ok_or_else(|| format!("it chose a revision that is not spoken: {version:.4000}"))?;
     Ok(facts(Era::Legacy, revision, &payload, |payload| &payload["serverInfo"]))
 }
 

@@ -6,6 +6,7 @@ mod argument;
 mod command;
 mod endpoint;
 mod issuer;
+mod limit;
 mod quirk;
 mod reference;
 mod root;

@@ -80,6 +80,36 @@ struct Stream {
     left_at: Option<u32>,
     /// The last of its events that is no longer kept.
     lost: Option<u64>,
+    /// The last of its events.
+    last: Option<u64>,
+    /// The first of its events that nobody was there to hear.
+    unheard: Option<u64>,
+    /// Where it begins; what a stream whose place it has taken has said lies before.
+    since: u64,
+    /// It began with an event, so that whoever has heard it names none from before.
+    primed: bool,
+}
+
+impl Stream {
+    fn new(
+        number: u32,
+        request: Option<(String, bool)>,
+        live: mpsc::Sender<Item>,
+        since: u64,
+    ) -> Self {
+        Self {
+            number,
+            request,
+            live: Some(live),
+            ended: false,
+            left_at: None,
+            lost: None,
+            last: None,
+            unheard: None,
+            since,
+            primed: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -95,6 +125,17 @@ impl Entry {
     fn weight(&self) -> usize {
         ENTRY + self.item.as_ref().map_or(0, Bytes::len)
     }
+}
+
+/// What the id of an event leads to.
+#[derive(Debug)]
+pub(in crate::session) enum Found {
+    /// Its stream, which goes on.
+    Stream(Continued),
+    /// The stream of a call of which nothing is kept any more.
+    Ended,
+    /// Nothing.
+    Unknown,
 }
 
 /// A stream that goes on where it was cut.
@@ -120,48 +161,85 @@ impl Tapes {
         }
     }
 
-    /// Opens a stream for the answer to a request, or, without one, the general stream in the
-    /// place of an older one. With `prime` the first event carries nothing but its id (2025-11-25).
+    /// Opens a stream for the answer to a request. With `prime` the first event carries nothing
+    /// but its id (2025-11-25).
     pub(in crate::session) fn open(
         &mut self,
-        request: Option<(String, bool)>,
+        request: (String, bool),
         prime: bool,
         queue: usize,
         now: u32,
     ) -> (u32, mpsc::Receiver<Item>) {
-        let number = if request.is_some() {
-            self.next_stream += 1;
-            self.next_stream - 1
-        } else {
-            self.streams.retain(|stream| stream.number != GENERAL);
-            GENERAL
-        };
+        let number = self.next_stream;
+        self.next_stream += 1;
         if self.streams.len() >= STREAMS
             && let Some(at) = self.streams.iter().position(|stream| stream.ended)
         {
             let gone = self.streams.remove(at).number;
             self.forget(|entry| entry.stream == gone);
         }
-        let (sender, events) = mpsc::channel(queue);
+        let since = self.next_event;
+        let (live, events) = mpsc::channel(queue);
         if prime {
-            // Its id says: everything after this.
-            let mut out = RETRY.to_vec();
-            sse::encode(&mut out, Some(&self.event_id(number)), b"");
             self.next_event += 1;
             // The queue is new and empty.
-            let _ = sender.try_send(Ok(Bytes::from(out)));
+            let _ = live.try_send(Ok(self.prime(number, since)));
         }
-        let live = Some(sender);
-        self.streams.push(Stream {
-            number,
-            request,
-            live,
-            ended: false,
-            left_at: None,
-            lost: None,
-        });
+        self.streams.push(Stream::new(number, Some(request), live, since));
         self.expire(now);
         (number, events)
+    }
+
+    /// Opens the general stream in the place of an older one, for a client that does not say what
+    /// it has heard last. What was said when nobody was there to hear it is said now.
+    pub(in crate::session) fn open_general(
+        &mut self,
+        prime: bool,
+        queue: usize,
+        now: u32,
+    ) -> Continued {
+        self.expire(now);
+        let old = self.streams.iter().position(|stream| stream.number == GENERAL);
+        let old = old.map(|at| self.streams.remove(at));
+        let left = |old: &&Stream| old.live.as_ref().is_none_or(mpsc::Sender::is_closed);
+        let unheard = old.as_ref().filter(left).and_then(|old| old.unheard);
+        let from = unheard.unwrap_or(self.next_event);
+        self.forget(|entry| entry.stream == GENERAL && entry.event < from);
+        let missed: Vec<Item> = self.kept_after(GENERAL, None);
+        let (live, events) = mpsc::channel(queue + missed.len());
+        // With something to say, everything after the event before it.
+        let since = if unheard.is_some() { from.saturating_sub(1) } else { from };
+        if prime {
+            // There is room for all of them.
+            let _ = live.try_send(Ok(self.prime(GENERAL, since)));
+            self.next_event = self.next_event.max(since + 1);
+        }
+        for item in missed {
+            let _ = live.try_send(item);
+        }
+        let (last, lost) = old.map_or((None, None), |old| (old.last, old.lost));
+        let gap = unheard.is_some() && lost.is_some_and(|lost| lost >= from);
+        let heard = last.map(|last| last.min(from.saturating_sub(1)));
+        // An older stream cannot be taken up where it was: all it has said is over.
+        let lost = lost.max(heard);
+        let stream = Stream::new(GENERAL, None, live, since);
+        self.streams.push(Stream { last, lost, primed: prime, ..stream });
+        Continued { events, request: None, gap }
+    }
+
+    /// An event that carries nothing but its id, which says: everything after this.
+    fn prime(&self, stream: u32, event: u64) -> Bytes {
+        let mut out = RETRY.to_vec();
+        sse::encode(&mut out, Some(&self.event_id(stream, event)), b"");
+        Bytes::from(out)
+    }
+
+    fn kept_after(&self, stream: u32, after: Option<u64>) -> Vec<Item> {
+        self.kept
+            .iter()
+            .filter(|entry| entry.stream == stream && Some(entry.event) > after)
+            .map(|entry| entry.item.clone())
+            .collect()
     }
 
     /// Says something on a stream: gives it with the queue of whoever listens. It is kept, too.
@@ -175,13 +253,17 @@ impl Tapes {
         let event = self.next_event;
         let item = message.map(|message| {
             let mut out = Vec::with_capacity(message.len() + 48);
-            sse::encode(&mut out, Some(&self.event_id(stream)), message);
+            sse::encode(&mut out, Some(&self.event_id(stream, event)), message);
             Bytes::from(out)
         });
         let found = self.streams.iter_mut().find(|found| found.number == stream)?;
         self.next_event += 1;
         found.ended |= last;
+        found.last = Some(event);
         let live = if last { found.live.take() } else { found.live.clone() };
+        if live.is_none() {
+            found.unheard.get_or_insert(event);
+        }
         self.keep(Entry { stream, event, at: now, last, item: item.clone() }, now);
         Some((live?, item))
     }
@@ -194,7 +276,7 @@ impl Tapes {
         }
     }
 
-    /// Whoever had this queue has gone, or does not read.
+    /// Whoever had this queue has gone, or does not read, and has not got what was said last.
     pub(in crate::session) fn leave(&mut self, stream: u32, queue: &mpsc::Sender<Item>, now: u32) {
         let found = self.streams.iter_mut().find(|found| found.number == stream);
         if let Some(stream) = found
@@ -202,6 +284,7 @@ impl Tapes {
         {
             stream.live = None;
             stream.left_at = Some(now);
+            stream.unheard = stream.last;
         }
     }
 
@@ -224,31 +307,31 @@ impl Tapes {
         })
     }
 
-    /// Goes on after the event of this id; none when the id is not one of these streams'.
-    pub(in crate::session) fn resume(
-        &mut self,
-        id: &str,
-        queue: usize,
-        now: u32,
-    ) -> Option<Continued> {
-        let (stream, after) = self.read_id(id)?;
+    /// Goes on after the event of this id.
+    pub(in crate::session) fn resume(&mut self, id: &str, queue: usize, now: u32) -> Found {
+        let Some((process, stream, after)) = read_id(id) else { return Found::Unknown };
         self.expire(now);
-        let missed: Vec<Item> = self
-            .kept
-            .iter()
-            .filter(|entry| entry.stream == stream && entry.event > after)
-            .map(|entry| entry.item.clone())
-            .collect();
-        let found = self.streams.iter_mut().find(|found| found.number == stream)?;
+        let known = process == self.process && after < self.next_event;
+        let place = self.streams.iter().position(|found| known && found.number == stream);
+        let Some(place) = place else {
+            return if stream == GENERAL { Found::Unknown } else { Found::Ended };
+        };
+        // What was said since another stream has taken its place was said there; unless it may be
+        // that very stream, which has not given an id yet.
+        let own = after >= self.streams[place].since;
+        let missed = if own { self.kept_after(stream, Some(after)) } else { Vec::new() };
         let (sender, events) = mpsc::channel(queue + missed.len());
         for item in missed {
             // There is room for all of them.
             let _ = sender.try_send(item);
         }
-        let gap = found.lost.is_some_and(|lost| lost > after);
+        let found = &mut self.streams[place];
+        let perhaps = !own && !found.primed && found.last >= Some(found.since);
+        let gap = perhaps || found.lost.is_some_and(|lost| lost > after);
         found.left_at = None;
+        found.unheard = None;
         found.live = (!found.ended).then_some(sender);
-        Some(Continued { events, request: found.request.clone(), gap })
+        Found::Stream(Continued { events, request: found.request.clone(), gap })
     }
 
     /// Forgets what is too old.
@@ -266,17 +349,8 @@ impl Tapes {
         self.streams.is_empty() && self.kept.is_empty()
     }
 
-    fn event_id(&self, stream: u32) -> String {
-        format!("{:x}-{stream:x}-{:x}", self.process, self.next_event)
-    }
-
-    fn read_id(&self, id: &str) -> Option<(u32, u64)> {
-        let mut parts = id.split('-');
-        let process = u32::from_str_radix(parts.next()?, 16).ok()?;
-        let stream = u32::from_str_radix(parts.next()?, 16).ok()?;
-        let event = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let whole = parts.next().is_none() && process == self.process && event < self.next_event;
-        whole.then_some((stream, event))
+    fn event_id(&self, stream: u32, event: u64) -> String {
+        format!("{:x}-{stream:x}-{event:x}", self.process)
     }
 
     fn keep(&mut self, entry: Entry, now: u32) {
@@ -327,6 +401,15 @@ impl Tapes {
             self.drop_at(at);
         }
     }
+}
+
+/// The process, the stream and the event of an event's id.
+fn read_id(id: &str) -> Option<(u32, u32, u64)> {
+    let mut parts = id.split('-');
+    let process = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let stream = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let event = u64::from_str_radix(parts.next()?, 16).ok()?;
+    parts.next().is_none().then_some((process, stream, event))
 }
 
 impl Drop for Tapes {

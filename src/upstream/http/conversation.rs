@@ -258,6 +258,7 @@ impl Conversation {
             InboundKind::Result | InboundKind::Error => match own(message, self.id) {
                 Ok(message) => return Ok(Some(message)),
                 Err(detail) => {
+                    let detail = self.core.road.clean(&detail);
                     tracing::debug!(upstream = %self.core.road.upstream, detail, "event dropped");
                 }
             },

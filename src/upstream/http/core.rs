@@ -262,7 +262,7 @@ impl Core {
         debug_assert_eq!(message.inbound.kind, InboundKind::Request);
         let method = message.inbound.method.as_deref().unwrap_or_default();
         if !self.is_legacy() {
-            let method: String = method.chars().take(80).collect();
+            let method: String = self.road.clean(method).chars().take(80).collect();
             tracing::warn!(upstream = %self.road.upstream, method, "a modern upstream sent a request; ignored");
             return;
         }

@@ -262,6 +262,7 @@ impl Ticket {
         let left = written.then(|| now() + self.max_time);
         if self.shared.give_up(&self.call, left) && written {
             self.shared.cancel(self.call.id, self.reason);
+            self.shared.sound(self.call.id);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::call::{Arrival, Ticket};
 use super::link::StdioLink;
 use super::owner::Running;
 use super::spec::ChildSpec;
-use super::stderr::Tail;
+use super::stderr::{SHOWN, Tail, clean};
 use crate::base::{Tasks, now};
 use crate::config::EraSetting;
 use crate::upstream::handshake::{
@@ -82,7 +82,10 @@ impl Ladder<'_> {
         Running::start(self.spec, self.sink, self.tasks, self.tail)
     }
 
-    fn down(&self, detail: impl Into<String>) -> LinkError {
+    fn down(&self, detail: impl AsRef<str>) -> LinkError {
+        // Cut here and not before: half a secret is not found.
+        let detail = clean(detail.as_ref(), &self.spec.redact);
+        let detail: String = detail.chars().take(SHOWN).collect();
         LinkError::before(&self.spec.upstream, Cause::Down, detail)
     }
 
