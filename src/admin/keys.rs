@@ -197,9 +197,13 @@ pub(super) fn rotate(api: Arc<Api>, call: Call) -> Answering {
         let input: RotateInput = read(&call.body)?;
         let old = find(&api, &call).await?;
         check(&call.headers, &tag(&old))?;
+        // Its text would be the caller's to use.
         if old.role > call.caller.role() {
             return Err(Problem::Forbidden("this key decides more than yours".to_owned()));
         }
+        call.caller.scopes().cover(&old.scopes).map_err(|beyond| {
+            Problem::Forbidden(format!("your key does not have the scope `{beyond}` of this one"))
+        })?;
         let now = unix_seconds();
         let grace = input.grace.as_deref().map_or(Ok(GRACE), seconds)?;
         let lifetime = old.expires_at.map(|end| end - old.created_at.min(end));

@@ -13,13 +13,14 @@ use super::serve::Api;
 
 pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
+        let Call { for_operator, .. } = call;
         let server = match &api.config.server.public_url {
-            Some(url) if !call.for_operator || api.config.admin.listen.is_none() => {
+            Some(url) if !for_operator || api.config.admin.listen.is_none() => {
                 url.as_str().trim_end_matches('/').to_owned()
             }
             _ => "/".to_owned(),
         };
-        Ok(Reply::ok(document(&server, call.for_operator)))
+        Ok(Reply::ok(document(&server, for_operator)))
     })
 }
 

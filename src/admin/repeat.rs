@@ -40,7 +40,9 @@ pub(super) async fn begin(api: &Api, call: &Call) -> Result<Turn, Problem> {
         Problem::Invalid(format!("`Idempotency-Key` is 1 to {LONGEST} visible characters"))
     })?;
     let tenant = call.caller.tenant().map(|tenant| tenant.id().to_string()).unwrap_or_default();
-    let parts = [call.path.as_bytes(), tenant.as_bytes(), &call.body[..]];
+    // A token of the same key that may do less is not given what the key was.
+    let may = format!("{} {}", call.caller.role(), call.caller.scopes());
+    let parts = [call.path.as_bytes(), tenant.as_bytes(), may.as_bytes(), &call.body[..]];
     let digest = api.ring.digest("repeated request", &parts);
     let key = call.caller.key();
     let named = Named { name: name.to_owned(), about: format!("{key}/{name}").into_bytes() };

@@ -5,12 +5,13 @@ use serde_json::{Map, Value, json};
 use crate::pipeline::UpstreamState;
 
 fn object(required: &[&str], properties: Value) -> Value {
-    json!({
+    let mut object = json!({
         "type": "object",
         "required": required,
-        "properties": properties,
         "additionalProperties": false,
-    })
+    });
+    object["properties"] = properties;
+    object
 }
 
 fn page(of: &str) -> Value {

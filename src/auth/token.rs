@@ -102,8 +102,8 @@ impl Tokens {
     }
 }
 
-fn refused(reason: impl ToString) -> Denied {
-    Denied::Token(reason.to_string())
+fn refused(reason: impl Into<Box<dyn std::error::Error>>) -> Denied {
+    Denied::Token(reason.into().to_string())
 }
 
 impl Auth {

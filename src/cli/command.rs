@@ -229,3 +229,32 @@ pub(super) fn complain(text: &str) {
     // There is nowhere to report a standard error that is gone.
     let _ = writeln!(std::io::stderr(), "mcp-proxy: {text}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(print: impl FnOnce(&mut Screen) -> anyhow::Result<()>) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut screen = Screen::standard();
+        screen.out = Box::new(file.reopen().unwrap());
+        print(&mut screen).unwrap();
+        std::fs::read_to_string(file.path()).unwrap()
+    }
+
+    #[test]
+    fn completions_and_the_manual_know_every_command() {
+        let mut pages = vec![printed(|screen| shell::manual(Arguments::command(), screen))];
+        for shell in ["bash", "zsh", "fish"] {
+            let arguments = Arguments::parse_from(["mcp-proxy", "completions", shell]);
+            let Some(Command::Completions(completions)) = arguments.command else { panic!() };
+            pages.push(printed(|screen| completions.run(Arguments::command(), screen)));
+        }
+        for word in ["serve", "rotate", "grace", "completions", "upstream"] {
+            for (at, page) in pages.iter().enumerate() {
+                assert!(page.contains(word), "{word} is not in {at}");
+            }
+        }
+        Arguments::command().debug_assert();
+    }
+}

@@ -122,6 +122,27 @@ fn nobody_gives_scopes_that_he_does_not_have() {
 }
 
 #[test]
+fn nobody_gets_the_text_of_a_key_that_may_do_more_than_his_own() {
+    let world = World::new();
+    let boss = world.tenant("acme");
+    let bot = world.key(&boss, &json!({ "name": "bot", "role": "admin", "scopes": ["free__*"] }));
+    let wide = world.key(&boss, &json!({ "name": "wide" }));
+    let path = format!("/api/v1/keys/{}/rotate", wide["id"].as_str().expect("an id"));
+    assert_eq!(world.ask(&Ask::new("POST", &path).key(&text(&bot))).status, 403);
+    let own = value(&world.ask(&Ask::new("GET", "/api/v1/me").key(&boss)));
+    let own = format!("/api/v1/keys/{}/rotate", own["key"].as_str().expect("an id"));
+    // A token that may do less, of the very key.
+    let less = Ask::new("POST", "/api/v1/token").key(&boss).json(&json!({ "role": "member" }));
+    let less = value(&world.ask(&less))["token"].as_str().expect("a token").to_owned();
+    assert_eq!(world.ask(&Ask::new("POST", &own).key(&less)).status, 403);
+    let make = |key: &str| {
+        let ask = Ask::new("POST", "/api/v1/keys").key(key).header("Idempotency-Key", "n");
+        world.ask(&ask.json(&json!({ "name": "second", "role": "admin" })))
+    };
+    assert_eq!((make(&boss).status, make(&less).status), (201, 409));
+}
+
+#[test]
 fn a_key_for_a_profile_opens_no_other_door_and_is_told_why() {
     let world = World::new();
     let boss = world.tenant("acme");

@@ -187,7 +187,7 @@ fn every_method_of_mcp_is_for_good_keys_that_have_a_tenant() {
             let body =
                 json!({ "jsonrpc": "2.0", "id": 1, "method": method.name, "params": params });
             let headers = era.headers(method.name, &params);
-            for caller in 0..CALLERS.len() {
+            for (caller, who) in CALLERS.iter().enumerate() {
                 for door in ["/mcp", "/mcp/free"] {
                     let mut ask = callers.ask(caller, "POST", door).json(&body);
                     ask = ask.header("Accept", "application/json, text/event-stream");
@@ -208,7 +208,7 @@ fn every_method_of_mcp_is_for_good_keys_that_have_a_tenant() {
                         OPERATORS => status == 400,
                         _ => !matches!(status, 401 | 403),
                     };
-                    assert!(right, "{} at {door}, {}: {status}", method.name, CALLERS[caller]);
+                    assert!(right, "{} at {door}, {who}: {status}", method.name);
                     seen.insert(method.name);
                 }
             }

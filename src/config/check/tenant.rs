@@ -20,6 +20,9 @@ const SOURCE: &str =
 /// would leave open whose it is.
 pub(super) type Taken = Vec<(SecretSource, String)>;
 
+/// The lines where secrets stand.
+type Lines = BTreeMap<(Name, Slot), usize>;
+
 /// Every tenant of the file.
 pub(super) fn check(
     table: Option<Table<'_>>,
@@ -184,7 +187,7 @@ fn secrets(
     upstreams: &Declared<'_>,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
-) -> (BTreeMap<(Name, Slot), SecretSource>, BTreeMap<(Name, Slot), usize>) {
+) -> (BTreeMap<(Name, Slot), SecretSource>, Lines) {
     let (mut secrets, mut lines) = (BTreeMap::new(), BTreeMap::new());
     hide_texts(item, report);
     for (upstream, item) in item.table(report).into_iter().flat_map(Table::entries) {
