@@ -83,9 +83,9 @@
 //! - A `requestState` that was changed, is another's, or comes twice executes nothing
 //!   (`a_state_that_was_changed_or_is_anothers_executes_nothing`), and no question reaches another
 //!   caller (`no_question_reaches_another_caller`).
-//! - A session that has ended is not taken up again, also after a kill
-//!   (`what_has_ended_stays_ended`); one that lives goes on without its client doing anything
-//!   (`idle_clients_go_on_after_each_kill`).
+//! - After a kill what has ended stays ended (`what_has_ended_stays_ended`), what lives goes on
+//!   without its client doing anything (`idle_clients_go_on_after_each_kill`), and no call has run
+//!   twice (`kills_cost_the_calls_in_flight_and_nothing_runs_twice`).
 //! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
 //!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).

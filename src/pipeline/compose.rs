@@ -5,6 +5,7 @@
 use super::call::Caller;
 use super::task::Tasked;
 use crate::base::{Fault, Kind};
+use crate::bridge::Responses;
 use crate::config::Transport;
 use crate::credential::Armed;
 use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_headers};
@@ -37,6 +38,14 @@ pub(super) fn compose(
     era: Era,
     carry: &Carry,
 ) -> Result<Outgoing, Fault> {
+    if (caller.era, era) == (Era::Modern, Era::Legacy)
+        && let Some(given) = posted.raw(Field::InputResponses)
+        && !Responses::are_answers(given)
+    {
+        // The upstream never sees them, so nobody else can tell.
+        let what = "`params.inputResponses` holds something that is no answer";
+        return Err(Fault::client(Kind::InvalidParams, what));
+    }
     let mut edits = Edits::default();
     if let Some(id) = posted.id() {
         edits.replace_with_id(id);

@@ -111,6 +111,7 @@ impl Line {
                 tenant.outlets().updated(&upstream.name, uri, None);
             }
         }
-        Ok(Some(lease))
+        // A lease of its own, which is not the one that tries whether the upstream is well again.
+        Ok(Some(lease.share()))
     }
 }

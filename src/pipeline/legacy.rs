@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::answer::{Answer, Body, Feed, Outcome};
 use super::call::Caller;
 use super::keep_going::KeepGoing;
@@ -12,9 +14,9 @@ use super::outlet::{concerns, look_again};
 use super::quirk::{client_quirks, suit};
 use super::serve::{Posting, accepted, header};
 use super::take_up::refused;
-use crate::base::{Fault, Kind};
+use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Reply;
-use crate::session::{Level, Opening, Return, Session};
+use crate::session::{Item, Level, Opening, Return, Session};
 use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
@@ -240,7 +242,8 @@ impl Line {
     }
 
     /// GET: the stream on which a session hears what belongs to no request, a new one in the
-    /// place of the old; or, with `Last-Event-ID`, the rest of the stream that was cut there.
+    /// place of the old; or, with `Last-Event-ID`, the rest of the stream that was cut there. For
+    /// a request whose answer an earlier process had begun, that is the word that it broke off.
     pub async fn stream(self: &Arc<Self>, posting: &Posting) -> Outcome {
         let (request, answer) = match self.open_stream(posting).await {
             Ok((feed, request)) => (request, Ok(Answer::ok(Body::Events(feed)))),
@@ -263,7 +266,11 @@ impl Line {
         let (back, unknown) = match last.map(|event| session.resume(event)) {
             Some(Return::To(back)) => (back, false),
             // It must not take the place of the stream that belongs to no request.
-            Some(Return::Ended) => return Err(no_such_stream()),
+            Some(Return::Ended) => {
+                let request = last.and_then(|event| session.broken_off(event));
+                let request = request.ok_or_else(no_such_stream)?;
+                return Ok((Feed { events: broken_off(), ends, keep_alive }, Some(request)));
+            }
             // Whoever names an event that nobody knows has missed what came after it.
             Some(Return::Unknown) => (session.open_general(), true),
             None => (session.open_general(), false),
@@ -339,6 +346,16 @@ fn no_such_stream() -> Fault {
         Kind::HttpMethod("POST, GET, DELETE"),
         "The call of this `Last-Event-ID` has ended and its stream is no longer kept",
     )
+}
+
+/// The stream that ends a call which was under way when the proxy ended.
+fn broken_off() -> mpsc::Receiver<Item> {
+    let (sender, events) = mpsc::channel(1);
+    let sentence = "The proxy was restarted while it worked on this. The request may have been executed; check \
+                    before you repeat it.";
+    // The queue is new and empty.
+    let _ = sender.try_send(Err(Fault::upstream(Retry::MayHaveRun, sentence)));
+    events
 }
 
 fn no_session_header() -> Fault {

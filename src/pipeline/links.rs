@@ -64,6 +64,8 @@ impl Line {
         if !apps || !http || house.facts().era == Era::Modern {
             return Ok((house, credential, told));
         }
+        // As in `call_link`.
+        drop(house);
         let armed = self.arm(asker, upstream).await?;
         let key = self.key(asker.tenant().id(), upstream, &armed, None, told);
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
@@ -114,6 +116,9 @@ impl Line {
                 if !per_principal(house.facts().era) {
                     return Ok(house);
                 }
+                // It may be the one that tries whether the upstream is well again: given back
+                // before the next, or that would have to wait for it.
+                drop(house);
                 let holder = Some(Arc::from(principal.key().as_str()));
                 let told = declared(upstream, Some(caller));
                 let key = self.key(tenant, upstream, armed, holder, told);
@@ -121,9 +126,8 @@ impl Line {
                     return Ok(lease);
                 }
                 let lease = self.lease(key, principal, upstream, armed).await?;
-                let asks = told.and(CapSet::QUESTIONS) != CapSet::NONE;
-                if asks || self.tenant(principal).outlets().any_session(principal.key()) {
-                    // Some servers send questions and log messages on this stream alone.
+                if self.tenant(principal).outlets().any_session(principal.key()) {
+                    // Some servers send log messages on this stream alone.
                     lease.listen(Interest { lists: true, ..Interest::default() });
                 }
                 Ok(lease)
@@ -276,7 +280,16 @@ impl Line {
                     cancels: upstream.quirks.cancels,
                     redact,
                 };
-                open_http(target, self.client.clone(), sink, self.tasks.clone()).await
+                let asks = key.principal.is_some()
+                    && key.capabilities.and(CapSet::QUESTIONS) != CapSet::NONE;
+                let link = open_http(target, self.client.clone(), sink, self.tasks.clone()).await?;
+                if asks && link.facts().era == Era::Legacy {
+                    // Some servers ask on the session's own stream alone, and what they ask before
+                    // it stands is lost: no call goes ahead of it.
+                    link.listen(Interest { lists: true, ..Interest::default() });
+                    link.listening().await;
+                }
+                Ok(link)
             }
             Transport::Stdio { cwd, limits, interactive, .. } => {
                 let spec = ChildSpec {

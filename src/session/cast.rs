@@ -109,6 +109,13 @@ impl Session {
         }
     }
 
+    /// The request whose stream an earlier process had begun, when the event of this id is one of
+    /// its: its id as JSON text, and whether it calls a tool.
+    #[must_use]
+    pub fn broken_off(&self, event: &str) -> Option<(String, bool)> {
+        self.tapes(|tapes, _| tapes.broken_off(event))
+    }
+
     /// Says something on the stream that belongs to no request. A client that does not read loses
     /// its connection and may come back for what it missed.
     pub fn say_general(&self, message: &[u8]) {

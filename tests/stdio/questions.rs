@@ -152,7 +152,7 @@ async fn what_nobody_takes_is_refused_in_the_protocols_words() {
 }
 
 #[tokio::test]
-async fn an_exchange_that_is_dropped_refuses_its_questions_then_cancels() {
+async fn an_exchange_that_is_dropped_cancels_then_refuses_its_questions() {
     let bed = Bed::new();
     let link = open(&bed, &[], false).await;
     let mut asking = exchange(&link, form("a", "q1")).await;
@@ -163,8 +163,8 @@ async fn an_exchange_that_is_dropped_refuses_its_questions_then_cancels() {
     let report = call(&link, "report", "{}").await.unwrap();
     let heard = report["heard"].as_array().unwrap();
     assert_eq!(heard.len(), 4, "{heard:?}");
-    assert_eq!((&heard[0], &heard[2]), (&json!({"answer": "q1"}), &json!({"answer": "q2"})));
-    assert!(heard[1]["cancelled"].is_u64() && heard[3]["cancelled"].is_u64(), "{heard:?}");
+    assert_eq!((&heard[1], &heard[3]), (&json!({"answer": "q1"}), &json!({"answer": "q2"})));
+    assert!(heard[0]["cancelled"].is_u64() && heard[2]["cancelled"].is_u64(), "{heard:?}");
     assert_eq!(report["answers"][1]["result"]["action"], "cancel");
 }
 

@@ -2,9 +2,12 @@
 //! 1.9). No I/O and no clock: the time comes in, items come out.
 //!
 //! An event's id names the process, the stream and the event. So an id of another process is an
-//! unknown one, and a stream is resumed with its own events alone (R50).
+//! unknown one, and a stream is resumed with its own events alone (R50). On the stream of a request
+//! it names the request, too: after a restart that is all that is left of it, and enough to answer
+//! a client that comes back.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -30,6 +33,8 @@ const ALL_BYTES: usize = 256 << 20;
 const STREAMS: usize = 64;
 /// What an entry costs besides its bytes.
 const ENTRY: usize = 128;
+/// Longest id of a request, as JSON text, that event ids carry along.
+const REQUEST: usize = 64;
 /// After how many milliseconds a client is to come back.
 const RETRY: &[u8] = b"retry: 1000\n";
 
@@ -74,6 +79,8 @@ struct Stream {
     number: u32,
     /// The request that it answers: its id as JSON text, and whether it calls a tool.
     request: Option<(String, bool)>,
+    /// The end of its event ids, which names the request.
+    mark: String,
     live: Option<mpsc::Sender<Item>>,
     ended: bool,
     /// Since when nobody hears it.
@@ -99,6 +106,7 @@ impl Stream {
     ) -> Self {
         Self {
             number,
+            mark: mark(request.as_ref()),
             request,
             live: Some(live),
             ended: false,
@@ -180,12 +188,13 @@ impl Tapes {
         }
         let since = self.next_event;
         let (live, events) = mpsc::channel(queue);
+        let stream = Stream::new(number, Some(request), live.clone(), since);
         if prime {
             self.next_event += 1;
             // The queue is new and empty.
-            let _ = live.try_send(Ok(self.prime(number, since)));
+            let _ = live.try_send(Ok(self.prime(number, since, &stream.mark)));
         }
-        self.streams.push(Stream::new(number, Some(request), live, since));
+        self.streams.push(stream);
         self.expire(now);
         (number, events)
     }
@@ -211,7 +220,7 @@ impl Tapes {
         let since = if unheard.is_some() { from.saturating_sub(1) } else { from };
         if prime {
             // There is room for all of them.
-            let _ = live.try_send(Ok(self.prime(GENERAL, since)));
+            let _ = live.try_send(Ok(self.prime(GENERAL, since, "")));
             self.next_event = self.next_event.max(since + 1);
         }
         for item in missed {
@@ -228,9 +237,9 @@ impl Tapes {
     }
 
     /// An event that carries nothing but its id, which says: everything after this.
-    fn prime(&self, stream: u32, event: u64) -> Bytes {
+    fn prime(&self, stream: u32, event: u64, mark: &str) -> Bytes {
         let mut out = RETRY.to_vec();
-        sse::encode(&mut out, Some(&self.event_id(stream, event)), b"");
+        sse::encode(&mut out, Some(&self.event_id(stream, event, mark)), b"");
         Bytes::from(out)
     }
 
@@ -251,12 +260,14 @@ impl Tapes {
         now: u32,
     ) -> Option<(mpsc::Sender<Item>, Item)> {
         let event = self.next_event;
+        let at = self.streams.iter().position(|found| found.number == stream)?;
         let item = message.map(|message| {
-            let mut out = Vec::with_capacity(message.len() + 48);
-            sse::encode(&mut out, Some(&self.event_id(stream, event)), message);
+            let id = self.event_id(stream, event, &self.streams[at].mark);
+            let mut out = Vec::with_capacity(message.len() + id.len() + 24);
+            sse::encode(&mut out, Some(&id), message);
             Bytes::from(out)
         });
-        let found = self.streams.iter_mut().find(|found| found.number == stream)?;
+        let found = &mut self.streams[at];
         self.next_event += 1;
         found.ended |= last;
         found.last = Some(event);
@@ -309,11 +320,11 @@ impl Tapes {
 
     /// Goes on after the event of this id.
     pub(in crate::session) fn resume(&mut self, id: &str, queue: usize, now: u32) -> Found {
-        let Some((process, stream, after)) = read_id(id) else { return Found::Unknown };
+        let Some((process, stream, after, mark)) = read_id(id) else { return Found::Unknown };
         self.expire(now);
         let known = process == self.process && after < self.next_event;
-        let place = self.streams.iter().position(|found| known && found.number == stream);
-        let Some(place) = place else {
+        let own = |found: &Stream| known && found.number == stream && found.mark == mark;
+        let Some(place) = self.streams.iter().position(own) else {
             return if stream == GENERAL { Found::Unknown } else { Found::Ended };
         };
         // What was said since another stream has taken its place was said there; unless it may be
@@ -349,8 +360,17 @@ impl Tapes {
         self.streams.is_empty() && self.kept.is_empty()
     }
 
-    fn event_id(&self, stream: u32, event: u64) -> String {
-        format!("{:x}-{stream:x}-{event:x}", self.process)
+    /// The request whose answer broke off with an earlier process, by the id of an event on its
+    /// stream: its id as JSON text, and whether it called a tool. Whoever sends the id wrote it or
+    /// was given it, and alone is answered: it needs no seal.
+    pub(in crate::session) fn broken_off(&self, id: &str) -> Option<(String, bool)> {
+        let (process, _, _, mark) = read_id(id)?;
+        let request = read_mark(mark.strip_prefix('-')?)?;
+        (process != self.process).then_some(request)
+    }
+
+    fn event_id(&self, stream: u32, event: u64, mark: &str) -> String {
+        format!("{:x}-{stream:x}-{event:x}{mark}", self.process)
     }
 
     fn keep(&mut self, entry: Entry, now: u32) {
@@ -403,17 +423,52 @@ impl Tapes {
     }
 }
 
-/// The process, the stream and the event of an event's id.
-fn read_id(id: &str) -> Option<(u32, u32, u64)> {
+/// The process, the stream and the event of an event's id, and what names the request.
+fn read_id(id: &str) -> Option<(u32, u32, u64, &str)> {
+    let ends = id.match_indices('-').nth(2).map_or(id.len(), |(at, _)| at);
+    let (id, mark) = id.split_at(ends);
     let mut parts = id.split('-');
     let process = u32::from_str_radix(parts.next()?, 16).ok()?;
     let stream = u32::from_str_radix(parts.next()?, 16).ok()?;
     let event = u64::from_str_radix(parts.next()?, 16).ok()?;
-    parts.next().is_none().then_some((process, stream, event))
+    Some((process, stream, event, mark))
 }
 
 impl Drop for Tapes {
     fn drop(&mut self) {
         self.budget.give(self.bytes);
     }
+}
+
+/// The end of the event ids on the stream of a request: `-t` for a tool's and `-r` for others,
+/// and the request's id in hexadecimal digits.
+fn mark(request: Option<&(String, bool)>) -> String {
+    let Some((id, tool)) = request.filter(|(id, _)| id.len() <= REQUEST) else {
+        return String::new();
+    };
+    let mut mark = String::with_capacity(2 + 2 * id.len());
+    mark.push_str(if *tool { "-t" } else { "-r" });
+    for byte in id.bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(mark, "{byte:02x}");
+    }
+    mark
+}
+
+/// Reads what `mark` wrote, without its dash; none for what cannot be a request's id.
+fn read_mark(mark: &str) -> Option<(String, bool)> {
+    let tool = match mark.bytes().next()? {
+        b't' => true,
+        b'r' => false,
+        _ => return None,
+    };
+    let digits = mark.get(1..).filter(|digits| digits.len() <= 2 * REQUEST)?;
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    };
+    let bytes = digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    let id = String::from_utf8(bytes).ok()?;
+    let value: serde_json::Value = serde_json::from_str(&id).ok()?;
+    ((value.is_string() || value.is_number()) && id.trim() == id).then_some((id, tool))
 }

@@ -70,7 +70,20 @@ fn ids_of_others_are_unknown() {
     let (_, mut events) = tapes.open(call(), true, 8, 0);
     let id = drain(&mut events)[0].0.clone();
     assert!(back(&mut tapes, &id, 0).is_some());
-    for other in ["", "ab", "ab-1", "ab-1-0-0", "ac-1-0", "ab-9-0", "ab-1-ffff", "x-y-z", "-1-1"] {
+    let others = [
+        "",
+        "ab",
+        "ab-1",
+        "ab-1-0-0",
+        "ac-1-0",
+        "ab-9-0",
+        "ab-1-ffff",
+        "x-y-z",
+        "-1-1",
+        "ab-1-0",
+        "ab-1-0-t38",
+    ];
+    for other in others {
         assert!(back(&mut tapes, other, 0).is_none(), "{other}");
     }
 }
@@ -106,6 +119,28 @@ fn a_stream_whose_place_was_taken_gives_nothing_twice() {
     say(&mut tapes, GENERAL, "three", false);
     assert_eq!(drain(&mut again.events)[0].1, "three");
     assert!(back(&mut tapes, &first, 0).unwrap().gap, "what it has not seen is not kept");
+}
+
+#[test]
+fn after_a_restart_an_event_still_names_its_request() {
+    let next = || Tapes::new(0xcd, Arc::default());
+    let first = |request| {
+        let mut tapes = tapes();
+        let (_, mut events) = tapes.open(request, true, 8, 0);
+        drain(&mut events)[0].0.clone()
+    };
+    for request in [("7", true), ("\"ä-1\"", false)].map(|(id, tool)| (id.to_owned(), tool)) {
+        let id = first(request.clone());
+        assert_eq!(next().broken_off(&id), Some(request));
+        assert_eq!(tapes().broken_off(&id), None, "its own process has the stream, or had it");
+    }
+    let long = format!("\"{}\"", "x".repeat(100));
+    assert_eq!(next().broken_off(&first((long, true))), None);
+    for other in
+        ["ab-1-0-", "ab-1-0-x37", "ab-1-0-t3", "ab-1-0-tzz", "ab-1-0-t7b7d", "ab-1-0-t37-1"]
+    {
+        assert_eq!(next().broken_off(other), None, "{other}");
+    }
 }
 
 #[test]

@@ -201,7 +201,7 @@ impl Poster {
         if ran == Ran::No {
             call.give_back();
         }
-        if self.shared.give_up(call, None) {
+        if self.shared.give_up(call, None, None) {
             call.end(Err(end));
         }
     }

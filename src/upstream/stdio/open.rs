@@ -149,18 +149,23 @@ impl Ladder<'_> {
             EraSetting::Modern => self.spec.start,
             _ => PROBE.min(self.spec.start / 2),
         };
-        let mut ticket = match self.ask(running, &discover(CapSet::NONE)).await {
-            Ok(ticket) => ticket,
-            Err(error) => return Ok(Probe::Ended(self.not_started(error))),
-        };
-        match tokio::time::timeout(patience, answer(&mut ticket)).await {
-            Err(_) => Ok(Probe::Silent(ticket)),
-            Ok(Err(error)) => Ok(Probe::Ended(self.not_started(error))),
-            Ok(Ok(message)) => match judge_discover(&message) {
-                Verdict::Modern(facts) => Ok(Probe::Modern(facts)),
-                Verdict::Refused(reason) => Err(self.down(reason)),
-                Verdict::Legacy => Ok(Probe::Legacy),
-            },
+        let mut again = true;
+        loop {
+            let mut ticket = match self.ask(running, &discover(CapSet::NONE)).await {
+                Ok(ticket) => ticket,
+                Err(error) => return Ok(Probe::Ended(self.not_started(error))),
+            };
+            let message = match tokio::time::timeout(patience, answer(&mut ticket)).await {
+                Err(_) => return Ok(Probe::Silent(ticket)),
+                Ok(Err(error)) => return Ok(Probe::Ended(self.not_started(error))),
+                Ok(Ok(message)) => message,
+            };
+            match judge_discover(&message) {
+                Verdict::Modern(facts) => return Ok(Probe::Modern(facts)),
+                Verdict::Again(_) if again => again = false,
+                Verdict::Refused(reason) | Verdict::Again(reason) => return Err(self.down(reason)),
+                Verdict::Legacy => return Ok(Probe::Legacy),
+            }
         }
     }
 

@@ -219,9 +219,16 @@ impl Shared {
         }
     }
 
-    /// Takes a call out that nobody waits for any more and refuses its open questions; `left` is
-    /// until when the upstream may go on working on it. False when it is not there (any more).
-    pub(in crate::upstream) fn give_up(&self, call: &Call, left: Option<Instant>) -> bool {
+    /// Takes a call out that nobody waits for any more, tells the upstream so when it was `written`
+    /// with the reason, and refuses its open questions: in this order, so that none of its work goes
+    /// on because of a refusal. `left` is until when the upstream may go on all the same. False when
+    /// the call is not there (any more).
+    pub(in crate::upstream) fn give_up(
+        &self,
+        call: &Call,
+        left: Option<Instant>,
+        written: Option<&str>,
+    ) -> bool {
         let mut calls = self.calls();
         if calls.open.remove(&call.id).is_none() {
             return false;
@@ -231,6 +238,9 @@ impl Shared {
             calls.questions.leave(call.id, call.asker(), until, now());
         }
         drop(calls);
+        if let Some(reason) = written {
+            self.cancel(call.id, reason);
+        }
         refusals.into_iter().for_each(|refusal| self.control(refusal));
         true
     }
