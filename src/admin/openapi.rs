@@ -11,9 +11,10 @@ use super::router::{Answering, ROUTES, Route, Who};
 use super::schema::schemas;
 use super::serve::Api;
 
+#[expect(clippy::needless_pass_by_value, reason = "every route is handed its call")]
 pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
+    let for_operator = call.for_operator;
     Box::pin(async move {
-        let Call { for_operator, .. } = call;
         let server = match &api.config.server.public_url {
             Some(url) if !for_operator || api.config.admin.listen.is_none() => {
                 url.as_str().trim_end_matches('/').to_owned()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::Reply;
 use super::call::Call;
-use super::etag::{demand, etag};
+use super::etag::{check, demand, etag};
 use super::input::{TenantInput, place, read};
 use super::keys::first;
 use super::page::page;
@@ -42,15 +42,24 @@ async fn find(api: &Api, call: &Call) -> Result<TenantRecord, Problem> {
     api.stores.tenants.find(&name).await?.ok_or_else(unknown)
 }
 
-/// How many keys and secrets the store has of it.
-async fn counts(api: &Api, tenant: &TenantRecord) -> Result<(usize, usize), Problem> {
-    let keys = api.stores.keys.list(tenant.id.into()).await?;
-    let live = keys.iter().filter(|key| key.revoked_at.is_none()).count();
-    Ok((live, api.stores.secrets.list(tenant.id).await?.len()))
+/// What the store has of it.
+struct Content {
+    keys: usize,
+    secrets: usize,
+    /// Names this state.
+    tag: String,
 }
 
-fn tag(tenant: &TenantRecord, (keys, secrets): (usize, usize)) -> String {
-    etag(&[&tenant.id.to_string(), &format!("{keys} {secrets}")])
+async fn content(api: &Api, tenant: &TenantRecord) -> Result<Content, Problem> {
+    let mut keys = api.stores.keys.list(tenant.id.into()).await?;
+    keys.retain(|key| key.revoked_at.is_none());
+    let secrets = api.stores.secrets.list(tenant.id).await?;
+    let id = tenant.id.to_string();
+    let ids = keys.iter().map(|key| key.id.to_string());
+    let places = secrets.iter().map(|info| format!("{} {}", info.place, info.generation));
+    let parts: Vec<String> = [id].into_iter().chain(ids).chain(places).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    Ok(Content { keys: keys.len(), secrets: secrets.len(), tag: etag(&parts) })
 }
 
 pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
@@ -64,12 +73,12 @@ pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
 pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let tenant = find(&api, &call).await?;
-        let counts = counts(&api, &tenant).await?;
+        let content = content(&api, &tenant).await?;
         let declared = api.config.tenants.get(&tenant.name);
         let mut value = value(&api, &tenant);
-        value["keys"] = json!(counts.0 + declared.map_or(0, |found| found.keys.len()));
-        value["secrets"] = json!(counts.1 + declared.map_or(0, |found| found.secrets.len()));
-        Ok(Reply::ok(value).with_etag(tag(&tenant, counts)))
+        value["keys"] = json!(content.keys + declared.map_or(0, |found| found.keys.len()));
+        value["secrets"] = json!(content.secrets + declared.map_or(0, |found| found.secrets.len()));
+        Ok(Reply::ok(value).with_etag(content.tag))
     })
 }
 
@@ -142,14 +151,12 @@ pub(super) fn delete(api: Arc<Api>, call: Call) -> Answering {
             let file = api.config.file.to_string();
             return Err(Problem::Declared { what, file, line: declared.line });
         }
-        let counts = counts(&api, &tenant).await?;
-        let current = tag(&tenant, counts);
-        if counts == (0, 0) {
-            super::etag::check(&call.headers, &current)?;
+        let Content { keys, secrets, tag } = content(&api, &tenant).await?;
+        if keys + secrets == 0 {
+            check(&call.headers, &tag)?;
         } else {
-            let (keys, secrets) = counts;
             let why = format!("its {keys} keys and {secrets} secrets would be gone for ever");
-            demand(&call.headers, &current, &why)?;
+            demand(&call.headers, &tag, &why)?;
         }
         api.stores.tenants.remove(tenant.id).await?;
         api.ring.forget(tenant.id);

@@ -1,4 +1,5 @@
-//! Who: a bearer key becomes a [`Principal`], or nothing does. No body is read before.
+//! Who: a key, or a token that stands for one, becomes a [`Principal`], or nothing does. No body is
+//! read before. Keys of the operator belong to no tenant and become one when they name one.
 //!
 //! A hit costs a look-up in memory and one HMAC; the store is asked only about keys that are not
 //! in memory yet. A watch ends principals whose key was revoked, expired or removed, also by
