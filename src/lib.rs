@@ -20,6 +20,7 @@
 //!    │             ├ pipeline/listen, outlet   subscriptions and the streams for them
 //!    │             └ pipeline/call             everything that has one owner:
 //!    │     namespace/view                      name → owner           → Plan
+//!    │     policy/engine                       what rules let pass    → Permit
 //!    │     pipeline/admit → limit              rates, quotas, a place → Admitted
 //!    │     credential/arm                      opens and injects      → Armed
 //!    │     pipeline/links → upstream/pool      one live connection    → Lease
@@ -39,8 +40,8 @@
 //! two keep a `server/conversation`. `/api/v1` is [`admin`], whose routes stand in `admin/router`.
 //!
 //! Start reading at [`pipeline::Line::serve`]. Each stage gives a value that only it can make, and
-//! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`credential::Armed`],
-//! [`upstream::Lease`]. No stage calls the next; `pipeline` does.
+//! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`policy::Permit`],
+//! [`credential::Armed`], [`upstream::Lease`]. No stage calls the next; `pipeline` does.
 //!
 //! # Who knows whom
 //!
@@ -49,22 +50,22 @@
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
-//! | 3 | [`auth`], [`namespace`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
+//! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`], [`admin`] | the doors; the API for whoever looks after tenants |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
 //! | 7 | [`cli`] | what a person types |
 //!
-//! A module knows lower tiers only (`a_module_knows_lower_tiers_only`), but `credential` → [`auth::Principal`].
+//! A module knows lower tiers only (`a_module_knows_lower_tiers_only`); the edges within a tier are
+//! `credential` → `auth`, `credential` → [`policy::Permit`], and `policy` → `namespace`.
 //!
 //! # What is absent
 //!
 //! Each line is held by the tests that it names.
 //! - Strangers never reach the JSON parser (`the_parser_reads_only_what_a_principal_posted`,
 //!   `a_stranger_always_gets_the_same_refusal`).
-//! - Nothing reaches an upstream without [`credential::Armed`]
-//!   (`links_are_opened_by_the_holder_of_the_credentials_only`), and nobody makes one elsewhere
-//!   (`evidence_is_made_by_its_own_module_only`).
+//! - Nothing reaches an upstream without [`credential::Armed`], which only `credential` makes
+//!   (`links_are_opened_by_the_holder_of_the_credentials_only`, `evidence_is_made_by_its_own_module_only`).
 //! - [`server`] does not know what a tenant is (`server_does_not_know_what_a_tenant_is`); [`store`]
 //!   sees no plaintext (`store_never_sees_plaintext`, `no_form_of_a_secret_lies_in_the_store`); [`wire`]
 //!   does no I/O and has no clock (`wire_does_no_io_and_has_no_clock`).
@@ -73,11 +74,11 @@
 //!   has one home (`what_is_fenced_stays_inside`).
 //! - Only `server/reply` and `admin/reply` speak error codes to clients (`only_the_reply_speaks_error_codes`), and what
 //!   only the log may read is in no reply (`what_the_log_may_read_never_reaches_the_client`).
-//! - The names of methods stand in one table, but for a few pins (`method_names_stand_in_one_table`).
+//! - The names of methods stand in one table but for a few (`method_names_stand_in_one_table`).
 //! - What passes is what was sent, byte for byte outside the envelope
 //!   (`what_a_client_and_an_upstream_say_passes_as_it_was_written`); who was promised news hears
 //!   all of it, once (`legacy_clients_hear_everything_of_a_modern_upstream`).
-//! - What a list shows can be called, and nothing else (`listed_is_callable_and_callable_is_listed`).
+//! - What a list shows can be called, nothing else (`for_random_policies_listed_is_callable_over_mcp`).
 //! - A session or a sealed row of another tenant is an unknown one
 //!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
 //! - A `requestState` that was changed, is another's, or comes twice executes nothing
@@ -92,8 +93,8 @@
 //! - A revoked key opens nothing a second later
 //!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`), and no call ends
 //!   without its line in the log (`every_call_ends_in_one_line_of_the_log`).
-//! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`,
-//!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`, `any_text_is_answered`).
+//! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`, `any_text_is_answered`,
+//!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`).
 //! - Each route of the API answers as one table says (`every_route_answers_every_caller_as_the_table_says`).
 //! - No process of ours outlives us (`two_hundred_kills_leave_nothing`, `a_killed_proxy_leaves_nothing`).
 //!
@@ -103,6 +104,7 @@
 //! |---|---|
 //! | a method of the protocol | one row of the table behind [`wire::methods`] |
 //! | a transport to upstreams | a folder beside `upstream/http`, and an arm in `pipeline/links` |
+//! | a rule about what is shown | `config/rules`, `config/check/rules`, `policy/judge` |
 //! | how names are made, and made back | `namespace/name`, `namespace/uri` |
 //! | a door of another shape | a file in `server`, on `server/conversation` or `server/message` |
 //! | a limit | `config/limit`, `limit/bucket`, and `pipeline/admit` that words its refusal |
@@ -119,15 +121,12 @@
 //! - The line is several small files and not one function: what a list, a stream and a call need
 //!   has little in common. `pipeline/call` is the plan's function, for what has one owner.
 //! - The era is settled after the body is read: its `_meta` decides, the head where it cannot be read.
-//! - [`wire::json`] is a strict reader of our own. Splicing needs positions, refusing doubled keys
-//!   needs to see them, and one pass must do both; no reader at hand gives that. Property tests hold
-//!   it to `serde_json`.
-//! - [`demo`] uses the SDK's server, as any server may; the call path never touches the SDK.
-//! - The time limit of a header is our own (`server/connection`): hyper's cuts idle connections too.
-//! - Connections to upstreams are our own (`upstream/http/connection`): hyper's client drives each
-//!   in a task of its own, and the wake-ups between two tasks were a third of what a call costs.
-//! - Only the cold doors are axum's. Tests lie in one binary for each subject.
-//! - Not here yet: `policy` (`credential` takes the `Principal` itself), `audit` (a line in the log), fuzz targets.
+//! - [`wire::json`] is a strict reader of our own: one pass must give positions for splicing and see
+//!   doubled keys, and no reader at hand does both. Property tests hold it to `serde_json`.
+//! - [`demo`] uses the SDK's server; the call path never does. Only the cold doors are axum's.
+//! - Time limits of headers (`server/connection`) and connections to upstreams
+//!   (`upstream/http/connection`) are our own: hyper's cut idle connections, and wake-ups cost a third.
+//! - Not here yet: `audit` (a line in the log stands for it), fuzz targets.
 
 pub mod admin;
 pub mod app;
@@ -141,6 +140,7 @@ pub mod demo;
 pub mod limit;
 pub mod namespace;
 pub mod pipeline;
+pub mod policy;
 pub mod seal;
 pub mod server;
 pub mod session;

@@ -48,6 +48,14 @@ pub enum StartError {
     /// An upstream that the file does not have.
     #[error("there is no upstream `{0}` in the file; `mcp-proxy check` says what it has")]
     NoUpstream(String),
+    /// A profile that the file does not have, or that the key leaves out.
+    #[error(
+        "there is no profile `{0}` here; [profiles.{0}] of the file would make it, and a key may leave it out"
+    )]
+    NoProfile(String),
+    /// A key that may use the doors of its profiles only.
+    #[error("this key is for the doors of its profiles only; name one with --profile")]
+    ProfilesOnly,
     /// Something of the system.
     #[error("{what}: {reason}")]
     System {

@@ -3,6 +3,7 @@
 
 mod build;
 mod error;
+mod explain;
 mod first;
 mod foundation;
 mod phase;
@@ -11,6 +12,7 @@ mod signal;
 
 pub use build::{Built, Resolve, build};
 pub use error::StartError;
+pub use explain::{Explained, Subject, explain};
 pub use first::{FirstKey, first_key, first_tenant};
 pub use foundation::Foundation;
 pub use phase::{Phase, run};

@@ -12,9 +12,8 @@ use super::error::StartError;
 use super::foundation::Foundation;
 use super::signal::Stops;
 use crate::auth::Principal;
-use crate::base::{Name, Secret, Tasks};
+use crate::base::{Name, Scopes, Secret, Tasks};
 use crate::config::Config;
-use crate::namespace::Door;
 use crate::pipeline::{Carrier, Posting};
 use crate::server::{Ended, pipe};
 use crate::telemetry::CallLog;
@@ -34,10 +33,11 @@ pub enum Identity {
 }
 
 /// Speaks MCP over standard input and output until the client ends it or a signal comes. Nothing
-/// else is written there. No upstream is left behind.
+/// else is written there. No upstream is left behind. `door` is the path of the door that it takes
+/// the place of.
 ///
 /// # Errors
-/// When the identity is refused or ends, the upstream is not in the file, or signals cannot be
+/// When the identity is refused or ends, there is no such door for it, or signals cannot be
 /// waited for.
 #[expect(clippy::too_many_arguments, reason = "what `build` takes, and who speaks about what")]
 pub async fn run_pipe(
@@ -48,21 +48,15 @@ pub async fn run_pipe(
     calls: Option<CallLog>,
     tasks: &Tasks,
     identity: Identity,
-    upstream: Option<&str>,
+    door: &str,
 ) -> Result<(), StartError> {
     let longest = config.server.max_body;
     let mut stops = Stops::new()?;
     let core = Core::new(config, foundation, resolve, launcher, calls, tasks).await?;
     let principal = who(&core, identity, tasks).await?;
-    let (door, path) = match upstream {
-        None => (Door::Merged, Arc::from("/mcp")),
-        Some(name) => {
-            let known = core.line.upstream_name(name);
-            let known = known.ok_or_else(|| StartError::NoUpstream(name.to_owned()))?;
-            let path = Arc::from(format!("/mcp/{known}"));
-            (Door::Single(known), path)
-        }
-    };
+    let path = Arc::from(door);
+    let door = core.line.door(&principal, door);
+    let door = door.ok_or_else(|| no_door(&path))?;
     let template = Posting {
         principal,
         door,
@@ -94,9 +88,19 @@ pub async fn run_pipe(
     }
 }
 
+/// Why there is no door of this path.
+pub(super) fn no_door(path: &str) -> StartError {
+    let profile = path.strip_prefix("/p/").and_then(|rest| rest.strip_suffix("/mcp"));
+    match (profile, path.strip_prefix("/mcp/")) {
+        (Some(name), _) => StartError::NoProfile(name.to_owned()),
+        (None, Some(name)) => StartError::NoUpstream(name.to_owned()),
+        (None, None) => StartError::ProfilesOnly,
+    }
+}
+
 async fn who(core: &Core, identity: Identity, tasks: &Tasks) -> Result<Principal, StartError> {
     match identity {
-        Identity::Tenant(name) => Ok(core.auth.local(&name, tasks).await?),
+        Identity::Tenant(name) => Ok(core.auth.local(&name, Scopes::everything(), tasks).await?),
         Identity::Key(key) => {
             let mut headers = HeaderMap::new();
             let text = format!("Bearer {}", key.expose());
@@ -106,7 +110,7 @@ async fn who(core: &Core, identity: Identity, tasks: &Tasks) -> Result<Principal
             headers.insert(header::AUTHORIZATION, value);
             let checked = core.auth.check(&headers).await;
             let principal = checked.map_err(|denied| StartError::Denied(denied.to_string()))?;
-            match principal.opens(None) {
+            match principal.opens_door("/mcp") {
                 Ok(()) => Ok(principal),
                 Err(fault) => Err(StartError::Denied(fault.public.into_owned())),
             }

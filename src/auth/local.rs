@@ -11,11 +11,16 @@ use crate::base::{Name, Role, Scopes, Tasks};
 use crate::store::Origin;
 
 impl Auth {
-    /// Acts as this tenant until it is removed. [`Auth::watch`] must run.
+    /// Acts as this tenant until it is removed, with these scopes. [`Auth::watch`] must run.
     ///
     /// # Errors
     /// When there is no such tenant, or the store fails.
-    pub async fn local(&self, name: &Name, tasks: &Tasks) -> Result<Principal, AuthError> {
+    pub async fn local(
+        &self,
+        name: &Name,
+        scopes: Scopes,
+        tasks: &Tasks,
+    ) -> Result<Principal, AuthError> {
         let record = self.tenant(name).await?.ok_or_else(|| AuthError::Tenant(name.clone()))?;
         let id = id_from(&self.0.ring.digest("local key id", &[record.id.as_bytes()]));
         let tenant = Arc::new(TenantInfo::new(record.id, record.name));
@@ -24,7 +29,7 @@ impl Auth {
             name: "local".to_owned(),
             origin: Origin::Store,
             role: Role::Admin,
-            scopes: Scopes::everything(),
+            scopes,
             holder: id,
             until: None,
         };

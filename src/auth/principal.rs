@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Fault, KeyId, Kind, Name, Role, Scopes, TenantId};
+use crate::base::{Fault, KeyId, Kind, Name, Narrow, Role, Scopes, TenantId};
 use crate::store::Origin;
 
 /// A tenant as its callers carry it.
@@ -90,6 +90,8 @@ pub struct Principal(Arc<Inner>);
 struct Inner {
     tenant: Arc<TenantInfo>,
     shown: Shown,
+    /// Its scopes, compiled once.
+    narrow: Narrow,
     ended: CancellationToken,
     #[expect(dead_code, reason = "keeps the key behind it under watch")]
     behind: Option<Caller>,
@@ -97,13 +99,14 @@ struct Inner {
 
 impl Principal {
     pub(super) fn new(tenant: Arc<TenantInfo>, shown: Shown) -> Self {
-        Self(Arc::new(Inner { tenant, shown, ended: CancellationToken::new(), behind: None }))
+        let (narrow, ended) = (shown.scopes.narrow(), CancellationToken::new());
+        Self(Arc::new(Inner { tenant, shown, narrow, ended, behind: None }))
     }
 
     /// One that ends when `behind` ends.
     pub(super) fn behind(tenant: Arc<TenantInfo>, shown: Shown, behind: Caller) -> Self {
-        let ended = behind.ended().child_token();
-        Self(Arc::new(Inner { tenant, shown, ended, behind: Some(behind) }))
+        let (narrow, ended) = (shown.scopes.narrow(), behind.ended().child_token());
+        Self(Arc::new(Inner { tenant, shown, narrow, ended, behind: Some(behind) }))
     }
 
     /// The tenant.
@@ -124,12 +127,23 @@ impl Principal {
         &self.0.shown.scopes
     }
 
-    /// Whether the doors of a profile, or without a name those of everything, are open to it.
+    /// What it may use, as the policy asks for it.
+    #[must_use]
+    pub fn narrow(&self) -> &Narrow {
+        &self.0.narrow
+    }
+
+    /// Whether the door of this path is open to it. That says nothing about whether there is one.
     ///
     /// # Errors
-    /// With the scope that would open them.
-    pub fn opens(&self, profile: Option<&Name>) -> Result<(), Fault> {
-        self.scopes().opens(profile).map_err(|scope| {
+    /// With the scope that would open it.
+    pub fn opens_door(&self, path: &str) -> Result<(), Fault> {
+        if self.scopes().is_everything() {
+            return Ok(());
+        }
+        let profile = path.strip_prefix("/p/").and_then(|rest| rest.split('/').next());
+        let profile = profile.and_then(|name| Name::new(name).ok());
+        self.scopes().opens(profile.as_ref()).map_err(|scope| {
             let sentence = format!(
                 "This key is for some profiles only and has no scope `{scope}`; use the URL of its \
                  profile, or ask whoever gave it"

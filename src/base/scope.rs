@@ -1,10 +1,11 @@
 //! What a key may use: profiles by name, tools by patterns.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::Name;
+use super::{Glob, Name, Narrow};
 
 /// Most scopes of one key.
 const MOST: usize = 64;
@@ -147,30 +148,23 @@ impl Scopes {
         }
     }
 
-    /// Whether a tool may be seen and called; by the upstream's name and the tool's own.
+    /// What they take away, for the policy. Prompts and resources have no scopes of their own: who
+    /// may use only some tools of an upstream does not see them.
     #[must_use]
-    pub fn allows_tool(&self, upstream: &str, tool: &str) -> bool {
-        self.judge(|on, of| matches(on, upstream) && matches(of, tool))
-    }
-
-    /// Whether everything of an upstream may be used. Prompts and resources have no scopes of
-    /// their own: who may use only some tools of an upstream does not see them.
-    #[must_use]
-    pub fn allows_whole(&self, upstream: &str) -> bool {
-        self.judge(|on, of| matches(on, upstream) && of == "*")
-    }
-
-    fn judge(&self, fits: impl Fn(&str, &str) -> bool) -> bool {
-        let mut limited = false;
-        for scope in self.iter() {
-            if let Scope::Tools { upstream, tool } = scope {
-                if fits(upstream, tool) {
-                    return true;
-                }
-                limited = true;
-            }
-        }
-        !limited
+    pub fn narrow(&self) -> Narrow {
+        let profiles = self.iter().filter_map(|scope| match scope {
+            Scope::Profile(name) => Some(name.clone()),
+            Scope::Tools { .. } => None,
+        });
+        let tools = self.iter().filter_map(|scope| match scope {
+            Scope::Tools { upstream, tool } => Some((Glob::new(upstream), Glob::new(tool))),
+            Scope::Profile(_) => None,
+        });
+        let (profiles, tools): (BTreeSet<Name>, Vec<_>) = (profiles.collect(), tools.collect());
+        Narrow::new(
+            Some(profiles).filter(|profiles| !profiles.is_empty()),
+            Some(tools).filter(|tools| !tools.is_empty()),
+        )
     }
 
     /// Whether `other` asks for no more than these allow.
@@ -218,27 +212,9 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// Whether a text fits a pattern in which `*` stands for any run of characters.
+/// Whether a pattern fits a text, which may be another pattern.
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut at, mut seen, mut star) = (0, 0, None);
-    // Steps back to the last star only, so the time is at most the product of both lengths.
-    while seen < text.len() {
-        if at < pattern.len() && pattern[at] == b'*' {
-            star = Some((at, seen));
-            at += 1;
-        } else if at < pattern.len() && pattern[at] == text[seen] {
-            at += 1;
-            seen += 1;
-        } else if let Some((place, from)) = star {
-            star = Some((place, from + 1));
-            at = place + 1;
-            seen = from + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[at..].iter().all(|byte| *byte == b'*')
+    Glob::new(pattern).fits(text)
 }
 
 #[cfg(test)]
@@ -274,16 +250,20 @@ mod tests {
     fn profiles_and_tools_both_have_to_hold() {
         let support = Name::new("support").unwrap();
         let sales = Name::new("sales").unwrap();
-        let none = Scopes::everything();
-        assert!(none.opens(None).is_ok() && none.allows_tool("gh", "x") && none.allows_whole("gh"));
+        let (gh, crm) = (Name::new("gh").unwrap(), Name::new("crm").unwrap());
+        assert!(Scopes::everything().opens(None).is_ok());
+        assert!(Scopes::everything().narrow().is_none());
         let both = scopes("support gh__get_* crm__*");
         assert!(both.opens(Some(&support)).is_ok());
         assert_eq!(both.opens(Some(&sales)).unwrap_err(), "profile:sales");
         assert!(both.opens(None).is_err());
-        assert!(both.allows_tool("gh", "get_me") && !both.allows_tool("gh", "delete"));
-        assert!(both.allows_whole("crm") && !both.allows_whole("gh"));
+        let narrow = both.narrow();
+        assert!(narrow.opens(Some(&support)) && !narrow.opens(Some(&sales)) && !narrow.opens(None));
+        assert!(narrow.admits_tool(&gh, "get_me") && !narrow.admits_tool(&gh, "delete"));
+        assert!(narrow.leaves_whole(&crm) && !narrow.leaves_whole(&gh));
         assert!(scopes("gh__*").opens(None).is_ok(), "tools alone close no door");
-        assert!(scopes("support").allows_tool("gh", "delete"), "a profile alone hides no tool");
+        let profile = scopes("support").narrow();
+        assert!(profile.admits_tool(&gh, "delete"), "a profile alone hides no tool");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::connect::ConnectCommand;
 use super::exit;
+use super::explain::ExplainCommand;
 use super::key::KeyCommand;
 use super::open::Opened;
 use super::screen::Screen;
@@ -22,7 +23,7 @@ use crate::config::{self, Config, Warning};
 
 /// The shipped file: what is served where there is none.
 pub(super) const SHIPPED: &str = include_str!("../../mcp-proxy.toml");
-const FILE: &str = "mcp-proxy.toml";
+pub(super) const FILE: &str = "mcp-proxy.toml";
 
 /// Many MCP servers behind one URL, for many tenants.
 #[derive(Debug, Parser)]
@@ -64,6 +65,8 @@ enum Command {
     Secret(SecretCommand),
     /// Print what a client needs to connect.
     Connect(ConnectCommand),
+    /// Say why a key can or cannot call a tool.
+    Explain(ExplainCommand),
     /// Speak MCP over standard input and output, for clients that can only start a process.
     Stdio(StdioCommand),
     /// Print what makes a shell complete our commands.
@@ -109,6 +112,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Check { json }) => check(&path(given), json),
         Some(Command::Init) => init(),
         Some(Command::Connect(connect)) => connect.run(given.as_deref(), &mut Screen::standard()),
+        Some(Command::Explain(explain)) => explain.run(given.as_deref(), &mut Screen::standard()),
         Some(Command::Stdio(stdio)) => stdio.run(given.as_deref()),
         Some(Command::Demo) => demo(),
         Some(Command::Completions(completions)) => {
@@ -192,9 +196,10 @@ fn check(file: &Path, json: bool) -> anyhow::Result<()> {
             screen.note(&warning.to_string())?;
         }
         screen.say(&format!(
-            "{}: no problems; {} upstreams, {} tenants",
+            "{}: no problems; {} upstreams, {} profiles, {} tenants",
             file.display(),
             config.upstreams.len(),
+            config.profiles.len(),
             config.tenants.len()
         ))?;
     }

@@ -3,6 +3,7 @@
 mod command;
 mod connect;
 mod exit;
+mod explain;
 mod key;
 mod open;
 mod screen;

@@ -31,6 +31,9 @@ pub(super) struct StdioCommand {
     /// Offer this upstream alone, with its own names.
     #[arg(long, value_name = "NAME")]
     upstream: Option<String>,
+    /// Offer what this profile shows.
+    #[arg(long, value_name = "NAME", conflicts_with = "upstream")]
+    profile: Option<String>,
     /// What is logged to standard error: a level, or directives by module.
     #[arg(long, value_name = "FILTER", env = "MCP_PROXY_LOG", default_value = "warn")]
     log: String,
@@ -73,7 +76,6 @@ impl StdioCommand {
         let identity = self.identity(&config, &foundation).await?;
         let own = super::serve::own_program()?;
         let launcher = Launcher::new(own, std::env::vars_os());
-        let upstream = self.upstream.as_deref();
         app::run_pipe(
             Arc::new(config),
             &foundation,
@@ -82,10 +84,19 @@ impl StdioCommand {
             calls,
             tasks,
             identity,
-            upstream,
+            &self.door(),
         )
         .await?;
         Ok(())
+    }
+
+    /// The path of the door that the pipe takes the place of.
+    fn door(&self) -> String {
+        match (&self.profile, &self.upstream) {
+            (Some(name), _) => format!("/p/{name}/mcp"),
+            (None, Some(name)) => format!("/mcp/{name}"),
+            (None, None) => "/mcp".to_owned(),
+        }
     }
 
     async fn identity(&self, config: &Config, foundation: &Foundation) -> anyhow::Result<Identity> {

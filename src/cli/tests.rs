@@ -41,6 +41,7 @@ fn config(folder: &Path) -> Config {
     let name = |text| Name::new(text).unwrap();
     let second = Duration::from_secs(1);
     let gh = Upstream {
+        rules: crate::config::Rules::default(),
         name: name("gh"),
         transport: Transport::Http {
             url: Template::parse("https://example.com/mcp").unwrap(),
@@ -73,6 +74,7 @@ fn config(folder: &Path) -> Config {
         file: "mcp-proxy.toml".into(),
         admin: crate::config::Admin::default(),
         issuers: Vec::new(),
+        profiles: std::collections::BTreeMap::new(),
         server: Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             public_url: None,

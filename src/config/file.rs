@@ -154,6 +154,21 @@ impl<'a> Item<'a> {
         Some(entries.collect())
     }
 
+    /// The value as JSON, or a problem where JSON has no such value.
+    pub(super) fn json(&self, report: &mut Report<'_>) -> Option<serde_json::Value> {
+        let found = json(self.value);
+        if found.is_none() {
+            self.problem(report, format!("`{}` holds what JSON has not", self.path))
+                .hint("use texts, finite numbers, true and false, lists and tables");
+        }
+        found
+    }
+
+    /// The line of its key, from 1.
+    pub(super) fn line(&self, report: &Report<'_>) -> usize {
+        report.text().position(self.key_span.start).0
+    }
+
     /// The table, or a problem.
     pub(super) fn table(&self, report: &mut Report<'_>) -> Option<Table<'a>> {
         let table = self.value.as_table();
@@ -222,6 +237,29 @@ fn hide(value: &DeValue<'_>, span: &Range<usize>, report: &mut Report<'_>) {
         DeValue::Boolean(_) => {}
         _ => report.hide(span.clone()),
     }
+}
+
+fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
+    use serde_json::{Number, Value};
+    Some(match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => {
+            let number = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
+            Value::Number(number.into())
+        }
+        DeValue::Float(number) => Value::Number(Number::from_f64(number.as_str().parse().ok()?)?),
+        DeValue::Boolean(truth) => Value::Bool(*truth),
+        DeValue::Datetime(time) => Value::String(time.to_string()),
+        DeValue::Array(list) => {
+            Value::Array(list.iter().map(|entry| json(entry.get_ref())).collect::<Option<_>>()?)
+        }
+        DeValue::Table(table) => {
+            let members = table
+                .iter()
+                .map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)));
+            Value::Object(members.collect::<Option<_>>()?)
+        }
+    })
 }
 
 /// A table of the file; what is not taken out of it is unknown.

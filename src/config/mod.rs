@@ -11,6 +11,7 @@ mod model;
 mod near;
 mod problem;
 mod report;
+mod rules;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -24,4 +25,5 @@ pub use model::{
     TenantDeclaration, Timing, Tls, Transport, Upstream, UpstreamQuirks,
 };
 pub use problem::{Problem, Problems, Warning};
+pub use rules::{Filter, Fixed, Held, Pattern, Profile, Rules, Worded};
 pub use template::{Part, Template};

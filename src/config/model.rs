@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Limits, Template};
+use super::{Limits, Profile, Rules, Template};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
@@ -29,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[upstreams.*]`, in the order of their names: the order of every merged list.
     pub upstreams: BTreeMap<Name, Arc<Upstream>>,
+    /// `[profiles.*]`
+    pub profiles: BTreeMap<Name, Arc<Profile>>,
     /// `[tenants.*]`
     pub tenants: BTreeMap<Name, TenantDeclaration>,
     /// `[admin]`
@@ -198,6 +200,8 @@ pub struct Upstream {
     pub transport: Transport,
     /// `arguments`: values put into calls and hidden from the model, by property name.
     pub arguments: BTreeMap<String, InjectedArgument>,
+    /// What of it is shown, and as what.
+    pub rules: Rules,
     /// `bare = true`: its names and URIs also resolve without prefix at a merged door.
     pub bare: bool,
     /// `quirks`: what it does that the protocol does not say.
@@ -355,6 +359,7 @@ impl Upstream {
             name: Name::new(name).expect("a name"),
             transport: Transport::Http { url: Template::default(), headers: Vec::new() },
             arguments: BTreeMap::new(),
+            rules: Rules::default(),
             bare: false,
             quirks: UpstreamQuirks::default(),
             era: EraSetting::Auto,

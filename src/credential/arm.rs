@@ -18,6 +18,7 @@ use crate::auth::{Principal, TenantInfo};
 use crate::base::Map;
 use crate::base::{Name, Secret, Slot, Tasks, TenantId, unix_seconds};
 use crate::config::Upstream;
+use crate::policy::Permit;
 use crate::seal::{Ring, SealError};
 use crate::store::{Secrets, StoreError};
 
@@ -84,18 +85,20 @@ impl Credentials {
 
     /// What is armed already and still holds, without waiting.
     #[must_use]
-    pub fn armed_cached(&self, tenant: TenantId, upstream: &Arc<Upstream>) -> Option<Arc<Armed>> {
+    pub fn armed_cached(&self, tenant: TenantId, permit: Permit<'_>) -> Option<Arc<Armed>> {
+        let upstream = permit.upstream();
         self.0.kept(&(tenant, upstream.name.clone()), upstream)?.ok()
     }
 
     /// What was armed last, also when the store was written since: the link that was made with it
     /// is there until other credentials are armed.
     #[must_use]
-    pub fn armed_last(&self, tenant: TenantId, upstream: &Arc<Upstream>) -> Option<Arc<Armed>> {
-        self.0.entry(&(tenant, upstream.name.clone()))?.verdict.clone().ok()
+    pub fn armed_last(&self, tenant: TenantId, permit: Permit<'_>) -> Option<Arc<Armed>> {
+        self.0.entry(&(tenant, permit.upstream().name.clone()))?.verdict.clone().ok()
     }
 
-    /// Arms an upstream with the caller's tenant's own credentials. Waits at most a few seconds.
+    /// Arms a permitted upstream with the caller's tenant's own credentials. Waits at most a few
+    /// seconds.
     ///
     /// # Errors
     /// When a secret is missing, does not open, or cannot stand where the file puts it; other
@@ -103,9 +106,9 @@ impl Credentials {
     pub async fn arm(
         &self,
         principal: &Principal,
-        upstream: &Arc<Upstream>,
+        permit: Permit<'_>,
     ) -> Result<Arc<Armed>, CredentialError> {
-        let tenant = principal.tenant();
+        let (tenant, upstream) = (principal.tenant(), permit.upstream());
         let place = (tenant.id(), upstream.name.clone());
         if let Some(verdict) = self.0.kept(&place, upstream) {
             return verdict;

@@ -18,6 +18,7 @@ use crate::config::{
     EraSetting, InjectedArgument, Interactive, ProcessLimits, SecretSource, Share, Template,
     TenantDeclaration, Timing, Transport, Upstream,
 };
+use crate::policy::own_work;
 use crate::seal::{KeyTag, Ring, RootKey, Sealed};
 use crate::store::{
     Origin, Pending, SealValue, SealedSecret, SecretInfo, SecretPlace, Secrets, Sqlite, StoreError,
@@ -41,6 +42,7 @@ fn upstream(called: &str, transport: Transport, slots: &[&str]) -> Arc<Upstream>
     let arguments = BTreeMap::from([("api_key".to_owned(), argument)]);
     let second = Duration::from_secs(1);
     Arc::new(Upstream {
+        rules: crate::config::Rules::default(),
         name: name(called),
         transport,
         arguments: if slots.contains(&"arg") { arguments } else { BTreeMap::new() },
@@ -129,7 +131,7 @@ impl House {
         tenant: &(TenantRecord, Principal),
         upstream: &Arc<Upstream>,
     ) -> Result<Arc<Armed>, CredentialError> {
-        self.credentials.arm(&tenant.1, upstream).await
+        self.credentials.arm(&tenant.1, own_work(upstream)).await
     }
 }
 
@@ -197,10 +199,13 @@ async fn the_revision_follows_the_credentials_and_nothing_else() {
     let (gh, other) = (http("gh", &["token"]), http("other", &["token"]));
     house.set(&house.acme, place("gh", "token"), "one").await;
     let first = house.arm(&house.acme, &gh).await.unwrap();
-    let cached = house.credentials.armed_cached(house.acme.0.id, &gh).unwrap();
+    let cached = house.credentials.armed_cached(house.acme.0.id, own_work(&gh)).unwrap();
     assert!(Arc::ptr_eq(&first, &cached));
     house.set(&house.acme, place("other", "token"), "x").await;
-    assert!(house.credentials.armed_cached(house.acme.0.id, &gh).is_none(), "read again first");
+    assert!(
+        house.credentials.armed_cached(house.acme.0.id, own_work(&gh)).is_none(),
+        "read again first"
+    );
     assert!(Arc::ptr_eq(&first, &house.arm(&house.acme, &gh).await.unwrap()));
     house.set(&house.acme, place("gh", "token"), "two").await;
     let second = house.arm(&house.acme, &gh).await.unwrap();
@@ -384,20 +389,24 @@ async fn while_the_store_fails_known_credentials_serve_on() {
         house.changed.subscribe(),
     );
     let gh = http("gh", &["token"]);
-    credentials.arm(&house.acme.1, &gh).await.unwrap();
+    credentials.arm(&house.acme.1, own_work(&gh)).await.unwrap();
     faulty.1.store(true, Ordering::Relaxed);
     house.set(&house.acme, place("gh", "token"), "new").await;
-    assert_eq!(header(&credentials.arm(&house.acme.1, &gh).await.unwrap()), "Bearer known");
-    let waiting = credentials.arm(&house.globex.1, &gh).await.unwrap_err();
+    assert_eq!(
+        header(&credentials.arm(&house.acme.1, own_work(&gh)).await.unwrap()),
+        "Bearer known"
+    );
+    let waiting = credentials.arm(&house.globex.1, own_work(&gh)).await.unwrap_err();
     assert_eq!(Fault::from(waiting).kind, Kind::Busy);
     faulty.1.store(false, Ordering::Relaxed);
     let recovered = async {
-        while header(&credentials.arm(&house.acme.1, &gh).await.unwrap()) != "Bearer new" {
+        while header(&credentials.arm(&house.acme.1, own_work(&gh)).await.unwrap()) != "Bearer new"
+        {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap();
-    assert!(credentials.arm(&house.globex.1, &gh).await.is_ok());
+    assert!(credentials.arm(&house.globex.1, own_work(&gh)).await.is_ok());
 }
 
 #[tokio::test]

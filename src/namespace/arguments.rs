@@ -1,6 +1,7 @@
 //! Arguments of a call: what the proxy fills in, and what also travels as headers.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +22,7 @@ pub enum ArgumentError {
     Mismatch(HeaderName),
 }
 
-/// Puts values into the `arguments` at `place` of `text`, over whatever the caller sent under
+/// Puts values (JSON texts) into the `arguments` at `place` of `text`, over whatever the caller sent under
 /// those names; without a place, gives the `arguments` object to add instead.
 ///
 /// # Errors
@@ -29,14 +30,12 @@ pub enum ArgumentError {
 pub fn inject(
     text: &str,
     place: Option<Span>,
-    values: &[(&str, &str)],
+    values: &[(&str, Cow<'_, str>)],
     edits: &mut Edits,
 ) -> Result<Option<String>, ArgumentError> {
     let members = || {
-        let list: Vec<String> = values
-            .iter()
-            .map(|(name, value)| format!("{}:{}", quote(name), quote(value)))
-            .collect();
+        let list: Vec<String> =
+            values.iter().map(|(name, value)| format!("{}:{value}", quote(name))).collect();
         list.join(",")
     };
     let Some(place) = place else { return Ok(Some(format!("{{{}}}", members()))) };
@@ -59,6 +58,21 @@ pub fn inject(
     kept.push(members());
     edits.replace(place, format!("{{{}}}", kept.join(",")));
     Ok(None)
+}
+
+/// The first of these arguments that `arguments` (JSON text) holds.
+#[must_use]
+pub fn first_sent<'a>(refused: &'a BTreeSet<String>, arguments: &str) -> Option<&'a str> {
+    let mut found = None;
+    let mut reader = Reader::new(arguments, CLIENT_DEPTH);
+    // The text was read when the message was; what is no object holds none.
+    let _ = reader.object::<JsonError>(|reader, key| {
+        if found.is_none() {
+            found = key.decode().and_then(|key| refused.get(&*key));
+        }
+        reader.value().map(drop)
+    });
+    found.map(String::as_str)
 }
 
 /// The `Mcp-Param-*` headers that `arguments` (JSON text) ask for. With `given`, the caller's own
@@ -179,20 +193,25 @@ mod tests {
 
     #[test]
     fn injected_values_win_over_the_callers() {
+        let own = |name, value| (name, Cow::Owned(quote(value)));
         let text = r#"{"q":1.10,"api_key":"mine","k\u0065y":2}"#;
         let mut edits = Edits::default();
-        let added =
-            inject(text, Some(0..text.len()), &[("api_key", "s\"x"), ("key", "t")], &mut edits)
-                .unwrap();
+        let added = inject(
+            text,
+            Some(0..text.len()),
+            &[own("api_key", "s\"x"), own("key", "t")],
+            &mut edits,
+        )
+        .unwrap();
         assert_eq!(added, None);
         let seen = edits.apply(&Bytes::copy_from_slice(text.as_bytes()));
         assert_eq!(&seen[..], br#"{"q":1.10,"api_key":"s\"x","key":"t"}"#);
-        let added = inject("", None, &[("a", "b")], &mut Edits::default()).unwrap();
+        let added = inject("", None, &[own("a", "b")], &mut Edits::default()).unwrap();
         assert_eq!(added.as_deref(), Some(r#"{"a":"b"}"#));
         let mut edits = Edits::default();
-        assert_eq!(inject("null", Some(0..4), &[("a", "b")], &mut edits), Ok(None));
+        assert_eq!(inject("null", Some(0..4), &[own("a", "b")], &mut edits), Ok(None));
         assert_eq!(&edits.apply(&Bytes::from_static(b"null"))[..], br#"{"a":"b"}"#);
-        assert!(inject("[1]", Some(0..3), &[("a", "b")], &mut Edits::default()).is_err());
+        assert!(inject("[1]", Some(0..3), &[own("a", "b")], &mut Edits::default()).is_err());
     }
 
     #[test]

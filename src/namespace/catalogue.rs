@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 
 use super::audience::Definition;
 use super::meta::{app_uri, rewrite_meta};
@@ -25,9 +26,23 @@ pub struct Tool {
     pub parameters: Vec<HeaderParameter>,
     /// Arguments that the proxy fills in and the model does not see.
     pub injected: BTreeSet<String>,
+    /// Arguments that always have this value (JSON text), which the model does not see.
+    pub pinned: Vec<(String, String)>,
+    /// Pinned arguments that also travel as headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Arguments that nobody may send.
+    pub refused: BTreeSet<String>,
     /// Its upstream, of the legacy era, runs it as a task and in no other way
     /// (`execution.taskSupport: "required"`, R104).
     pub as_task: bool,
+}
+
+impl Tool {
+    /// True when arguments are filled in.
+    #[must_use]
+    pub fn fills_in(&self) -> bool {
+        !(self.injected.is_empty() && self.pinned.is_empty())
+    }
 }
 
 /// One entry of a list.
@@ -43,6 +58,8 @@ pub struct Item {
     pub definition: Definition,
     /// The URI of its user interface (MCP Apps), of tools.
     pub app: Option<Box<str>>,
+    /// Its annotations say `readOnlyHint`, of tools. That is the upstream's word and no more.
+    pub read_only: bool,
 }
 
 /// One list of an upstream.
@@ -149,7 +166,7 @@ impl Catalogue {
 
     fn read_item(&self, kind: ListKind, era: Era, text: &Bytes) -> Result<Item, LeftOut> {
         let source = std::str::from_utf8(text).map_err(|error| error.to_string())?;
-        let (mut id, mut schema, mut as_task) = (None, None, false);
+        let (mut id, mut schema, mut as_task, mut read_only) = (None, None, false, false);
         let mut definition = Definition::default();
         let mut reader = Reader::new(source, UPSTREAM_DEPTH);
         let read = reader.object::<JsonError>(|reader, key| {
@@ -159,7 +176,9 @@ impl Catalogue {
             }
             let is_schema = key.is("inputSchema") && reader.peek()? == b'{';
             let execution = self.runs_tasks && era == Era::Legacy && key.is("execution");
+            let annotated = kind == ListKind::Tools && key.is("annotations");
             let value = reader.value()?;
+            read_only |= annotated && is_read_only(&source[value.clone()]);
             as_task |= execution && requires_task(&source[value.clone()]);
             if is_schema {
                 schema = Some(value);
@@ -176,7 +195,8 @@ impl Catalogue {
             }
         };
         let app = (kind == ListKind::Tools).then(|| app_uri(source)).flatten().map(Into::into);
-        let mut item = Item { id: id.into(), text: text.clone(), tool: None, definition, app };
+        let mut item =
+            Item { id: id.into(), text: text.clone(), tool: None, definition, app, read_only };
         if kind == ListKind::Tools
             && let Some(schema) = schema
         {
@@ -236,55 +256,57 @@ impl Catalogue {
     }
 }
 
+/// True when a tool's `annotations` say that it changes nothing.
+fn is_read_only(annotations: &str) -> bool {
+    let annotations: Option<serde_json::Value> = serde_json::from_str(annotations).ok();
+    annotations.is_some_and(|annotations| annotations["readOnlyHint"] == true)
+}
+
 /// True when a tool's `execution` says that it runs as a task and in no other way.
 fn requires_task(execution: &str) -> bool {
     let execution: Option<serde_json::Value> = serde_json::from_str(execution).ok();
     execution.is_some_and(|execution| execution["taskSupport"] == "required")
 }
 
-impl Item {
-    /// The public name or URI at a merged door.
-    #[must_use]
-    pub fn public<'a>(
-        &'a self,
-        kind: ListKind,
-        upstream: &Upstream,
-        namer: &Namer,
-    ) -> Cow<'a, str> {
-        match kind {
-            ListKind::Tools | ListKind::Prompts => {
-                Cow::Owned(namer.public(&upstream.name, &self.id))
-            }
-            ListKind::Resources | ListKind::Skills => join_uri(upstream.name.as_str(), &self.id),
-            ListKind::Templates => join_template(upstream.name.as_str(), &self.id),
-        }
+/// The public name or URI at a merged door.
+#[must_use]
+pub(super) fn public<'a>(
+    kind: ListKind,
+    id: &'a str,
+    upstream: &Upstream,
+    namer: &Namer,
+) -> Cow<'a, str> {
+    match kind {
+        ListKind::Tools | ListKind::Prompts => Cow::Owned(namer.public(&upstream.name, id)),
+        ListKind::Resources | ListKind::Skills => join_uri(upstream.name.as_str(), id),
+        ListKind::Templates => join_template(upstream.name.as_str(), id),
     }
+}
 
-    /// The text as a merged door lists it: the public name, the public forms of the URIs of a
-    /// tool's user interface (MCP Apps) and of a skill's files, and no domain of such an
-    /// interface. All else as it came.
-    #[must_use]
-    pub fn merged(&self, kind: ListKind, upstream: &Upstream, namer: &Namer) -> Bytes {
-        let source = std::str::from_utf8(&self.text).unwrap_or_default();
-        let mut edits = Edits::default();
-        let mut reader = Reader::new(source, UPSTREAM_DEPTH);
-        if kind == ListKind::Skills {
-            // The text was read when the item was made.
-            let _ = rewrite_skill(source, &mut reader, upstream.name.as_str(), &mut edits);
-            return edits.apply(&self.text);
-        }
-        // Likewise.
-        let _ = reader.object::<JsonError>(|reader, key| {
-            if key.is(kind.identity()) {
-                let place = reader.value()?;
-                edits.replace(place, quote(&self.public(kind, upstream, namer)));
-                return Ok(());
-            }
-            if key.is("_meta") && reader.peek()? == b'{' {
-                return rewrite_meta(source, reader, upstream.name.as_str(), &mut edits);
-            }
-            reader.value().map(drop)
-        });
-        edits.apply(&self.text)
+/// The text of an entry as a merged door lists it: the public name, the public forms of the URIs
+/// of a tool's user interface (MCP Apps) and of a skill's files, and no domain of such an
+/// interface. All else as it came.
+#[must_use]
+pub(super) fn publish(kind: ListKind, text: &Bytes, public: &str, upstream: &Upstream) -> Bytes {
+    let source = std::str::from_utf8(text).unwrap_or_default();
+    let mut edits = Edits::default();
+    let mut reader = Reader::new(source, UPSTREAM_DEPTH);
+    if kind == ListKind::Skills {
+        // The text was read when the item was made.
+        let _ = rewrite_skill(source, &mut reader, upstream.name.as_str(), &mut edits);
+        return edits.apply(text);
     }
+    // Likewise.
+    let _ = reader.object::<JsonError>(|reader, key| {
+        if key.is(kind.identity()) {
+            let place = reader.value()?;
+            edits.replace(place, quote(public));
+            return Ok(());
+        }
+        if key.is("_meta") && reader.peek()? == b'{' {
+            return rewrite_meta(source, reader, upstream.name.as_str(), &mut edits);
+        }
+        reader.value().map(drop)
+    });
+    edits.apply(text)
 }

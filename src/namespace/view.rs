@@ -6,56 +6,16 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::audience::{Audience, tool_for};
-use super::catalogue::{Catalogue, Item, Tool};
+use super::catalogue::{Catalogue, Item, Tool, public, publish};
+use super::door::Door;
+use super::dress::{Dressed, dress};
+use super::gate::{Entry, Gate};
 use super::name::Namer;
+use super::plan::{Plan, Target};
 use super::uri::{expands_to, split_uri};
-use crate::base::{Map, Name};
+use crate::base::Map;
 use crate::config::Upstream;
 use crate::wire::{ListKind, NameKind, Skills};
-
-/// The path a client came in by, as far as names are concerned.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Door {
-    /// `/mcp`: every upstream, names prefixed.
-    Merged,
-    /// `/mcp/{upstream}`: one upstream, names as they are.
-    Single(Name),
-}
-
-/// Where a request goes: made here alone, from a name that this tenant can see at this door.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    upstream: Arc<Upstream>,
-    original: Box<str>,
-    tool: Option<Arc<Tool>>,
-    merged: bool,
-}
-
-impl Plan {
-    /// The upstream that owns the name.
-    #[must_use]
-    pub fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
-    }
-
-    /// The name or URI as the upstream knows it.
-    #[must_use]
-    pub fn original(&self) -> &str {
-        &self.original
-    }
-
-    /// Routing facts, of a tool that has any.
-    #[must_use]
-    pub fn tool(&self) -> Option<&Tool> {
-        self.tool.as_deref()
-    }
-
-    /// True when what comes back must be made public again.
-    #[must_use]
-    pub fn merged(&self) -> bool {
-        self.merged
-    }
-}
 
 /// A route behind a public name.
 #[derive(Debug, Clone)]
@@ -63,6 +23,15 @@ struct Route {
     upstream: usize,
     original: Box<str>,
     tool: Option<Arc<Tool>>,
+    renamed: bool,
+}
+
+/// An entry that is shown: its place, and its guise where it has one.
+#[derive(Debug)]
+struct Shown {
+    upstream: usize,
+    at: usize,
+    dressed: Option<Box<Dressed>>,
 }
 
 /// What one tenant sees at one door.
@@ -70,6 +39,10 @@ struct Route {
 pub struct View {
     door: Door,
     catalogues: Vec<Arc<Catalogue>>,
+    /// By kind; what rules hold back is not here, and so nowhere.
+    shown: [Vec<Shown>; ListKind::COUNT],
+    /// By upstream and kind: only what is shown is known.
+    strict: Vec<[bool; ListKind::COUNT]>,
     tools: Map<Box<str>, Route>,
     prompts: Map<Box<str>, Route>,
     resources: Map<Box<str>, Route>,
@@ -81,10 +54,16 @@ pub struct View {
 }
 
 impl View {
-    /// Merges the catalogues, which are in the order of their upstreams' names.
+    /// Merges what `gate` shows of the catalogues, which are in the order of their upstreams'
+    /// names.
     #[must_use]
-    pub fn new(door: Door, catalogues: Vec<Arc<Catalogue>>, namer: Namer) -> Self {
+    pub fn new(door: Door, catalogues: Vec<Arc<Catalogue>>, namer: Namer, gate: &dyn Gate) -> Self {
+        let strict = catalogues.iter().map(|catalogue| {
+            ListKind::ALL.map(|kind| gate.narrows(&catalogue.upstream.name, kind))
+        });
         let mut view = Self {
+            strict: strict.collect(),
+            shown: Default::default(),
             door,
             catalogues,
             tools: Map::default(),
@@ -95,9 +74,14 @@ impl View {
             namer,
             withheld: Vec::new(),
         };
-        if view.door == Door::Merged {
+        view.shown = ListKind::ALL.map(|kind| view.select(kind, gate));
+        if view.is_mapped(ListKind::Tools) {
             view.tools = view.routes(&[ListKind::Tools]);
+        }
+        if view.is_mapped(ListKind::Prompts) {
             view.prompts = view.routes(&[ListKind::Prompts]);
+        }
+        if view.is_mapped(ListKind::Resources) {
             view.resources = view.routes(&[ListKind::Resources, ListKind::Skills]);
         }
         view
@@ -117,16 +101,24 @@ impl View {
         if kind != ListKind::Tools {
             return whole();
         }
-        let fit = || self.items(kind).all(|(_, item)| item.definition.suits(audience));
+        let fit = || {
+            self.shown[kind as usize].iter().all(|s| self.item(kind, s).definition.suits(audience))
+        };
         self.tool_lists[audience as usize]
             .get_or_init(|| if fit() { whole() } else { self.write_list(kind, Some(audience)) })
             .clone()
     }
 
-    /// What the upstreams of this door announced of skills, together.
+    /// What the upstreams of this door announced of skills, together. An upstream whose skills
+    /// are all held back has none here.
     #[must_use]
     pub fn skills(&self) -> Skills {
-        self.catalogues.iter().map(|catalogue| catalogue.skills).max().unwrap_or_default()
+        let has = |(at, catalogue): (usize, &Arc<Catalogue>)| {
+            let kind = ListKind::Skills as usize;
+            let any = !self.strict[at][kind] || self.shown[kind].iter().any(|s| s.upstream == at);
+            any.then_some(catalogue.skills)
+        };
+        self.catalogues.iter().enumerate().filter_map(has).max().unwrap_or_default()
     }
 
     /// The instructions for the model: how names are made, then what each upstream says.
@@ -136,7 +128,7 @@ impl View {
             let text = catalogue.instructions.as_deref()?.trim();
             (!text.is_empty()).then_some((catalogue.upstream.name.as_str(), text))
         });
-        if let Door::Single(_) = self.door {
+        if !self.door.merges() {
             return said.map(|(_, text)| text.to_owned()).next();
         }
         let mut text = String::from(
@@ -156,7 +148,11 @@ impl View {
     /// Resolves the name of a tool or prompt.
     #[must_use]
     pub fn name(&self, kind: NameKind, name: &str) -> Option<Plan> {
-        if self.door != Door::Merged {
+        let (list, target, routes) = match kind {
+            NameKind::Tool => (ListKind::Tools, Target::Tool, &self.tools),
+            NameKind::Prompt => (ListKind::Prompts, Target::Prompt, &self.prompts),
+        };
+        if !self.is_mapped(list) {
             let catalogue = self.catalogues.first()?;
             let tool = match kind {
                 NameKind::Tool => catalogue.tool(name).cloned(),
@@ -165,51 +161,47 @@ impl View {
             if tool.is_none() && kind == NameKind::Tool && catalogue.forbids(name) {
                 return None;
             }
-            return Some(self.plan(0, name.into(), tool));
+            return Some(self.plan(0, target, name.into()).with_tool(tool, false));
         }
-        let route = match kind {
-            NameKind::Tool => self.tools.get(name)?,
-            NameKind::Prompt => self.prompts.get(name)?,
-        };
-        Some(self.plan(route.upstream, route.original.clone(), route.tool.clone()))
+        let route = routes.get(name)?;
+        let plan = self.plan(route.upstream, target, route.original.clone());
+        Some(plan.with_tool(route.tool.clone(), route.renamed))
     }
 
     /// Resolves a URI: by its prefix, as one that a list shows without prefix, or as a bare one of
     /// the only upstream marked so that can own it.
     #[must_use]
     pub fn uri(&self, uri: &str) -> Option<Plan> {
-        if self.door != Door::Merged {
-            return self.catalogues.first().map(|_| self.plan(0, uri.into(), None));
+        if !self.door.merges() {
+            return self.catalogues.first().map(|_| self.reach(uri, 0, uri));
         }
         if let Some((prefix, original)) = split_uri(uri)
             && let Some(upstream) = self.position(prefix)
         {
-            return Some(self.plan(upstream, Cow::into_owned(original).into(), None));
+            return Some(self.reach(uri, upstream, &original));
         }
         if let Some(route) = self.resources.get(uri) {
-            return Some(self.plan(route.upstream, route.original.clone(), None));
+            return Some(self.plan(route.upstream, Target::Resource, route.original.clone()));
         }
-        self.template_owner(uri).map(|upstream| self.plan(upstream, uri.into(), None))
+        self.template_owner(uri).map(|upstream| self.reach(uri, upstream, uri))
     }
 
     /// The way to an upstream behind this door, for something that it keeps under this id of its
     /// own (a task).
     #[must_use]
     pub fn held(&self, upstream: &str, id: &str) -> Option<Plan> {
-        self.position(upstream).map(|at| self.plan(at, id.into(), None))
+        self.position(upstream).map(|at| self.plan(at, Target::Task, id.into()))
     }
 
     /// The upstream that a public tool or prompt name would belong to by its prefix, whether it
     /// is listed or not.
     #[must_use]
     pub fn owner(&self, name: &str) -> Option<&Arc<Upstream>> {
-        match &self.door {
-            Door::Single(_) => self.catalogues.first().map(|catalogue| &catalogue.upstream),
-            Door::Merged => {
-                let (prefix, _) = self.namer.split(name)?;
-                self.position(prefix).map(|at| &self.catalogues[at].upstream)
-            }
+        if !self.door.merges() {
+            return self.catalogues.first().map(|catalogue| &catalogue.upstream);
         }
+        let (prefix, _) = self.namer.split(name)?;
+        self.position(prefix).map(|at| &self.catalogues[at].upstream)
     }
 
     fn position(&self, upstream: &str) -> Option<usize> {
@@ -218,34 +210,94 @@ impl View {
             .ok()
     }
 
-    fn plan(&self, upstream: usize, original: Box<str>, tool: Option<Arc<Tool>>) -> Plan {
+    fn plan(&self, upstream: usize, target: Target, original: Box<str>) -> Plan {
         let upstream = self.catalogues[upstream].upstream.clone();
-        Plan { upstream, original, tool, merged: self.door == Door::Merged }
+        Plan::new(upstream, target, original, self.door.merges())
+    }
+
+    /// The way to a URI of an upstream, which need not be listed to be read. Where rules decide
+    /// and no list shows it, it goes on unjudged.
+    fn reach(&self, public: &str, upstream: usize, original: &str) -> Plan {
+        let plan = self.plan(upstream, Target::Resource, original.into());
+        let listed = |route: &Route| route.upstream == upstream && *route.original == *original;
+        if !self.strict[upstream][ListKind::Resources as usize]
+            || self.resources.get(public).is_some_and(listed)
+        {
+            return plan;
+        }
+        let templates = templates(&self.catalogues[upstream], original);
+        plan.unjudged(templates.into_iter().map(Into::into).collect())
+    }
+
+    /// True when only names of a map lead anywhere.
+    fn is_mapped(&self, kind: ListKind) -> bool {
+        self.door.merges() || self.strict.iter().any(|strict| strict[kind as usize])
+    }
+
+    /// The entries of a list that are shown.
+    fn select(&self, kind: ListKind, gate: &dyn Gate) -> Vec<Shown> {
+        let mut shown = Vec::new();
+        for (upstream, catalogue) in self.catalogues.iter().enumerate() {
+            let name = &catalogue.upstream.name;
+            let strict = self.strict[upstream][kind as usize];
+            let by_uri = strict && !matches!(kind, ListKind::Tools | ListKind::Prompts);
+            for (at, item) in catalogue.listing(kind).items.iter().enumerate() {
+                let templates = if by_uri { templates(catalogue, &item.id) } else { Vec::new() };
+                let (id, read_only) = (&*item.id, item.read_only);
+                if strict
+                    && !gate.admits(name, &Entry { kind, id, read_only, templates: &templates })
+                {
+                    continue;
+                }
+                let dressed =
+                    (kind == ListKind::Tools).then(|| dress(item, &gate.guise(name, id))).flatten();
+                shown.push(Shown { upstream, at, dressed: dressed.map(Box::new) });
+            }
+        }
+        shown
+    }
+
+    fn item(&self, kind: ListKind, shown: &Shown) -> &Item {
+        &self.catalogues[shown.upstream].listing(kind).items[shown.at]
+    }
+
+    /// What clients of this door call an entry.
+    fn public<'a>(&'a self, kind: ListKind, shown: &'a Shown) -> Cow<'a, str> {
+        let own = shown.dressed.as_ref().and_then(|dressed| dressed.name.as_deref());
+        let id = own.unwrap_or(&self.item(kind, shown).id);
+        if self.door.merges() {
+            public(kind, id, &self.catalogues[shown.upstream].upstream, &self.namer)
+        } else {
+            Cow::Borrowed(id)
+        }
     }
 
     /// Every public name of these kinds with its route. Where two meet, neither is kept.
     fn routes(&mut self, kinds: &[ListKind]) -> Map<Box<str>, Route> {
         let mut routes: Map<Box<str>, Option<Route>> = Map::default();
         let mut bare: Map<Box<str>, Option<Route>> = Map::default();
-        for (upstream, catalogue) in self.catalogues.iter().enumerate() {
-            for kind in kinds {
-                for item in &catalogue.listing(*kind).items {
-                    let route =
-                        Route { upstream, original: item.id.clone(), tool: item.tool.clone() };
-                    let public = item.public(*kind, &catalogue.upstream, &self.namer);
-                    if catalogue.upstream.bare && *public != *item.id {
-                        enter(&mut bare, &item.id, route.clone());
-                    }
-                    enter(&mut routes, &public, route);
+        for (kind, shown) in
+            kinds.iter().flat_map(|k| self.shown[*k as usize].iter().map(|s| (*k, s)))
+        {
+            let item = self.item(kind, shown);
+            let own = shown.dressed.as_ref();
+            let route = Route {
+                upstream: shown.upstream,
+                original: item.id.clone(),
+                tool: own.map_or_else(|| item.tool.clone(), |dressed| dressed.tool.clone()),
+                renamed: own.is_some_and(|dressed| dressed.name.is_some()),
+            };
+            let public = self.public(kind, shown);
+            if self.door.merges() && self.catalogues[shown.upstream].upstream.bare {
+                let plain = own.and_then(|dressed| dressed.name.as_deref()).unwrap_or(&item.id);
+                if *public != *plain {
+                    enter(&mut bare, plain, route.clone());
                 }
             }
-            if catalogue.upstream.bare && kinds.contains(&ListKind::Resources) {
-                // User interfaces need not be listed to be read (MCP Apps).
-                for app in catalogue.listing(ListKind::Tools).items.iter().flat_map(|i| &i.app) {
-                    let route = Route { upstream, original: app.clone(), tool: None };
-                    enter(&mut bare, app, route);
-                }
-            }
+            enter(&mut routes, &public, route);
+        }
+        if self.door.merges() && kinds.contains(&ListKind::Resources) {
+            self.enter_apps(&mut bare);
         }
         self.withheld.extend(
             routes
@@ -260,38 +312,59 @@ impl View {
         routes.into_iter().filter_map(|(name, route)| Some((name, route?))).collect()
     }
 
-    /// The one upstream marked `bare` whose templates a URI without prefix can come from.
-    fn template_owner(&self, uri: &str) -> Option<usize> {
-        let mut owners = self.catalogues.iter().enumerate().filter(|(_, catalogue)| {
-            let templates = &catalogue.listing(ListKind::Templates).items;
-            catalogue.upstream.bare && templates.iter().any(|item| expands_to(&item.id, uri))
-        });
-        let owner = owners.next()?;
-        owners.next().is_none().then_some(owner.0)
+    /// User interfaces need not be listed to be read (MCP Apps). Where rules decide about
+    /// resources, they decide about these as well.
+    fn enter_apps(&self, bare: &mut Map<Box<str>, Option<Route>>) {
+        for shown in &self.shown[ListKind::Tools as usize] {
+            let upstream = shown.upstream;
+            let free = !self.strict[upstream][ListKind::Resources as usize];
+            if free
+                && self.catalogues[upstream].upstream.bare
+                && let Some(app) = &self.item(ListKind::Tools, shown).app
+            {
+                let route = Route { upstream, original: app.clone(), tool: None, renamed: false };
+                enter(bare, app, route);
+            }
+        }
     }
 
-    fn items(&self, kind: ListKind) -> impl Iterator<Item = (&Upstream, &Item)> {
-        self.catalogues.iter().flat_map(move |catalogue| {
-            catalogue.listing(kind).items.iter().map(move |item| (&*catalogue.upstream, item))
-        })
+    /// The one upstream marked `bare` whose templates a URI without prefix can come from.
+    fn template_owner(&self, uri: &str) -> Option<usize> {
+        let kind = ListKind::Templates;
+        let mut owners: Vec<usize> = self.shown[kind as usize]
+            .iter()
+            .filter(|shown| {
+                let upstream = &self.catalogues[shown.upstream].upstream;
+                upstream.bare && expands_to(&self.item(kind, shown).id, uri)
+            })
+            .map(|shown| shown.upstream)
+            .collect();
+        owners.dedup();
+        match owners[..] {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     fn write_list(&self, kind: ListKind, audience: Option<Audience>) -> Bytes {
-        let size = self.items(kind).map(|(_, item)| item.text.len() + 64).sum();
+        let all = &self.shown[kind as usize];
+        let size = all.iter().map(|shown| self.item(kind, shown).text.len() + 64).sum();
         let mut list = Vec::with_capacity(size);
-        for (upstream, item) in self.items(kind) {
-            let public = item.public(kind, upstream, &self.namer);
-            if self.door == Door::Merged && !self.shows(kind, &public) {
+        for shown in all {
+            let item = self.item(kind, shown);
+            let public = self.public(kind, shown);
+            if self.is_mapped(kind) && !self.shows(kind, &public) {
                 continue;
             }
             if !list.is_empty() {
                 list.push(b',');
             }
-            let mut text = if self.door == Door::Merged {
-                item.merged(kind, upstream, &self.namer)
-            } else {
-                item.text.clone()
-            };
+            let mut text =
+                shown.dressed.as_ref().map_or_else(|| item.text.clone(), |own| own.text.clone());
+            if self.door.merges() {
+                let upstream = &self.catalogues[shown.upstream].upstream;
+                text = publish(kind, &text, &public, upstream);
+            }
             if let Some(audience) = audience.filter(|audience| !item.definition.suits(*audience)) {
                 text = tool_for(audience, &text);
             }
@@ -311,6 +384,12 @@ impl View {
     }
 }
 
+/// The templates of an upstream that can give this URI.
+fn templates<'a>(catalogue: &'a Catalogue, uri: &str) -> Vec<&'a str> {
+    let all = catalogue.listing(ListKind::Templates).items.iter();
+    all.filter(|item| expands_to(&item.id, uri)).map(|item| &*item.id).collect()
+}
+
 fn enter(routes: &mut Map<Box<str>, Option<Route>>, name: &str, route: Route) {
     match routes.get_mut(name) {
         // One upstream may list a name twice; the first one stands.
@@ -324,6 +403,8 @@ fn enter(routes: &mut Map<Box<str>, Option<Route>>, name: &str, route: Route) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Name;
+    use crate::namespace::gate::Open;
     use crate::namespace::read_page;
     use crate::wire::Era;
 
@@ -336,7 +417,7 @@ mod tests {
     }
 
     fn merged(catalogues: Vec<Arc<Catalogue>>) -> View {
-        View::new(Door::Merged, catalogues, Namer::new("__", 48))
+        View::new(Door::Merged, catalogues, Namer::new("__", 48), &Open)
     }
 
     fn names(view: &View) -> Vec<String> {
@@ -388,7 +469,7 @@ mod tests {
             let door = Door::Single(upstream.name.clone());
             let mut catalogue = Catalogue::new(Arc::new(upstream), 0);
             assert_eq!(!catalogue.add(ListKind::Tools, era, &text, &page).is_empty(), left_out);
-            let view = View::new(door, vec![Arc::new(catalogue)], Namer::new("__", 48));
+            let view = View::new(door, vec![Arc::new(catalogue)], Namer::new("__", 48), &Open);
             assert_eq!(view.name(NameKind::Tool, "bad").is_none(), left_out);
             // One that is in no list may be new: its upstream answers.
             assert!(view.name(NameKind::Tool, "unheard_of").is_some());

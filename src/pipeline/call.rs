@@ -7,13 +7,14 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::answer::Answer;
-use super::compose::{Carry, compose};
+use super::compose::{Carry, compose, refuse_held};
 use super::finish::Record;
 use super::line::Line;
 use super::modern::unknown;
 use super::out::finish_early;
 use super::quick::QUIET;
 use super::relay::{Asked, Relayed, relay};
+use super::scope::narrow;
 use super::state::refused;
 use super::talk::{Talk, visited};
 use super::task::{Tasked, unknown as unknown_task};
@@ -21,6 +22,7 @@ use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Inner;
 use crate::namespace::{Door, Plan, View};
+use crate::policy::{Hidden, Permit};
 use crate::session::{Cast, Level, Running, Session};
 use crate::upstream::{Asker, Cause, Lease, LinkError, Outgoing, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
@@ -119,9 +121,11 @@ impl Line {
         early: &mut Option<Cast>,
     ) -> Result<Answer, Fault> {
         let mut plan = self.plan(&caller, &posted, method).await?;
+        let permit = self.permit(&caller, &posted, method, &plan)?;
         record.planned(&plan);
+        refuse_held(&posted, &plan)?;
         record.admitted(self.admit_call(&caller.principal, method, &plan).await?);
-        let armed = self.arm(&caller.principal, plan.upstream()).await?;
+        let armed = self.arm(&caller.principal, permit).await?;
         let mut carry = Carry::AsItIs;
         if caller.era == Era::Modern
             && may_ask(method)
@@ -226,6 +230,8 @@ impl Line {
                     let apps = caller.declares.has(CapSet::APPS);
                     Box::pin(tenant.reload(self, &caller.principal, plan.upstream(), apps)).await;
                     plan = self.plan(&caller, &posted, method).await?;
+                    self.permit(&caller, &posted, method, &plan)?;
+                    refuse_held(&posted, &plan)?;
                 }
                 Err(fault) if matches!(fault.kind, Kind::HeaderMismatch) => {
                     return Err(Fault::upstream(Retry::Never, fault.public));
@@ -279,6 +285,21 @@ impl Line {
         }
     }
 
+    /// Asks the policy. What it hides looks like what is not there.
+    fn permit<'p>(
+        &self,
+        caller: &Caller,
+        posted: &Posted,
+        method: &Method,
+        plan: &'p Plan,
+    ) -> Result<Permit<'p>, Fault> {
+        let permit = self.policy.may(plan, &caller.door, narrow(&caller.principal));
+        permit.map_err(|Hidden| match named(posted, method) {
+            Ok((_, name)) => absent(method, &name),
+            Err(fault) => fault,
+        })
+    }
+
     /// Finds who owns what the request names. A name that is not known may be new: the list of
     /// the upstream that its prefix points at is read once more before it is refused.
     async fn plan(
@@ -289,15 +310,12 @@ impl Line {
     ) -> Result<Plan, Fault> {
         let tenant = self.tenant(&caller.principal);
         let apps = caller.declares.has(CapSet::APPS);
-        let view = tenant.known_view_for(&caller.door, apps);
-        let (kind, name) = match method.route {
-            Route::Task(_) => return self.task_plan(caller, posted),
-            Route::Name(kind) => (Some(kind), required(posted, Field::Name, "name")?),
-            Route::Uri | Route::Skill | Route::Directory => {
-                (None, required(posted, Field::Uri, "uri")?)
-            }
-            _ => reference(posted)?,
-        };
+        let (principal, door) = (&caller.principal, &caller.door);
+        let view = tenant.known_view_for(principal, door, apps);
+        if let Route::Task(_) = method.route {
+            return self.task_plan(caller, posted);
+        }
+        let (kind, name) = named(posted, method)?;
         if method.route == Route::Name(NameKind::Tool)
             // Some clients write `null` for no arguments.
             && posted.raw(Field::Arguments).is_some_and(|a| !a.starts_with('{') && a != "null")
@@ -309,18 +327,18 @@ impl Line {
             None => view.uri(&name),
         };
         let found = look(&view);
+        // The list says what else must be sent along, and which templates a URI can come from.
+        let by_list = |plan: &Plan| method.route == Route::Name(NameKind::Tool) || !plan.judged();
         let unread = |plan: &Plan| {
             let shelf = tenant.shelf_for(plan.upstream().name.as_str(), apps);
-            shelf.is_some_and(|shelf| !shelf.loaded())
-                && method.route == Route::Name(NameKind::Tool)
+            by_list(plan) && shelf.is_some_and(|shelf| !shelf.loaded())
         };
         match found {
             Some(plan) if !unread(&plan) => Ok(plan),
             Some(plan) => {
-                // Its schema says what else must be sent along; without a list the call goes as
-                // it is, and the upstream itself answers.
+                // Without a list the call goes as it is, and the upstream itself answers.
                 Box::pin(tenant.reload(self, &caller.principal, plan.upstream(), apps)).await;
-                look(&tenant.known_view_for(&caller.door, apps))
+                look(&tenant.known_view_for(principal, door, apps))
                     .ok_or_else(|| absent(method, &name))
             }
             None => {
@@ -333,7 +351,7 @@ impl Line {
                         if tenant.may_be_new(owner.name.as_str(), apps) {
                             Box::pin(tenant.reload(self, &caller.principal, &owner, apps)).await;
                         }
-                        if let Some(plan) = look(&tenant.known_view_for(&caller.door, apps)) {
+                        if let Some(plan) = look(&tenant.known_view_for(principal, door, apps)) {
                             return Ok(plan);
                         }
                         // Nothing is known of what it has: the reason is the better answer.
@@ -344,14 +362,23 @@ impl Line {
                         Err(absent(method, &name))
                     }
                     None => {
-                        let view =
-                            Box::pin(tenant.view(self, &caller.principal, &caller.door, apps))
-                                .await;
+                        let view = Box::pin(tenant.view(self, principal, door, apps)).await;
                         look(&view).ok_or_else(|| absent(method, &name))
                     }
                 }
             }
         }
+    }
+}
+
+/// What a request names.
+fn named(posted: &Posted, method: &Method) -> Result<(Option<NameKind>, String), Fault> {
+    match method.route {
+        Route::Name(kind) => Ok((Some(kind), required(posted, Field::Name, "name")?)),
+        Route::Uri | Route::Skill | Route::Directory => {
+            Ok((None, required(posted, Field::Uri, "uri")?))
+        }
+        _ => reference(posted),
     }
 }
 

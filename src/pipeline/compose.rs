@@ -2,13 +2,15 @@
 //! become the hop's own, the public name becomes the upstream's, `_meta` gets the words of the
 //! upstream's era, and the tenant's hidden arguments go in. All else stays as it came.
 
+use std::borrow::Cow;
+
 use super::call::Caller;
 use super::task::Tasked;
 use crate::base::{Fault, Kind};
 use crate::bridge::Responses;
 use crate::config::Transport;
 use crate::credential::Armed;
-use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_headers};
+use crate::namespace::{ArgumentError, Plan, encode_header, first_sent, inject, parameter_headers};
 use crate::upstream::Outgoing;
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader, Span, quote};
 use crate::wire::{
@@ -67,6 +69,7 @@ pub(super) fn compose(
     if era == Era::Modern && matches!(plan.upstream().transport, Transport::Http { .. }) {
         let named = matches!(method.route, Route::Name(_) | Route::Uri | Route::Task(_));
         name = named.then(|| encode_header(plan.original()));
+        parameters.extend(plan.tool().into_iter().flat_map(|tool| tool.headers.iter().cloned()));
     } else {
         parameters.clear();
     }
@@ -94,7 +97,7 @@ fn argument_fault(error: &ArgumentError) -> Fault {
 
 fn rename(posted: &Posted, method: &Method, plan: &Plan, edits: &mut Edits) {
     // A task has another id at every door.
-    if !plan.merged() && !matches!(method.route, Route::Task(_)) {
+    if !plan.renamed() && !matches!(method.route, Route::Task(_)) {
         return;
     }
     let place = match method.route {
@@ -336,7 +339,21 @@ fn write_carry(
     added.extend(ours.into_iter().flatten());
 }
 
-/// The tenant's hidden arguments.
+/// Refuses arguments that the file holds back.
+pub(super) fn refuse_held(posted: &Posted, plan: &Plan) -> Result<(), Fault> {
+    let Some(tool) = plan.tool().filter(|tool| !tool.refused.is_empty()) else { return Ok(()) };
+    let arguments = posted.raw(Field::Arguments).unwrap_or("{}");
+    match first_sent(&tool.refused, arguments) {
+        Some(name) => {
+            let sentence =
+                format!("`arguments.{name:.60}` is no argument of this tool; leave it out");
+            Err(Fault::client(Kind::InvalidParams, sentence))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The tenant's hidden arguments, and those that the file pins.
 fn write_arguments(
     caller: &Caller,
     posted: &Posted,
@@ -345,13 +362,14 @@ fn write_arguments(
     edits: &mut Edits,
     added: &mut Vec<String>,
 ) -> Result<(), Fault> {
-    let Some(tool) = plan.tool().filter(|tool| !tool.injected.is_empty()) else { return Ok(()) };
+    let Some(tool) = plan.tool().filter(|tool| tool.fills_in()) else { return Ok(()) };
     let all = armed.arguments(Some(caller.principal.key()));
-    let values: Vec<(&str, &str)> = all
+    let own = all
         .iter()
         .filter(|(name, _)| tool.injected.contains(name))
-        .map(|(name, value)| (name.as_str(), value.expose()))
-        .collect();
+        .map(|(name, value)| (name.as_str(), Cow::Owned(quote(value.expose()))));
+    let pinned = tool.pinned.iter().map(|(name, json)| (name.as_str(), Cow::from(json)));
+    let values: Vec<(&str, Cow<'_, str>)> = own.chain(pinned).collect();
     let text = std::str::from_utf8(posted.body()).unwrap_or_default();
     let object = inject(text, posted.field(Field::Arguments), &values, edits)
         .map_err(|error| argument_fault(&error))?;

@@ -10,8 +10,9 @@ use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
 use super::list::Reader;
 use super::modern::capabilities;
-use super::outlet::{concerns, look_again};
+use super::outlet::look_again;
 use super::quirk::{client_quirks, suit};
+use super::scope::narrow;
 use super::serve::{Posting, accepted, header};
 use super::take_up::refused;
 use crate::base::{Fault, Kind, Retry};
@@ -61,7 +62,7 @@ impl Line {
         self.holders.hold(&posting.principal);
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        let view = tenant.known_view(&posting.door);
+        let view = tenant.known_view(&posting.principal, &posting.door);
         let instructions = view
             .instructions()
             .map_or_else(String::new, |text| format!(",\"instructions\":{}", quote(&text)));
@@ -226,13 +227,13 @@ impl Line {
             return;
         }
         let (tenant, holder) = (posting.principal.tenant().id(), posting.principal.key());
-        let own = session.id().text();
+        let (own, narrow) = (session.id().text(), narrow(&posting.principal));
         let links = self.pool.ready_where(|key| {
             let principal = key.principal.as_deref();
             key.tenant == Some(tenant)
                 && (principal == Some(own.as_str()) || principal == Some(holder.as_str()))
                 && key.capabilities == told
-                && concerns(&posting.door, &key.upstream)
+                && self.policy.reaches(&posting.door, narrow, &key.upstream)
         });
         for link in links.into_iter().filter(|link| link.facts().era == Era::Legacy) {
             if let Err(error) = link.send(posted.body().clone()).await {
@@ -281,7 +282,7 @@ impl Line {
         }
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
-        let listed = tenant.outlets().add_session(&posting.door, &session);
+        let listed = tenant.outlets().add_session(&posting.principal, &posting.door, &session);
         self.listen_for(&posting.principal);
         if lost || (last.is_some() && !listed) {
             look_again(&session);

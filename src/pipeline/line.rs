@@ -7,14 +7,16 @@ use std::time::Duration;
 use super::holders::Holders;
 use super::parks::Parks;
 use super::quick::Quick;
+use super::scope::narrow;
 use super::task::KeptTasks;
 use super::tenant::Tenant;
 use crate::auth::Principal;
-use crate::base::{Clock, Map, Name, Tasks, TenantId};
+use crate::base::{Clock, Map, Name, Narrow, Tasks, TenantId};
 use crate::config::Config;
 use crate::credential::Credentials;
 use crate::limit::{Limiter, Turns};
 use crate::namespace::{Door, Namer};
+use crate::policy::Policy;
 use crate::seal::Ring;
 use crate::session::{Ledger, Session, Sessions};
 use crate::store::SessionStates;
@@ -82,6 +84,7 @@ pub struct Parts {
 pub struct Line {
     pub(super) config: Arc<Config>,
     pub(super) namer: Namer,
+    pub(super) policy: Policy,
     pub(super) sessions: Sessions,
     pub(super) ledger: Arc<Ledger>,
     pub(super) holders: Holders,
@@ -126,6 +129,7 @@ impl Line {
                 .keys()
                 .map(|name| (name.clone(), Arc::default()))
                 .collect(),
+            policy: Policy::new(parts.config.clone()),
             limiter: Limiter::new(parts.config.limits.clone()),
             turns: Turns::new(parts.config.limits.calls),
             config: parts.config,
@@ -142,16 +146,29 @@ impl Line {
         })
     }
 
-    /// True when the file has an upstream of this name.
+    /// The door of a path: `/mcp`, `/mcp/{upstream}` or `/p/{profile}/mcp`. What the file does
+    /// not have is no door, and neither is what this caller's key leaves out.
     #[must_use]
-    pub fn has_upstream(&self, name: &str) -> bool {
-        self.config.upstreams.contains_key(name)
+    pub fn door(&self, principal: &Principal, path: &str) -> Option<Door> {
+        let door = self.door_of_path(path)?;
+        self.policy.opens(&door, narrow(principal)).then_some(door)
     }
 
-    /// The name of an upstream as the file has it.
+    /// The same whoever asks.
     #[must_use]
-    pub fn upstream_name(&self, name: &str) -> Option<Name> {
-        self.config.upstreams.get_key_value(name).map(|(name, _)| name.clone())
+    pub fn door_of_path(&self, path: &str) -> Option<Door> {
+        if let Some(profile) = path.strip_prefix("/p/") {
+            let (name, _) = self.config.profiles.get_key_value(profile.strip_suffix("/mcp")?)?;
+            return Some(Door::Profile(name.clone()));
+        }
+        match path.strip_prefix("/mcp")? {
+            "" => Some(Door::Merged),
+            rest => {
+                let upstream = rest.strip_prefix('/')?;
+                let (name, _) = self.config.upstreams.get_key_value(upstream)?;
+                Some(Door::Single(name.clone()))
+            }
+        }
     }
 
     /// Open sessions, for the status.
@@ -172,7 +189,12 @@ impl Line {
             return tenant;
         }
         let mut tenants = self.tenants.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let new = || Arc::new(Tenant::new(principal.tenant(), &self.config, self.namer.clone()));
+        let new = || {
+            Arc::new({
+                let (policy, namer) = (self.policy.clone(), self.namer.clone());
+                Tenant::new(principal.tenant(), &self.config, policy, namer)
+            })
+        };
         tenants.entry(id).or_insert_with(new).clone()
     }
 
@@ -196,18 +218,19 @@ impl Line {
         let own = session.id().text();
         self.pool.end_where(|key| key.principal.as_deref() == Some(own.as_str()));
         let Some(tenant) = self.find_tenant(&session.opening().tenant) else { return };
-        let view = tenant.known_view(&self.door_of(session));
+        let (door, narrow) = (self.door_of(session), Narrow::NONE);
+        let view = tenant.view_at(&door, &narrow, false);
         for uri in session.take_subscriptions() {
-            if let Some(plan) = view.uri(&uri) {
+            // What rules have hidden since is not followed any more.
+            let plan = view.uri(&uri).filter(|p| self.policy.may(p, &door, &narrow).is_ok());
+            if let Some(plan) = plan {
                 tenant.unwatch(self, plan.upstream(), plan.original()).await;
             }
         }
     }
 
     pub(super) fn door_of(&self, session: &Session) -> Door {
-        let name =
-            session.opening().door.strip_prefix("/mcp/").and_then(|name| self.upstream_name(name));
-        name.map_or(Door::Merged, Door::Single)
+        self.door_of_path(&session.opening().door).unwrap_or(Door::Merged)
     }
 
     /// Ends the streams that are open, so that the process can stop.

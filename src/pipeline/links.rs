@@ -9,6 +9,7 @@ use crate::auth::{Principal, TenantInfo};
 use crate::base::{Fault, Kind, Name, Retry, Side, TenantId};
 use crate::config::{Interactive, Share, Transport, Upstream};
 use crate::credential::{Armed, CredentialError};
+use crate::policy::{Permit, own_work};
 use crate::upstream::stdio::{self, ChildSpec};
 use crate::upstream::{HttpTarget, Interest, Lease, Link, LinkError, LinkKey, Sink, open_http};
 use crate::wire::{Called, CapSet, Era};
@@ -42,7 +43,7 @@ impl Line {
         asker: &Principal,
         upstream: &Arc<Upstream>,
     ) -> Result<(Lease, u64), Fault> {
-        let armed = self.arm(asker, upstream).await?;
+        let armed = self.arm(asker, own_work(upstream)).await?;
         let principal = self.needs_principal(upstream).then(|| Arc::from(asker.key().as_str()));
         let told = declared(upstream, None);
         let key = self.key(asker.tenant().id(), upstream, &armed, principal, told);
@@ -66,7 +67,7 @@ impl Line {
         }
         // As in `call_link`.
         drop(house);
-        let armed = self.arm(asker, upstream).await?;
+        let armed = self.arm(asker, own_work(upstream)).await?;
         let key = self.key(asker.tenant().id(), upstream, &armed, None, told);
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
     }
@@ -78,7 +79,7 @@ impl Line {
         upstream: &Arc<Upstream>,
         asker: Option<&Principal>,
     ) -> Option<Lease> {
-        let armed = self.credentials.armed_last(tenant.id(), upstream)?;
+        let armed = self.credentials.armed_last(tenant.id(), own_work(upstream))?;
         let principal = asker
             .filter(|_| self.needs_principal(upstream))
             .map(|asker| asker.key().as_str().into());
@@ -173,16 +174,16 @@ impl Line {
         }
     }
 
-    /// Opens the tenant's credentials for an upstream.
+    /// Opens the tenant's credentials for a permitted upstream.
     pub(super) async fn arm(
         &self,
         principal: &Principal,
-        upstream: &Arc<Upstream>,
+        permit: Permit<'_>,
     ) -> Result<Arc<Armed>, Fault> {
-        if let Some(armed) = self.credentials.armed_cached(principal.tenant().id(), upstream) {
+        if let Some(armed) = self.credentials.armed_cached(principal.tenant().id(), permit) {
             return Ok(armed);
         }
-        let armed = Box::pin(self.credentials.arm(principal, upstream)).await;
+        let armed = Box::pin(self.credentials.arm(principal, permit)).await;
         armed.map_err(|error| credential_fault(&error))
     }
 

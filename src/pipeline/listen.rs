@@ -12,6 +12,7 @@ use super::answer::{Answer, Body};
 use super::line::Line;
 use super::outlet::{Filter, Listening};
 use super::quirk::client_quirks;
+use super::scope::narrow;
 use super::serve::Posting;
 use super::task::undeclared;
 use super::tenant::Tenant;
@@ -19,7 +20,7 @@ use crate::auth::Principal;
 use crate::base::{Fault, Kind, Name, now};
 use crate::config::{Transport, Upstream};
 use crate::credential::Armed;
-use crate::namespace::Plan;
+use crate::namespace::{Door, Plan};
 use crate::session::{Followed, Session};
 use crate::upstream::{Event, Lease, LinkKey};
 use crate::wire::json::quote;
@@ -53,7 +54,6 @@ impl Line {
         }
         let place = self.holders.listen(&posting.principal)?;
         let tenant = self.tenant(&posting.principal);
-        let view = tenant.known_view(&posting.door);
         let mut filter = Filter {
             tools: asked["toolsListChanged"] == true,
             prompts: asked["promptsListChanged"] == true,
@@ -70,7 +70,10 @@ impl Line {
             .iter()
             .filter_map(Value::as_str)
             .take(MOST_WATCHED)
-            .filter_map(|uri| Some((uri.to_owned(), view.uri(uri)?)))
+            .filter_map(|uri| {
+                let (principal, door) = (&posting.principal, &posting.door);
+                Some((uri.to_owned(), self.find_resource(principal, &tenant, door, uri)?))
+            })
             .collect();
         let (granted, late) = self.watch_all(&posting.principal, &tenant, wishes).await;
         filter.watched = granted
@@ -180,7 +183,8 @@ impl Line {
             Fault::client(Kind::InvalidParams, "`params.uri` is missing or no text")
         })?;
         let tenant = self.tenant(&posting.principal);
-        let plan = tenant.known_view(&posting.door).uri(&uri).ok_or_else(|| {
+        let (principal, door) = (&posting.principal, &posting.door);
+        let plan = self.find_resource(principal, &tenant, door, &uri).ok_or_else(|| {
             Fault::client(
                 Kind::UnknownResource(uri.to_string()),
                 format!("Resource not found: {uri:.200}"),
@@ -205,6 +209,19 @@ impl Line {
             self.keep_state(session).await;
         }
         Ok(Answer::result(posted.id_text(), "{}"))
+    }
+
+    /// Where a resource is, for whoever may see it.
+    pub(super) fn find_resource(
+        &self,
+        principal: &Principal,
+        tenant: &Tenant,
+        door: &Door,
+        uri: &str,
+    ) -> Option<Plan> {
+        let plan = tenant.known_view(principal, door).uri(uri)?;
+        let permitted = self.policy.may(&plan, door, narrow(principal)).is_ok();
+        permitted.then_some(plan)
     }
 
     async fn watch_resource(

@@ -90,7 +90,7 @@ impl Line {
 
     /// `server/discover`: answered here, whatever the upstreams do.
     async fn discover(self: &Arc<Self>, posting: &Posting, id: &str) -> Answer {
-        let view = self.tenant(&posting.principal).known_view(&posting.door);
+        let view = self.tenant(&posting.principal).known_view(&posting.principal, &posting.door);
         let instructions = view
             .instructions()
             .map_or_else(String::new, |text| format!("\"instructions\":{},", quote(&text)));

@@ -1,7 +1,7 @@
 //! Streams to clients that are not the answer to one call: the GET stream of a legacy session
 //! and `subscriptions/listen` of the modern era.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -10,13 +10,15 @@ use tokio::sync::mpsc;
 use super::answer::Feed;
 use super::holders::Place;
 use super::quirk::client_quirks;
+use super::scope::narrow;
 use super::task::described_to;
 use super::update::reworded;
 use crate::auth::Principal;
-use crate::base::{KeyId, Name};
+use crate::base::{KeyId, Name, Narrow};
 use crate::bridge::{Task, TaskHandle, Whose};
 use crate::config::Config;
 use crate::namespace::{Door, join_uri};
+use crate::policy::Policy;
 use crate::session::{Item, Level, Session, covers};
 use crate::upstream::Message;
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH, quote};
@@ -80,6 +82,7 @@ pub(super) struct Listening(mpsc::WeakSender<Item>);
 struct Outlet {
     listener: Listener,
     door: Door,
+    narrow: Narrow,
 }
 
 impl Outlet {
@@ -92,15 +95,26 @@ impl Outlet {
 }
 
 /// The open streams of one tenant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outlets {
+    policy: Policy,
     list: Mutex<Vec<Outlet>>,
 }
 
 impl Outlets {
+    /// None yet. `policy` says who hears what.
+    pub(super) fn new(policy: Policy) -> Self {
+        Self { policy, list: Mutex::default() }
+    }
+
     /// From now on a session hears what concerns it, as long as it has its stream open or may come
     /// back to it. False when it did so before.
-    pub(super) fn add_session(&self, door: &Door, session: &Arc<Session>) -> bool {
+    pub(super) fn add_session(
+        &self,
+        principal: &Principal,
+        door: &Door,
+        session: &Arc<Session>,
+    ) -> bool {
         let mut list = self.list();
         let there = list.iter().any(|outlet| match &outlet.listener {
             Listener::Session(other) => Arc::ptr_eq(other, session),
@@ -108,7 +122,8 @@ impl Outlets {
         });
         if !there {
             let listener = Listener::Session(session.clone());
-            list.push(Outlet { listener, door: door.clone() });
+            let narrow = narrow(principal).clone();
+            list.push(Outlet { listener, door: door.clone(), narrow });
         }
         there
     }
@@ -138,7 +153,9 @@ impl Outlets {
         let _ = events.try_send(Ok(event(first.as_bytes())));
         let listening = Listening(events.downgrade());
         let listen = Listen { id: id.to_owned(), filter, events: Some(events), _place: place };
-        self.list().push(Outlet { listener: Listener::Listen(listen), door: door.clone() });
+        let narrow = narrow(principal).clone();
+        let listener = Listener::Listen(listen);
+        self.list().push(Outlet { listener, door: door.clone(), narrow });
         (feed, listening)
     }
 
@@ -154,12 +171,34 @@ impl Outlets {
         }
     }
 
-    /// Tells everybody concerned that lists of an upstream have changed.
-    pub(super) fn list_changed(&self, config: &Config, upstream: &Name, kinds: &[ListKind]) {
+    /// Tells everybody concerned that lists of an upstream have changed; `sees` says whether
+    /// anything of it shows at a door.
+    pub(super) fn list_changed(
+        &self,
+        config: &Config,
+        upstream: &Name,
+        kinds: &[ListKind],
+        sees: impl Fn(&Door, &Narrow, &[ListKind]) -> bool,
+    ) {
         let mut names: Vec<&str> = kinds.iter().filter_map(|kind| kind.capability()).collect();
         names.dedup();
         for name in names {
-            self.send(upstream, |listener| match listener {
+            let of_name = ListKind::ALL.into_iter().filter(|k| k.capability() == Some(name));
+            let lists: Vec<ListKind> = of_name.collect();
+            let place = |outlet: &Outlet| (outlet.door.clone(), outlet.narrow.clone());
+            let places: HashSet<_> = self
+                .list()
+                .iter()
+                .filter(|outlet| self.concerns(outlet, upstream))
+                .map(place)
+                .collect();
+            let hushed: HashSet<_> =
+                places.into_iter().filter(|(door, narrow)| !sees(door, narrow, &lists)).collect();
+            let concerned = |outlet: &Outlet| {
+                self.concerns(outlet, upstream)
+                    && (hushed.is_empty() || !hushed.contains(&place(outlet)))
+            };
+            self.send_where(concerned, |listener| match listener {
                 Listener::Session(session)
                     if client_quirks(config, &session.opening().client_info)
                         .is_some_and(|quirks| !quirks.list_changed) =>
@@ -190,12 +229,16 @@ impl Outlets {
     pub(super) fn updated(&self, upstream: &Name, uri: &str, message: Option<&Message>) {
         let public = join_uri(upstream.as_str(), uri);
         let list = self.list();
-        let doors: BTreeSet<bool> = list.iter().map(|outlet| outlet.door == Door::Merged).collect();
+        let doors: BTreeSet<bool> = list.iter().map(|outlet| outlet.door.merges()).collect();
         drop(list);
         for merged in doors {
             let shown = if merged { &*public } else { uri };
             self.send_where(
-                |door| concerns(door, upstream) && (*door == Door::Merged) == merged,
+                |outlet| {
+                    outlet.door.merges() == merged
+                        && self.concerns(outlet, upstream)
+                        && self.hears(outlet, upstream, uri)
+                },
                 |listener| {
                     let listen = match listener {
                         Listener::Session(session) if session.follows(shown) => None,
@@ -262,7 +305,7 @@ impl Outlets {
     ) {
         for merged in [true, false] {
             self.send_where(
-                |door| (*door == Door::Merged) == merged,
+                |outlet| outlet.door.merges() == merged,
                 |listener| {
                     let Listener::Listen(Listen { id, filter, .. }) = listener else { return None };
                     let (handle, _) = filter.tasks.iter().find(|(_, known)| known == task)?;
@@ -302,7 +345,7 @@ impl Outlets {
 
     /// True when some stream is open on which this upstream's news arrive.
     pub(super) fn any_for(&self, upstream: &Name) -> bool {
-        self.list().iter().any(|outlet| concerns(&outlet.door, upstream) && outlet.is_open())
+        self.list().iter().any(|outlet| self.concerns(outlet, upstream) && outlet.is_open())
     }
 
     /// Forgets streams whose client has gone; gives the resources that nobody on them follows
@@ -332,15 +375,15 @@ impl Outlets {
     }
 
     fn send(&self, upstream: &Name, message: impl Fn(&Listener) -> Option<String>) {
-        self.send_where(|door| concerns(door, upstream), message);
+        self.send_where(|outlet| self.concerns(outlet, upstream), message);
     }
 
     fn send_where(
         &self,
-        door: impl Fn(&Door) -> bool,
+        concerned: impl Fn(&Outlet) -> bool,
         message: impl Fn(&Listener) -> Option<String>,
     ) {
-        for outlet in self.list().iter_mut().filter(|outlet| door(&outlet.door)) {
+        for outlet in self.list().iter_mut().filter(|outlet| concerned(outlet)) {
             let Some(text) = message(&outlet.listener) else { continue };
             match &mut outlet.listener {
                 Listener::Session(session) => session.say_general(text.as_bytes()),
@@ -358,16 +401,28 @@ impl Outlets {
         }
     }
 
+    fn concerns(&self, outlet: &Outlet, upstream: &Name) -> bool {
+        self.policy.reaches(&outlet.door, &outlet.narrow, upstream)
+    }
+
+    /// Whether news of a resource may be heard: what somebody follows may be a part of what may
+    /// be seen, and news are also of parts of what is followed.
+    fn hears(&self, outlet: &Outlet, upstream: &Name, uri: &str) -> bool {
+        let follows = match &outlet.listener {
+            Listener::Session(session) => {
+                let merged = outlet.door.merges();
+                let public = join_uri(upstream.as_str(), uri);
+                session.is_subscribed(if merged { &public } else { uri })
+            }
+            Listener::Listen(listen) => {
+                listen.filter.watched.iter().any(|(_, name, own)| name == upstream && own == uri)
+            }
+        };
+        follows || self.policy.shows(&outlet.door, &outlet.narrow, upstream, uri)
+    }
+
     fn list(&self) -> MutexGuard<'_, Vec<Outlet>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether an upstream stands behind a door.
-pub(super) fn concerns(door: &Door, upstream: &Name) -> bool {
-    match door {
-        Door::Merged => true,
-        Door::Single(name) => name == upstream,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::auth::Principal;
 use crate::base::{Fault, Retry};
 use crate::config::Upstream;
 use crate::namespace::{Catalogue, read_page};
+use crate::policy::own_work;
 use crate::upstream::{Lease, Message, Outgoing, Reply, own_request};
 use crate::wire::json::quote;
 use crate::wire::{Called, CapSet, Era, InboundKind, ListKind, Method, Skills};
@@ -73,7 +74,8 @@ impl Line {
         upstream: &Arc<Upstream>,
         mut fault: Fault,
     ) -> Fault {
-        if let Some(armed) = self.credentials.armed_cached(asker.tenant().id(), upstream) {
+        if let Some(armed) = self.credentials.armed_cached(asker.tenant().id(), own_work(upstream))
+        {
             fault.private =
                 fault.private.map(|detail| armed.redact(&detail).chars().take(300).collect());
         } else {

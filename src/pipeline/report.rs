@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::line::Line;
+use super::scope::narrow;
 use super::tenant::Shelf;
 use crate::auth::Principal;
 use crate::base::{KeyId, Name, Slot, TenantId};
 use crate::config::{Transport, Upstream};
 use crate::credential::CredentialError;
-use crate::namespace::Door;
+use crate::namespace::{Door, Entry};
+use crate::policy::own_work;
 use crate::upstream::LinkState;
 use crate::wire::{ListKind, Revision};
 
@@ -145,8 +147,9 @@ impl Line {
         let shelf = self.find_tenant(&id);
         let shelf = shelf.as_ref().and_then(|tenant| tenant.shelf(upstream.name.as_str()));
         let failure = shelf.and_then(Shelf::failure);
-        report.tools = shelf.and_then(|shelf| shelf.count(ListKind::Tools));
-        match self.credentials.arm(caller, upstream).await {
+        report.tools =
+            shelf.and_then(Shelf::known).map(|known| known.listing(ListKind::Tools).items.len());
+        match self.credentials.arm(caller, own_work(upstream)).await {
             Err(error) => {
                 report.state = match error {
                     CredentialError::Unavailable { .. } => UpstreamState::Failed,
@@ -168,7 +171,7 @@ impl Line {
         report
     }
 
-    /// The tools of an upstream that the caller's scopes allow; it is asked when it was never
+    /// The tools of an upstream that the rules and the caller's scopes let it see; it is asked when it was never
     /// listed, for a few seconds at most. `None` when the file has no such upstream.
     pub async fn tools(
         self: &Arc<Self>,
@@ -177,11 +180,17 @@ impl Line {
     ) -> Option<Vec<ToolReport>> {
         let upstream = self.config.upstreams.get(upstream)?;
         let tenant = self.tenant(caller);
-        tenant.view(self, caller, &Door::Single(upstream.name.clone()), false).await;
-        let catalogue = tenant.shelf(upstream.name.as_str())?.catalogue();
+        let door = Door::Single(upstream.name.clone());
+        tenant.view(self, caller, &door, false).await;
+        let Some(catalogue) = tenant.shelf(upstream.name.as_str())?.known() else {
+            return Some(Vec::new());
+        };
         let tools = catalogue.listing(ListKind::Tools).items.iter();
-        let seen =
-            tools.filter(|tool| caller.scopes().allows_tool(upstream.name.as_str(), &tool.id));
+        let seen = tools.filter(|tool| {
+            let read_only = tool.read_only;
+            let entry = Entry { kind: ListKind::Tools, id: &tool.id, read_only, templates: &[] };
+            self.policy.verdict(&door, narrow(caller), &upstream.name, &entry).shown
+        });
         let tools = seen.map(|tool| ToolReport {
             name: self.namer.public(&upstream.name, &tool.id),
             original: tool.id.to_string(),

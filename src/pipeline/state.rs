@@ -5,7 +5,7 @@ use super::call::Caller;
 use super::line::Line;
 use crate::base::{Fault, Kind, unix_seconds};
 use crate::bridge::{Binding, Carried, Purpose, params_digest};
-use crate::namespace::{Door, Plan};
+use crate::namespace::Plan;
 use crate::wire::json::quote;
 use crate::wire::{Field, Method, Posted};
 
@@ -67,13 +67,11 @@ fn about(
     let params = posted.params().map_or("{}", |params| posted.text(params.span.clone()));
     let tenant = caller.principal.tenant().id();
     let key = caller.principal.key();
+    let door = caller.door.label();
     let binding = Binding {
         tenant: tenant.as_bytes(),
         key: key.as_str(),
-        door: match &caller.door {
-            Door::Merged => "",
-            Door::Single(name) => name.as_str(),
-        },
+        door: &door,
         upstream: plan.upstream().name.as_str(),
         method: method.name,
         target: plan.original(),

@@ -59,11 +59,10 @@ impl Line {
         session: &Session,
         door: &Door,
     ) {
-        let view = tenant.known_view(door);
         let counted: Vec<(Plan, bool)> = session
             .subscriptions()
             .iter()
-            .filter_map(|uri| view.uri(uri))
+            .filter_map(|uri| self.find_resource(principal, tenant, door, uri))
             .map(|plan| {
                 let first = tenant.count_up(&plan.upstream().name, plan.original());
                 (plan, first)

@@ -2,7 +2,7 @@
 //! them, and the streams that are open.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,10 +11,13 @@ use tokio::time::Instant;
 use super::keep::Held;
 use super::line::Line;
 use super::outlet::Outlets;
+use super::scope::narrow;
+use super::views::{Made, Views};
 use crate::auth::{Principal, TenantInfo};
-use crate::base::{Fault, Map, Name, Retry, now};
+use crate::base::{Fault, Name, Narrow, Retry, now};
 use crate::config::{Config, Transport, Upstream};
-use crate::namespace::{Catalogue, Door, Namer, View};
+use crate::namespace::{Audience, Catalogue, Door, Namer, View};
+use crate::policy::{Policy, own_work};
 use crate::session::Level;
 use crate::upstream::{Interest, LinkKey};
 use crate::wire::ListKind;
@@ -44,7 +47,8 @@ pub(super) struct Tenant {
     /// process is told the same whoever calls, and has one shelf.
     app_shelves: BTreeMap<Name, Shelf>,
     /// For clients that show no MCP Apps, and for those that do.
-    views: [RwLock<Map<Door, Arc<View>>>; 2],
+    views: [Views; 2],
+    policy: Policy,
     outlets: Outlets,
     namer: Namer,
     watched: Mutex<HashMap<(Name, String), usize>>,
@@ -134,15 +138,10 @@ impl Shelf {
         self.state().failure.as_deref().map(str::to_owned)
     }
 
-    /// What was read last.
-    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
-        self.state().catalogue.clone()
-    }
-
-    /// How many entries a list has; `None` when it was never read.
-    pub(super) fn count(&self, kind: ListKind) -> Option<usize> {
+    /// What was read from the upstream.
+    pub(super) fn known(&self) -> Option<Arc<Catalogue>> {
         let state = self.state();
-        state.loaded.then(|| state.catalogue.listing(kind).items.len())
+        state.loaded.then(|| state.catalogue.clone())
     }
 
     /// True once it was read from the upstream.
@@ -152,7 +151,12 @@ impl Shelf {
 }
 
 impl Tenant {
-    pub(super) fn new(info: &Arc<TenantInfo>, config: &Config, namer: Namer) -> Self {
+    pub(super) fn new(
+        info: &Arc<TenantInfo>,
+        config: &Config,
+        policy: Policy,
+        namer: Namer,
+    ) -> Self {
         let shelves =
             config.upstreams.iter().map(|(name, up)| (name.clone(), Shelf::new(up, false)));
         let http = config
@@ -164,7 +168,8 @@ impl Tenant {
             shelves: shelves.collect(),
             app_shelves: http.map(|(name, up)| (name.clone(), Shelf::new(up, true))).collect(),
             views: Default::default(),
-            outlets: Outlets::default(),
+            outlets: Outlets::new(policy.clone()),
+            policy,
             namer,
             watched: Mutex::default(),
             levels: Mutex::default(),
@@ -195,27 +200,27 @@ impl Tenant {
     }
 
     /// The view of a door as it is known now.
-    pub(super) fn known_view(&self, door: &Door) -> Arc<View> {
-        self.known_view_for(door, false)
+    pub(super) fn known_view(&self, asker: &Principal, door: &Door) -> Arc<View> {
+        self.view_at(door, narrow(asker), false)
     }
 
     /// The same for clients that show MCP Apps, or for others.
-    pub(super) fn known_view_for(&self, door: &Door, apps: bool) -> Arc<View> {
-        let all = &self.views[usize::from(apps)];
-        let views = all.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(view) = views.get(door) {
-            return view.clone();
-        }
-        drop(views);
-        // Under the write lock: a catalogue that is put meanwhile clears the views afterwards.
-        let mut views = all.write().unwrap_or_else(PoisonError::into_inner);
-        let shelves = self.door_shelves(door, apps).map(|shelf| shelf.state().catalogue.clone());
-        let view = Arc::new(View::new(door.clone(), shelves.collect(), self.namer.clone()));
-        for name in view.withheld() {
-            tracing::warn!(tenant = %self.info.name(), name, "two names meet; both are withheld");
-        }
-        views.insert(door.clone(), view.clone());
-        view
+    pub(super) fn known_view_for(&self, asker: &Principal, door: &Door, apps: bool) -> Arc<View> {
+        self.view_at(door, narrow(asker), apps)
+    }
+
+    /// The same for keys that are narrowed so.
+    pub(super) fn view_at(&self, door: &Door, narrow: &Narrow, apps: bool) -> Arc<View> {
+        self.views[usize::from(apps)].get_or_make(door, narrow, || {
+            let shelves = self.door_shelves(door, narrow, apps);
+            let catalogues = shelves.map(|shelf| shelf.state().catalogue.clone()).collect();
+            let view = self.policy.visible(door, narrow, catalogues, self.namer.clone());
+            for name in view.withheld() {
+                let (tenant, door) = (self.info.name(), door.path());
+                tracing::warn!(%tenant, door, name, "two names meet; both are withheld");
+            }
+            Arc::new(view)
+        })
     }
 
     /// The view of a door, after giving upstreams that were never listed, or whose list has just
@@ -229,7 +234,7 @@ impl Tenant {
     ) -> Arc<View> {
         let started = now();
         let mut waits = Vec::new();
-        for shelf in self.door_shelves(door, apps) {
+        for shelf in self.door_shelves(door, narrow(asker), apps) {
             match self.prepare(line, asker, shelf) {
                 Wait::No => {}
                 Wait::First => waits.push((shelf, started + FIRST_WAIT)),
@@ -242,7 +247,7 @@ impl Tenant {
                 shelf.state().slow = true;
             }
         }
-        self.known_view_for(door, apps)
+        self.known_view_for(asker, door, apps)
     }
 
     /// Waits until one upstream was listed anew; used when a name is not known.
@@ -270,7 +275,7 @@ impl Tenant {
 
     /// Starts what a new session will ask for in a moment.
     pub(super) fn warm_up(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, door: &Door) {
-        for shelf in self.door_shelves(door, false) {
+        for shelf in self.door_shelves(door, narrow(asker), false) {
             self.prepare(line, asker, shelf);
         }
     }
@@ -300,11 +305,13 @@ impl Tenant {
         }
     }
 
-    fn door_shelves<'a>(&'a self, door: &'a Door, apps: bool) -> impl Iterator<Item = &'a Shelf> {
-        let of_door = move |name: &Name| match door {
-            Door::Merged => true,
-            Door::Single(single) => name == single,
-        };
+    fn door_shelves<'a>(
+        &'a self,
+        door: &'a Door,
+        narrow: &'a Narrow,
+        apps: bool,
+    ) -> impl Iterator<Item = &'a Shelf> {
+        let of_door = move |name: &Name| self.policy.reaches(door, narrow, name);
         self.shelves
             .iter()
             .filter(move |(name, _)| of_door(name))
@@ -314,7 +321,7 @@ impl Tenant {
     fn prepare(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Shelf) -> Wait {
         let revision = line
             .credentials
-            .armed_cached(self.info.id(), &shelf.upstream)
+            .armed_cached(self.info.id(), own_work(&shelf.upstream))
             .map(|armed| armed.revision());
         let (wait, begin) = {
             let mut state = shelf.state();
@@ -394,9 +401,7 @@ impl Tenant {
             let mut announce = self.put(shelf, outcome);
             // Before anybody is told that the reading is over: who looks then must see it. Not
             // under the lock of the shelf, which a view takes under that of the views.
-            for views in &self.views {
-                views.write().unwrap_or_else(PoisonError::into_inner).clear();
-            }
+            let before = self.views.each_ref().map(Views::clear);
             let again = {
                 let mut state = shelf.state();
                 state.running = std::mem::take(&mut state.dirty);
@@ -408,12 +413,41 @@ impl Tenant {
             // One change, one announcement: the shelf of all clients speaks when it was read.
             let other = shelf.apps && self.shelf(upstream.name.as_str()).is_some_and(Shelf::loaded);
             if !other {
-                self.outlets.list_changed(&line.config, &upstream.name, &announce);
+                let sees = |door: &Door, narrow: &Narrow, kinds: &[ListKind]| {
+                    self.sees(&before, door, narrow, &upstream.name, kinds)
+                };
+                self.outlets.list_changed(&line.config, &upstream.name, &announce, sees);
             }
             if !again {
                 return;
             }
         }
+    }
+
+    /// Whether those at a door see anything of a change: where rules hold something back, only
+    /// what is shown counts.
+    fn sees(
+        &self,
+        before: &[Made; 2],
+        door: &Door,
+        narrow: &Narrow,
+        upstream: &Name,
+        kinds: &[ListKind],
+    ) -> bool {
+        if !self.policy.narrows(door, narrow, upstream, kinds) {
+            return true;
+        }
+        let mut known = false;
+        for (made, apps) in before.iter().zip([false, true]) {
+            let Some(old) = made.get(door, narrow) else { continue };
+            known = true;
+            let new = self.view_at(door, narrow, apps);
+            let list = |view: &View, kind| view.list(kind, Audience::Modern);
+            if kinds.iter().any(|kind| list(old, *kind) != list(&new, *kind)) {
+                return true;
+            }
+        }
+        !known
     }
 
     /// Puts what was read on its shelf; gives the kinds of which clients are to be told.

@@ -119,11 +119,9 @@ impl Doors {
         let (parts, body) = request.into_parts();
         check_head(&parts)?;
         let path = parts.uri.path();
-        let name = match path.strip_prefix("/mcp") {
-            Some("") => None,
-            Some(rest) if rest.len() > 1 && rest.starts_with('/') => Some(&rest[1..]),
-            _ => return Box::pin(self.open_old(parts, body, peer)).await,
-        };
+        if !is_door(path) {
+            return Box::pin(self.open_old(parts, body, peer)).await;
+        }
         if body.size_hint().lower() > self.max_body as u64 {
             return Err(self.too_large());
         }
@@ -136,9 +134,9 @@ impl Doors {
             tracing::debug!(%peer, reason = ?denied, "key refused");
             Fault::from(denied)
         })?;
-        principal.opens(None)?;
-        let door = self.behind(name)?;
-        let path = name.map_or_else(|| self.merged.clone(), |_| Arc::from(path));
+        principal.opens_door(path)?;
+        let door = self.line.door(&principal, path).ok_or_else(no_door)?;
+        let path = if door == Door::Merged { self.merged.clone() } else { Arc::from(path) };
         let mut posting = Posting {
             principal,
             door,
@@ -171,12 +169,6 @@ impl Doors {
         }
     }
 
-    /// Where names are looked up: everywhere, or at the upstream of this name.
-    fn behind(&self, name: Option<&str>) -> Result<Door, Fault> {
-        let Some(name) = name else { return Ok(Door::Merged) };
-        self.line.upstream_name(name).map(Door::Single).ok_or_else(no_door)
-    }
-
     async fn batch(&self, posting: Posting) -> Outcome {
         match self.line.batch(posting).await {
             Ok(letters) => batch::serve(&self.line, &self.tasks, letters).await,
@@ -199,19 +191,16 @@ impl Doors {
             tracing::debug!(%peer, reason = ?denied, "key refused");
             Fault::from(denied)
         })?;
-        principal.opens(None)?;
         // The session behind the stream is one of the line's own; its id never leaves.
-        let door = self.behind(old.upstream())?;
-        let path = match old.upstream() {
-            None => self.merged.clone(),
-            Some(name) => Arc::from(format!("/mcp/{name}")),
-        };
+        let path: Arc<str> = Arc::from(old.behind().path());
+        principal.opens_door(&path)?;
+        let door = self.line.door(&principal, &path).ok_or_else(no_door)?;
         let headers = HeaderMap::new();
         let posting =
             Posting { principal, door, path, headers, body: Bytes::new(), carrier: Carrier::Http };
         match (&old, parts.method) {
-            (OldDoor::Stream(upstream), Method::GET) => {
-                let answer = self.streams.open(&self.line, &self.tasks, posting, *upstream);
+            (OldDoor::Stream(behind), Method::GET) => {
+                let answer = self.streams.open(&self.line, &self.tasks, posting, *behind);
                 Ok(legacy(answer))
             }
             (OldDoor::Messages(_), Method::POST) => {
@@ -302,10 +291,20 @@ fn broken(error: &hyper::Error) -> Fault {
     Fault::client(Kind::NotMessage, "The body broke off").because(error.to_string())
 }
 
+/// True for the paths of the doors of streamable HTTP: `/mcp`, `/mcp/{upstream}` and
+/// `/p/{profile}/mcp`, whether or not there is such an upstream or profile.
+fn is_door(path: &str) -> bool {
+    match (path.strip_prefix("/mcp"), path.strip_prefix("/p/")) {
+        (Some(rest), _) => rest.is_empty() || (rest.len() > 1 && rest.starts_with('/')),
+        (_, Some(rest)) => rest.strip_suffix("/mcp").is_some_and(|profile| !profile.is_empty()),
+        (None, None) => false,
+    }
+}
+
 fn no_door() -> Fault {
     Fault::client(
         Kind::NoSuchDoor,
-        "Nothing is here; the endpoints are /mcp and /mcp/{upstream}, and /sse for old clients",
+        "Nothing is here; the endpoints are /mcp, /mcp/{upstream} and /p/{profile}/mcp, and /sse for old clients",
     )
 }
 

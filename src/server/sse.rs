@@ -28,33 +28,72 @@ pub(super) struct Streams {
     open: Mutex<HashMap<String, Arc<Conversation>>>,
 }
 
-/// Which of the two doors a path names, with the upstream behind it.
+/// What stands behind an old door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind<'a> {
+    /// Everything.
+    All,
+    /// One upstream.
+    Upstream(&'a str),
+    /// A profile.
+    Profile(&'a str),
+}
+
+impl Behind<'_> {
+    /// The path of the new door of the same.
+    pub(super) fn path(self) -> String {
+        match self {
+            Self::All => "/mcp".to_owned(),
+            Self::Upstream(name) => format!("/mcp/{name}"),
+            Self::Profile(name) => format!("/p/{name}/mcp"),
+        }
+    }
+
+    /// Where posts go.
+    fn messages(self) -> String {
+        match self {
+            Self::All => "/messages".to_owned(),
+            Self::Upstream(name) => format!("/messages/{name}"),
+            Self::Profile(name) => format!("/p/{name}/messages"),
+        }
+    }
+}
+
+/// Which of the two doors a path names, with what is behind it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum OldDoor<'a> {
     /// `/sse`
-    Stream(Option<&'a str>),
+    Stream(Behind<'a>),
     /// `/messages`
-    Messages(Option<&'a str>),
+    Messages(Behind<'a>),
 }
 
 impl<'a> OldDoor<'a> {
     /// Reads a path.
     pub(super) fn of(path: &'a str) -> Option<Self> {
-        let (rest, door): (_, fn(Option<&'a str>) -> Self) = match path.strip_prefix("/sse") {
+        if let Some(rest) = path.strip_prefix("/p/") {
+            let (name, door) = rest.split_once('/').filter(|(name, _)| !name.is_empty())?;
+            return match door {
+                "sse" => Some(Self::Stream(Behind::Profile(name))),
+                "messages" => Some(Self::Messages(Behind::Profile(name))),
+                _ => None,
+            };
+        }
+        let (rest, door): (_, fn(Behind<'a>) -> Self) = match path.strip_prefix("/sse") {
             Some(rest) => (rest, Self::Stream),
             None => (path.strip_prefix("/messages")?, Self::Messages),
         };
         match rest.strip_prefix('/') {
-            None if rest.is_empty() => Some(door(None)),
-            Some(name) if !name.is_empty() => Some(door(Some(name))),
+            None if rest.is_empty() => Some(door(Behind::All)),
+            Some(name) if !name.is_empty() => Some(door(Behind::Upstream(name))),
             _ => None,
         }
     }
 
-    /// The upstream that it names.
-    pub(super) fn upstream(&self) -> Option<&'a str> {
+    /// What is behind it.
+    pub(super) fn behind(&self) -> Behind<'a> {
         match self {
-            Self::Stream(upstream) | Self::Messages(upstream) => *upstream,
+            Self::Stream(behind) | Self::Messages(behind) => *behind,
         }
     }
 }
@@ -66,14 +105,14 @@ impl Streams {
         line: &Arc<Line>,
         tasks: &Tasks,
         template: Posting,
-        upstream: Option<&str>,
+        behind: Behind<'_>,
     ) -> Result<Answer, Fault> {
         let id = fresh_id()?;
         let key = template.principal.key();
         let ends = template.principal.ended().clone();
         let (out, events) = mpsc::channel(QUEUE);
-        let place = upstream.map_or_else(String::new, |name| format!("/{name}"));
-        let first = format!("event: endpoint\ndata: /messages{place}?sessionId={id}\n\n");
+        let place = behind.messages();
+        let first = format!("event: endpoint\ndata: {place}?sessionId={id}\n\n");
         // The queue is new and empty.
         let _ = out.try_send(Ok(Bytes::from(first)));
         let gone = out.clone();
@@ -190,9 +229,9 @@ mod tests {
 
     #[test]
     fn the_old_doors_have_their_own_paths() {
-        assert_eq!(OldDoor::of("/sse"), Some(OldDoor::Stream(None)));
-        assert_eq!(OldDoor::of("/sse/gh"), Some(OldDoor::Stream(Some("gh"))));
-        assert_eq!(OldDoor::of("/messages/gh"), Some(OldDoor::Messages(Some("gh"))));
+        assert_eq!(OldDoor::of("/sse"), Some(OldDoor::Stream(Behind::All)));
+        assert_eq!(OldDoor::of("/sse/gh"), Some(OldDoor::Stream(Behind::Upstream("gh"))));
+        assert_eq!(OldDoor::of("/messages/gh"), Some(OldDoor::Messages(Behind::Upstream("gh"))));
         for other in ["/", "/sse/", "/ssex", "/messages/", "/message", "/mcp", "/x/sse"] {
             assert_eq!(OldDoor::of(other), None, "{other}");
         }

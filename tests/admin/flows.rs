@@ -144,21 +144,64 @@ fn nobody_gets_the_text_of_a_key_that_may_do_more_than_his_own() {
 
 #[test]
 fn a_key_for_a_profile_opens_no_other_door_and_is_told_why() {
-    let world = World::new();
+    let world = World::with(
+        "[profiles.support]\nupstreams = [\"free\"]\n[profiles.sales]\nupstreams = [\"free\"]\n",
+    );
     let boss = world.tenant("acme");
     let bot = text(&world.key(&boss, &json!({ "name": "bot", "scopes": ["profile:support"] })));
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
-    for (method, door) in
-        [("POST", "/mcp"), ("POST", "/mcp/free"), ("GET", "/mcp"), ("GET", "/sse")]
-    {
+    let ask = |method: &'static str, door: &str| {
         let ask = Ask::new(method, door)
             .key(&bot)
             .header("Accept", "application/json, text/event-stream");
-        let answer = world.ask(&ask.json(&body));
+        world.ask(&ask.json(&body))
+    };
+    for (method, door, scope) in [
+        ("POST", "/mcp", "profile:*"),
+        ("POST", "/mcp/free", "profile:*"),
+        ("POST", "/mcp/nothing", "profile:*"),
+        ("GET", "/mcp", "profile:*"),
+        ("GET", "/sse", "profile:*"),
+        ("POST", "/p/sales/mcp", "profile:sales"),
+        ("POST", "/p/nothing/mcp", "profile:nothing"),
+        ("GET", "/p/sales/sse", "profile:sales"),
+    ] {
+        let answer = ask(method, door);
         assert_eq!(answer.status, 403, "{method} {door}");
         let challenge = answer.header("www-authenticate").unwrap_or_default();
-        assert_eq!(challenge, "Bearer error=\"insufficient_scope\", scope=\"profile:*\"");
+        let expected = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        assert_eq!(challenge, expected, "{method} {door}");
     }
+    let mut client = Client::connect(Era::Modern, world.address(), "/p/support/mcp", Some(&bot));
+    assert!(!client.list("tools/list", "tools").is_empty());
+}
+
+#[test]
+fn scopes_of_tools_hide_the_others_from_keys_and_tokens() {
+    let world = World::new();
+    let boss = world.tenant("acme");
+    let bot =
+        text(&world.key(&boss, &json!({ "name": "bot", "scopes": ["free__echo", "free__whoa*"] })));
+    let token = value(&world.ask(&Ask::new("POST", "/api/v1/token").key(&bot)));
+    let token = token["token"].as_str().expect("a token").to_owned();
+    for key in [&bot, &token] {
+        for era in Era::BOTH {
+            let mut client = Client::connect(era, world.address(), "/mcp", Some(key));
+            let tools = client.list("tools/list", "tools");
+            let mut names: Vec<&str> =
+                tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+            names.sort_unstable();
+            assert_eq!(names, ["free__echo", "free__whoami"]);
+            assert!(client.list("prompts/list", "prompts").is_empty(), "not all of it is left");
+            let hidden = client.call("free__show_request", json!({}));
+            let absent = client.call("free__nothing_like_it", json!({}));
+            assert_eq!(hidden["error"]["code"], absent["error"]["code"], "{hidden} {absent}");
+            assert!(hidden["error"].is_object(), "{hidden}");
+            assert!(client.call("free__echo", json!({ "text": "x" }))["result"].is_object());
+        }
+    }
+    let shown = value(&world.ask(&Ask::new("GET", "/api/v1/upstreams/free").key(&bot)));
+    assert_eq!(shown["tools"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

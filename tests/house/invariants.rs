@@ -91,6 +91,7 @@ fn only_the_file_and_the_command_line_know_the_configuration_file() {
         &[
             "src/auth/",
             "src/namespace/",
+            "src/policy/",
             "src/credential/",
             "src/upstream/",
             "src/session/",
@@ -112,6 +113,7 @@ const EVIDENCE: &[(&str, &str)] = &[
     ("src/auth/", "Principal"),
     ("src/auth/", "TenantInfo"),
     ("src/namespace/", "Plan"),
+    ("src/policy/", "Permit"),
     ("src/credential/", "Armed"),
     ("src/session/", "SessionId"),
     ("src/upstream/pool/", "Lease"),
@@ -168,6 +170,32 @@ fn links_are_opened_by_the_holder_of_the_credentials_only() {
     let opens = sources().iter().find(|source| source.path == "src/pipeline/links.rs").unwrap();
     let armed = opens.facts.named.iter().any(|named| named.path == "crate::credential::Armed");
     assert!(armed, "src/pipeline/links.rs:1: opens links without naming `credential::Armed`");
+}
+
+#[test]
+fn views_are_made_by_the_policy_only() {
+    let fence = Fence {
+        what: &["crate::namespace::View::new"],
+        home: &[("src/policy/engine.rs", "shows what the rules let pass")],
+        instead: "ask `Policy::visible`",
+    };
+    hold("What a view shows was let pass by the policy (house.md 3.3).", &crossings(&fence));
+}
+
+#[test]
+fn only_work_of_our_own_is_permitted_unasked() {
+    let fence = Fence {
+        what: &["crate::policy::own_work"],
+        home: &[
+            ("src/pipeline/links.rs", "the tenant's own link: lists, and what was permitted"),
+            ("src/pipeline/tenant.rs", "the revision of credentials, to see that a list is old"),
+            ("src/pipeline/refresh.rs", "what an upstream said is redacted"),
+            ("src/pipeline/explain.rs", "whether the credentials are there"),
+            ("src/pipeline/report.rs", "the same, for the API"),
+        ],
+        instead: "ask `Policy::may` about the plan",
+    };
+    hold("A call goes out only on what the policy permits (house.md 3.3).", &crossings(&fence));
 }
 
 /// Files that may hold an error code of JSON-RPC or MCP.

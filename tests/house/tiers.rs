@@ -17,6 +17,7 @@ const TIERS: &[(&str, u8)] = &[
     ("telemetry", 2),
     ("auth", 3),
     ("namespace", 3),
+    ("policy", 3),
     ("credential", 3),
     ("upstream", 3),
     ("session", 3),
@@ -32,12 +33,21 @@ const TIERS: &[(&str, u8)] = &[
 ];
 
 /// Edges within a tier: (who, knows whom, what of it, why).
-const NEIGHBOURS: &[(&str, &str, &[&str], &str)] = &[(
-    "credential",
-    "auth",
-    &["Principal", "TenantInfo"],
-    "whose credentials are opened is said by evidence that only `auth` can make; a policy will stand between",
-)];
+const NEIGHBOURS: &[(&str, &str, &[&str], &str)] = &[
+    (
+        "credential",
+        "auth",
+        &["Principal", "TenantInfo"],
+        "whose credentials are opened is said by evidence that only `auth` can make",
+    ),
+    ("credential", "policy", &["Permit"], "nothing is armed that the policy has not permitted"),
+    (
+        "policy",
+        "namespace",
+        &["Catalogue", "Door", "Entry", "Gate", "Guise", "Namer", "Pin", "Plan", "Target", "View"],
+        "it judges what a plan leads to, and makes the views that show it",
+    ),
+];
 
 fn tier(module: &str) -> Option<u8> {
     TIERS.iter().find(|(name, _)| *name == module).map(|(_, tier)| *tier)

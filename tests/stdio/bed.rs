@@ -12,7 +12,7 @@ use mcp_proxy::upstream::{Event, Link, LinkError, Message, Outgoing, Reply, Sink
 use mcp_proxy::wire::{Called, CapSet, Draft};
 use serde_json::Value;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn example(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_BIN_EXE_mcp-proxy")).with_file_name("examples").join(name);

@@ -131,7 +131,7 @@ async fn a_call_that_is_given_up_is_cancelled_upstream() {
         let report = call(&link, "report", "{}").await.unwrap();
         assert_eq!(report["cancelled"].as_array().unwrap().len(), 2);
         // By a caller that goes after it.
-        let reply = link.request(tool("progress", "{\"steps\":2,\"ms\":50}")).await.unwrap();
+        let reply = link.request(tool("progress", "{\"steps\":20,\"ms\":50}")).await.unwrap();
         assert!(matches!(reply, Reply::Exchange(_)));
         drop(reply);
         let report = call(&link, "report", "{}").await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{admin, issuer, limit, server, tenant, upstream, value};
+use super::{admin, issuer, limit, profile, server, tenant, upstream, value};
 use crate::config::file::Table;
 use crate::config::report::Report;
 use crate::config::{Config, Namespace, Seal, Store};
@@ -17,7 +17,7 @@ pub(in crate::config) struct Surroundings<'a> {
 }
 
 /// Sections of later versions.
-const LATER: [&str; 6] = ["profiles", "roles", "oauth", "audit", "otel", "console"];
+const LATER: [&str; 5] = ["roles", "oauth", "audit", "otel", "console"];
 const FOREIGN: [(&str, &str); 3] = [
     ("mcpServers", "write a section [upstreams.NAME] for each server"),
     ("mcp_servers", "write a section [upstreams.NAME] for each server"),
@@ -37,6 +37,7 @@ pub(in crate::config) fn check(
     let namespace = namespace(section("namespace", report), report);
     let (upstreams, declared) =
         upstream::check(section("upstreams", report), &namespace, around, report);
+    let profiles = profile::check(section("profiles", report), &upstreams, &declared, report);
     let names: Vec<&str> = declared.keys().copied().collect();
     let limits = limit::check(section("limits", report), &names, report);
     let mut taken = tenant::Taken::new();
@@ -44,8 +45,19 @@ pub(in crate::config) fn check(
     let admin = admin::check(section("admin", report), &mut taken, around, report);
     let issuers = issuer::check(section("auth", report), server.public_url.as_ref(), report);
     root.finish(report, &LATER, &FOREIGN);
-    let file = "".into();
-    Config { file, server, store, seal, namespace, limits, upstreams, tenants, admin, issuers }
+    Config {
+        file: "".into(),
+        server,
+        store,
+        seal,
+        namespace,
+        limits,
+        upstreams,
+        profiles,
+        tenants,
+        admin,
+        issuers,
+    }
 }
 
 fn store(table: Option<Table<'_>>, around: &Surroundings<'_>, report: &mut Report<'_>) -> Store {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::command::{self, ChildKeys};
 use super::reference::References;
-use super::{Surroundings, argument, endpoint, quirk, value};
+use super::{Surroundings, argument, endpoint, quirk, rules, value};
 use crate::base::{Name, Slot};
 use crate::config::file::{Item, Table};
 use crate::config::report::Report;
@@ -17,18 +17,13 @@ use crate::config::{EraSetting, Namespace, Share, Timing, Transport, Upstream};
 /// its own, so that nothing is said about its slots.
 pub(super) type Declared<'a> = BTreeMap<&'a str, Option<BTreeSet<Slot>>>;
 
-const LATER: [&str; 9] = [
-    "tools",
-    "sse",
-    "transport",
-    "instances",
-    "allow_private",
-    "oauth",
-    "limits",
-    "policy",
-    "roles",
-];
-const FOREIGN: [(&str, &str); 5] = [
+const LATER: [&str; 8] =
+    ["sse", "transport", "instances", "allow_private", "oauth", "limits", "policy", "roles"];
+const FOREIGN: [(&str, &str); 9] = [
+    ("allow", "write tools = { allow = [\"NAME\"] }"),
+    ("deny", "write tools = { deny = [\"NAME\"] }"),
+    ("pinned", "write pin = { ARGUMENT = VALUE }"),
+    ("hidden", "write hide = [\"ARGUMENT\"]"),
     ("args", "write them into `command`: command = [\"PROGRAM\", \"ARGUMENT\"]"),
     ("type", "take it out; `command` or `url` says it"),
     ("timeout_ms", "write timeout = \"30s\""),
@@ -104,6 +99,7 @@ fn upstream(
     let (child, headers) = (ChildKeys::take(&mut table), table.take("headers"));
     let arguments = table.take("arguments").and_then(|item| item.table(report));
     let arguments = arguments.map(|table| argument::check(table, &mut references, report));
+    let rules = rules::of_upstream(&mut table, arguments.as_ref(), report);
     let bare = table.take("bare").and_then(|item| item.boolean(report));
     let quirks = table.take("quirks");
     let era = table.take("era").and_then(|item| era(&item, report));
@@ -137,6 +133,7 @@ fn upstream(
         name: name.or_else(|| Name::new("x").ok())?,
         transport: if is_stdio { stdio? } else { http? },
         arguments: arguments.unwrap_or_default(),
+        rules,
         bare: bare.unwrap_or(false),
         quirks: quirks.unwrap_or_default(),
         era: era.unwrap_or(EraSetting::Auto),

@@ -56,9 +56,5 @@ impl Line {
 
 fn about(principal: &Principal, door: &Door) -> Vec<u8> {
     let (tenant, key) = (principal.tenant().id(), principal.key());
-    let door = match door {
-        Door::Merged => "",
-        Door::Single(name) => name.as_str(),
-    };
-    TaskHandle::about(tenant.as_bytes(), key.as_str(), door)
+    TaskHandle::about(tenant.as_bytes(), key.as_str(), &door.label())
 }

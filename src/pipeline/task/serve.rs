@@ -40,7 +40,7 @@ impl Line {
         })?;
         let handle = self.open_task(&caller.principal, &caller.door, &id)?;
         let Whose::Upstream(id) = handle.whose else { return Err(unknown()) };
-        let view = self.tenant(&caller.principal).known_view(&caller.door);
+        let view = self.tenant(&caller.principal).known_view(&caller.principal, &caller.door);
         view.held(&handle.upstream, &id).ok_or_else(unknown)
     }
 }

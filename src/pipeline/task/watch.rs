@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bridge::Whose;
 use crate::pipeline::line::Line;
 use crate::pipeline::outlet::Filter;
+use crate::pipeline::scope::narrow;
 use crate::pipeline::serve::Posting;
 use crate::pipeline::tenant::Tenant;
 use crate::upstream::Lease;
@@ -27,6 +28,10 @@ impl Line {
             let Some(upstream) = self.config.upstreams.get(handle.upstream.as_str()) else {
                 continue;
             };
+            let narrow = narrow(&posting.principal);
+            if !self.policy.reaches(&posting.door, narrow, &upstream.name) {
+                continue;
+            }
             if let Whose::Upstream(_) = handle.whose
                 && !links.iter().any(|lease| lease.key().upstream == upstream.name)
             {

@@ -1,0 +1,109 @@
+//! What the file says about which tools, prompts and resources are shown, and as what. Rules
+//! speak of names as the upstream gives them, never of public ones.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::base::{Glob, Name};
+
+/// A pattern with the line of the file that it stands in.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    /// The pattern.
+    pub glob: Glob,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// `{ allow = […], deny = […] }`: a name passes when an `allow` fits it and no `deny` does.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// `None` allows everything.
+    pub allow: Option<Vec<Pattern>>,
+    /// Wins over `allow`.
+    pub deny: Vec<Pattern>,
+    /// The line of its key, from 1.
+    pub line: usize,
+}
+
+/// A text that takes the place of the upstream's.
+#[derive(Debug, Clone)]
+pub struct Worded {
+    /// The text.
+    pub text: String,
+    /// The line of its key, from 1.
+    pub line: usize,
+}
+
+/// One entry of `pin`: an argument that always has this value, and that the model does not see.
+#[derive(Debug, Clone)]
+pub struct Fixed {
+    /// The value as JSON text.
+    pub json: String,
+    /// Only tools that one of these fits; `None` means each tool whose schema has the argument.
+    pub tools: Option<Vec<Glob>>,
+    /// The line of its key, from 1.
+    pub line: usize,
+}
+
+/// One entry of `hide`: an argument that the model does not see and nobody may send.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Only tools that one of these fits; `None` means each tool.
+    pub tools: Option<Vec<Glob>>,
+    /// The line where it stands, from 1.
+    pub line: usize,
+}
+
+/// The rules about one upstream, or about every upstream of a profile.
+#[derive(Clone, Default)]
+pub struct Rules {
+    /// `tools`
+    pub tools: Option<Filter>,
+    /// `prompts`
+    pub prompts: Option<Filter>,
+    /// `resources`, for templates and skills too.
+    pub resources: Option<Filter>,
+    /// `read_only = true`, with its line: only tools whose annotations say `readOnlyHint`.
+    pub read_only: Option<usize>,
+    /// `rename`: other names of tools, by their own.
+    pub rename: BTreeMap<String, Worded>,
+    /// `describe`: other descriptions of tools, by their own names.
+    pub describe: BTreeMap<String, Worded>,
+    /// `pin`, by argument.
+    pub pin: BTreeMap<String, Fixed>,
+    /// `hide`, by argument.
+    pub hide: BTreeMap<String, Held>,
+}
+
+impl Rules {
+    /// True when they change something about tools besides their descriptions, so that a tool
+    /// may be called only as a list shows it.
+    #[must_use]
+    pub fn touch_tools(&self) -> bool {
+        self.tools.is_some()
+            || self.read_only.is_some()
+            || !(self.rename.is_empty() && self.pin.is_empty() && self.hide.is_empty())
+    }
+}
+
+/// Says nothing of what is in it: rules decide what is shown, not how an upstream is reached, and
+/// what is told apart by an upstream's entry must not change with them.
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").finish_non_exhaustive()
+    }
+}
+
+/// `[profiles.NAME]`: a selection of upstreams, with rules that narrow it further.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Its name, which is also in the path of its door.
+    pub name: Name,
+    /// Its upstreams, each with the rules for it alone.
+    pub upstreams: BTreeMap<Name, Rules>,
+    /// Rules for all of them: filters and `read_only`.
+    pub rules: Rules,
+    /// The line of its section, from 1.
+    pub line: usize,
+}

@@ -1,0 +1,54 @@
+//! The doors, as far as names are concerned.
+
+use std::borrow::Cow;
+
+use crate::base::Name;
+
+/// The path a client came in by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// `/mcp`: every upstream, names prefixed.
+    Merged,
+    /// `/mcp/{upstream}`: one upstream, names as they are.
+    Single(Name),
+    /// `/p/{profile}/mcp`: the upstreams of a profile, names prefixed.
+    Profile(Name),
+}
+
+impl Door {
+    /// True when names and URIs are made public here.
+    #[must_use]
+    pub fn merges(&self) -> bool {
+        !matches!(self, Self::Single(_))
+    }
+
+    /// The profile whose door it is.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Name> {
+        match self {
+            Self::Profile(name) => Some(name),
+            Self::Merged | Self::Single(_) => None,
+        }
+    }
+
+    /// What handles that were made at this door are bound to; no two doors have the same.
+    #[must_use]
+    pub fn label(&self) -> Cow<'_, str> {
+        match self {
+            Self::Merged => Cow::Borrowed(""),
+            Self::Single(name) => Cow::Borrowed(name.as_str()),
+            // No name has a slash in it.
+            Self::Profile(name) => Cow::Owned(format!("p/{name}")),
+        }
+    }
+
+    /// The path of its URL.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Merged => "/mcp".to_owned(),
+            Self::Single(name) => format!("/mcp/{name}"),
+            Self::Profile(name) => format!("/p/{name}/mcp"),
+        }
+    }
+}
