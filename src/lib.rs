@@ -10,7 +10,7 @@
 //!
 //! ```text
 //!  there   server/listen → server/connection   accepts; limits time, head, connections
-//!    │     server/door → server/guard          Host, Origin, path, size
+//!    │     server/door → auth/guard            Host, Origin, path, size
 //!    │     auth/check                          key                    → Principal
 //!    │     server/door                         reads the body         → Posting
 //!    │     pipeline/serve → wire/request       envelope and era       → Letter
@@ -37,7 +37,7 @@
 //! Beside `server/door` stand the doors where an answer is no body of one HTTP reply: `server/batch`
 //! (2025-03-26), `server/sse` (2024-11-05) and `server/pipe` (`mcp-proxy stdio`, which `app/pipe`
 //! builds without a listener). Each takes what the line gives apart with `server/message`; the last
-//! two keep a `server/conversation`.
+//! two keep a `server/conversation`. `/api/v1` is [`admin`], whose routes stand in `admin/router`.
 //!
 //! Start reading at [`pipeline::Line::serve`]. Each stage gives a value that only it can make, and
 //! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`policy::Permit`],
@@ -52,7 +52,7 @@
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
 //! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
 //! | 4 | [`pipeline`] | the line |
-//! | 5 | [`server`] | the doors |
+//! | 5 | [`server`], [`admin`] | the doors; the API for whoever looks after tenants |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
 //! | 7 | [`cli`] | what a person types |
 //!
@@ -72,7 +72,7 @@
 //! - Only `base/tasks` spawns, only `base/clock` tells the time, only `config/load`, `cli` and the
 //!   hidden subcommand read the environment, no queue is without a bound, and each foreign crate
 //!   has one home (`what_is_fenced_stays_inside`).
-//! - Only `server/reply` speaks error codes to clients (`only_the_reply_speaks_error_codes`), and what
+//! - Only `server/reply` and `admin/reply` speak error codes to clients (`only_the_reply_speaks_error_codes`), and what
 //!   only the log may read is in no reply (`what_the_log_may_read_never_reaches_the_client`).
 //! - The names of methods stand in one table but for a few (`method_names_stand_in_one_table`).
 //! - What passes is what was sent, byte for byte outside the envelope
@@ -95,6 +95,7 @@
 //!   without its line in the log (`every_call_ends_in_one_line_of_the_log`).
 //! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`, `any_text_is_answered`,
 //!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`).
+//! - Each route of the API answers as one table says (`every_route_answers_every_caller_as_the_table_says`).
 //! - No process of ours outlives us (`two_hundred_kills_leave_nothing`, `a_killed_proxy_leaves_nothing`).
 //!
 //! # Where things live
@@ -109,26 +110,25 @@
 //! | a limit | `config/limit`, `limit/bucket`, and `pipeline/admit` that words its refusal |
 //! | a key of the file | `config/file`, `config/check`, [`config::Config`], `mcp-proxy.toml` |
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
+//! | a route of the API | one row of `admin/router`, and a file for its noun |
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
 //! | what a session keeps over a restart | `session/ledger`, sealed by `session/table` |
 //! | a command | a file of its own in `cli` |
-//! | a rule of the house | `tests/house` |
 //!
 //! # Where this house departs from its plan, and why
 //!
 //! - The line is several small files and not one function: what a list, a stream and a call need
 //!   has little in common. `pipeline/call` is the plan's function, for what has one owner.
-//! - The era is settled after the body is read, since its `_meta` decides and not the head; the head
-//!   decides only for a body that cannot be read.
+//! - The era is settled after the body is read: its `_meta` decides, the head where it cannot be read.
 //! - [`wire::json`] is a strict reader of our own: one pass must give positions for splicing and see
 //!   doubled keys, and no reader at hand does both. Property tests hold it to `serde_json`.
-//! - [`demo`] uses the SDK's server, behind a pipe like any other. The call path never touches the
-//!   SDK, whose models drop what they do not know. Only the cold doors are axum's.
+//! - [`demo`] uses the SDK's server; the call path never does. Only the cold doors are axum's.
 //! - Time limits of headers (`server/connection`) and connections to upstreams
 //!   (`upstream/http/connection`) are our own: hyper's cut idle connections, and wake-ups cost a third.
-//! - Not here yet: `audit` (a line in the log stands for it), `admin`, fuzz targets.
+//! - Not here yet: `audit` (a line in the log stands for it), fuzz targets.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod base;

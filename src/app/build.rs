@@ -3,16 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 
 use super::error::StartError;
 use super::foundation::Foundation;
-use crate::auth::Auth;
+use crate::admin::{self, Api, Side};
+use crate::auth::{Admission, Auth, Guard};
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
-use crate::server::{Doors, Guard, Readiness, TlsAcceptor, acceptor};
+use crate::server::{Doors, Entrance, Mount, Readiness, TlsAcceptor, acceptor};
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
 use crate::upstream::{HttpClient, Pool};
@@ -23,6 +25,8 @@ pub type Resolve = dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync
 /// A proxy that is ready to run.
 pub struct Built {
     pub(super) listener: TcpListener,
+    /// The operator's own, and what stands behind it.
+    pub(super) operator: Option<(TcpListener, Entrance)>,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
@@ -57,8 +61,9 @@ impl Core {
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
         let resolve_sync = |source: &SecretSource| resolve(source);
+        let admission = Admission::of(&config);
         let auth =
-            Auth::new(&foundation.stores, foundation.ring.clone(), &config.tenants, &resolve_sync)
+            Auth::new(&foundation.stores, foundation.ring.clone(), &admission, &resolve_sync)
                 .await?;
         auth.watch(tasks);
         let declared = DeclaredSecrets::read(&config.tenants, &resolve_sync);
@@ -104,15 +109,32 @@ pub async fn build(
     let requested = config.server.listen;
     let guard = Guard::new(&config.server);
     let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
-    let core = Core::new(config, foundation, resolve, launcher, calls, tasks).await?;
-    let listen_error = |reason| StartError::Listen { address: requested, reason };
-    let listener = TcpListener::bind(requested).await.map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
+    let core = Core::new(config.clone(), foundation, resolve, launcher, calls, tasks).await?;
+    let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
     let Core { auth, line, pool } = core;
+    let api = Api::new(admin::Parts {
+        config: config.clone(),
+        stores: foundation.stores.clone(),
+        ring: foundation.ring.clone(),
+        vault: foundation.vault.clone(),
+        auth: auth.clone(),
+        line: line.clone(),
+        tasks: tasks.clone(),
+    });
+    let operator = match config.admin.listen {
+        Some(address) => {
+            let (listener, address) = bind(address, "`listen` in [admin]").await?;
+            tracing::info!(%address, "the operator's routes are at http://{address}/api/v1");
+            Some((listener, Entrance::Mount(mount(&api, Side::Operator))))
+        }
+        None => None,
+    };
     let readiness = Readiness::default();
-    let doors = Arc::new(Doors::new(guard, auth, line, max_body, readiness.clone(), tasks));
+    let doors = Doors::new(guard, auth, line, max_body, readiness.clone(), tasks);
+    let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)));
     Ok(Built {
         listener,
+        operator,
         tls,
         doors,
         pool,
@@ -120,5 +142,27 @@ pub async fn build(
         tasks: tasks.clone(),
         most_connections,
         address,
+    })
+}
+
+async fn bind(
+    requested: SocketAddr,
+    place: &'static str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |reason| StartError::Listen { address: requested, place, reason };
+    let listener = TcpListener::bind(requested).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The API as a listener has it.
+fn mount(api: &Arc<Api>, side: Side) -> Mount {
+    let api = api.clone();
+    Arc::new(move |request, peer| {
+        let api = api.clone();
+        Box::pin(async move {
+            let response = api.serve(request, peer, side).await;
+            response.map(|body| http_body_util::Full::new(body).boxed_unsync())
+        })
     })
 }

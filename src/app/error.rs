@@ -27,12 +27,12 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address.
-    #[error(
-        "cannot listen on {address}: {reason}; choose another `listen` in [server], or `--listen`"
-    )]
+    #[error("cannot listen on {address}: {reason}; choose another {place}")]
     Listen {
         /// Which address.
         address: SocketAddr,
+        /// Where the file says it.
+        place: &'static str,
         /// Why.
         reason: std::io::Error,
     },

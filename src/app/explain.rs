@@ -10,7 +10,7 @@ use super::build::{Core, Resolve};
 use super::error::StartError;
 use super::foundation::Foundation;
 use crate::auth::{Principal, declared_key_id};
-use crate::base::{KeyId, Name, Secret, Tasks, unix_seconds};
+use crate::base::{KeyId, Name, Scopes, Secret, Tasks, unix_seconds};
 use crate::config::Config;
 use crate::pipeline::Explanation;
 use crate::upstream::stdio::Launcher;
@@ -122,11 +122,15 @@ async fn by_id(
             } else {
                 None
             };
-            Some((found.tenant.name, found.key.name, ended))
+            let Some(tenant) = found.tenant else {
+                return Ok((of_the_operator(id, found.key.name), None));
+            };
+            Some((tenant.name, found.key.name, found.key.scopes, ended))
         }
-        None => declared(foundation, config, resolve, id).map(|(name, key)| (name, key, None)),
+        None => declared(foundation, config, resolve, id)
+            .map(|(name, key, scopes)| (name, key, scopes, None)),
     };
-    let Some((tenant, name, ended)) = known else {
+    let Some((tenant, name, scopes, ended)) = known else {
         let key_state = "there is no such key; `mcp-proxy key list` shows all".to_owned();
         let explained =
             Explained { key: Some(id), key_name: None, key_state, key_is_good: false, chain: None };
@@ -139,7 +143,13 @@ async fn by_id(
         key_is_good: ended.is_none(),
         chain: None,
     };
-    Ok((explained, Some(core.auth.local(&tenant, tasks).await?)))
+    Ok((explained, Some(core.auth.local(&tenant, scopes, tasks).await?)))
+}
+
+/// A key of the operator calls tools in the name of a tenant only, which an id does not tell.
+fn of_the_operator(id: KeyId, name: String) -> Explained {
+    let key_state = "it is the operator's, and sees what the tenant in X-Tenant sees".to_owned();
+    Explained { key: Some(id), key_name: Some(name), key_state, key_is_good: false, chain: None }
 }
 
 /// The file's key of this id, with its tenant.
@@ -148,11 +158,11 @@ fn declared(
     config: &Config,
     resolve: &Resolve,
     id: KeyId,
-) -> Option<(Name, String)> {
+) -> Option<(Name, String, Scopes)> {
     config.tenants.iter().find_map(|(tenant, declaration)| {
         let key = declaration.keys.iter().find(|key| {
             resolve(&key.source).is_ok_and(|text| declared_key_id(&foundation.ring, &text) == id)
         })?;
-        Some((tenant.clone(), key.name.clone()))
+        Some((tenant.clone(), key.name.clone(), key.scopes.clone()))
     })
 }

@@ -2,8 +2,8 @@
 
 use super::error::StartError;
 use super::foundation::Foundation;
-use crate::auth::{fresh_tenant, issue};
-use crate::base::{Name, Secret, TenantId};
+use crate::auth::{NewKey, fresh_tenant, issue};
+use crate::base::{Name, Role, Secret, TenantId};
 use crate::config::Config;
 use crate::store::Origin;
 
@@ -41,7 +41,7 @@ pub async fn first_tenant(
             Ok(Some(id))
         }
         // Made by a start that needed no key.
-        [only] if only.name == name && stores.keys.list(only.id).await?.is_empty() => {
+        [only] if only.name == name && stores.keys.list(only.id.into()).await?.is_empty() => {
             Ok(Some(only.id))
         }
         _ => Ok(None),
@@ -58,7 +58,9 @@ pub async fn first_key(
 ) -> Result<Option<FirstKey>, StartError> {
     let Some(tenant) = first_tenant(config, foundation).await? else { return Ok(None) };
     let Ok(name) = Name::new(TENANT) else { return Ok(None) };
-    let (record, text) = issue(&foundation.ring, tenant, "first", None)?;
-    foundation.stores.keys.insert(tenant, record).await?;
+    // Whoever starts it the first time decides about the tenant that this makes.
+    let wanted = NewKey { role: Role::Admin, ..NewKey::member(tenant, "first") };
+    let (record, text) = issue(&foundation.ring, wanted)?;
+    foundation.stores.keys.insert(record.owner, record).await?;
     Ok(Some(FirstKey { tenant: name, text }))
 }

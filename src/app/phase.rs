@@ -6,7 +6,10 @@ use super::build::Built;
 use super::error::StartError;
 use super::signal::Stops;
 use crate::base::Tasks;
-use crate::server::{Grace, listen};
+use crate::server::{Entrance, Grace, listen};
+
+/// Most connections to the operator's listener at a time.
+const OPERATORS: usize = 256;
 
 /// What the process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +46,27 @@ impl Phase {
 /// When signals cannot be waited for.
 pub async fn run(built: Built) -> Result<(), StartError> {
     let mut stops = Stops::new()?;
-    let Built { listener, tls, doors, pool, readiness, tasks, most_connections, address } = built;
+    let Built { listener, operator, tls, doors, pool, readiness, tasks, most_connections, address } =
+        built;
     let connections = Tasks::default();
     let grace = Grace::default();
     connections.spawn(
         "listener",
-        listen(listener, doors.clone(), tls, most_connections, connections.clone(), grace.clone()),
+        listen(
+            listener,
+            Entrance::Doors(doors.clone()),
+            tls,
+            most_connections,
+            connections.clone(),
+            grace.clone(),
+        ),
     );
+    if let Some((listener, entrance)) = operator {
+        // Never with TLS: it belongs on this machine or behind a tunnel.
+        let (own, grace) = (connections.clone(), grace.clone());
+        let listening = listen(listener, entrance, None, OPERATORS, own, grace);
+        connections.spawn("operator listener", listening);
+    }
     readiness.set(true);
     tracing::info!(phase = ?Phase::Ready, %address, "listening on http://{address}");
     stops.next().await;

@@ -12,7 +12,7 @@ use super::error::StartError;
 use super::foundation::Foundation;
 use super::signal::Stops;
 use crate::auth::Principal;
-use crate::base::{Name, Secret, Tasks};
+use crate::base::{Name, Scopes, Secret, Tasks};
 use crate::config::Config;
 use crate::pipeline::{Carrier, Posting};
 use crate::server::{Ended, pipe};
@@ -100,7 +100,7 @@ pub(super) fn no_door(path: &str) -> StartError {
 
 async fn who(core: &Core, identity: Identity, tasks: &Tasks) -> Result<Principal, StartError> {
     match identity {
-        Identity::Tenant(name) => Ok(core.auth.local(&name, tasks).await?),
+        Identity::Tenant(name) => Ok(core.auth.local(&name, Scopes::everything(), tasks).await?),
         Identity::Key(key) => {
             let mut headers = HeaderMap::new();
             let text = format!("Bearer {}", key.expose());
@@ -109,7 +109,11 @@ async fn who(core: &Core, identity: Identity, tasks: &Tasks) -> Result<Principal
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
             let checked = core.auth.check(&headers).await;
-            checked.map_err(|denied| StartError::Denied(denied.to_string()))
+            let principal = checked.map_err(|denied| StartError::Denied(denied.to_string()))?;
+            match principal.opens_door("/mcp") {
+                Ok(()) => Ok(principal),
+                Err(fault) => Err(StartError::Denied(fault.public.into_owned())),
+            }
         }
     }
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::error::Denied;
-use super::principal::Principal;
+use super::principal::Caller;
 use crate::base::KeyId;
 use crate::base::Map;
 use crate::seal::Digest;
+use crate::store::Owner;
 
 /// Keys kept. Those with an open request or stream stay beyond it, or nobody could end them.
 const KEYS: usize = 100_000;
@@ -20,18 +21,25 @@ const LEFT: usize = 10_000;
 
 /// A key of the store, as far as a check needs it.
 pub(super) struct Entry {
+    pub(super) owner: Owner,
     pub(super) digest: Digest,
-    pub(super) principal: Principal,
+    pub(super) caller: Caller,
     expires_at: AtomicU64,
     used_at: AtomicU64,
     written_at: AtomicU64,
 }
 
 impl Entry {
-    pub(super) fn new(digest: Digest, principal: Principal, expires_at: Option<u64>) -> Self {
+    pub(super) fn new(
+        owner: Owner,
+        digest: Digest,
+        caller: Caller,
+        expires_at: Option<u64>,
+    ) -> Self {
         Self {
+            owner,
             digest,
-            principal,
+            caller,
             expires_at: AtomicU64::new(expires_at.unwrap_or(u64::MAX)),
             used_at: AtomicU64::new(0),
             written_at: AtomicU64::new(0),
@@ -115,7 +123,7 @@ impl Cache {
             let idle: Vec<_> = content
                 .keys
                 .iter()
-                .filter(|(_, entry)| !entry.principal.in_use())
+                .filter(|(_, entry)| !entry.caller.in_use())
                 .map(|(id, _)| *id)
                 .take(KEYS / 10)
                 .collect();
@@ -152,7 +160,7 @@ impl Cache {
     /// Takes a key out and ends its principals. Gives false when it was not there.
     pub(super) fn end(&self, id: KeyId) -> bool {
         let entry = self.write().take_out(id);
-        entry.inspect(|entry| entry.principal.ended().cancel()).is_some()
+        entry.inspect(|entry| entry.caller.ended().cancel()).is_some()
     }
 
     /// Ends everybody: nothing is known about any key any more.

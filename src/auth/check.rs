@@ -1,51 +1,65 @@
 //! The check itself: first in memory, then in the store.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Semaphore, watch};
 
+use super::admission::Admission;
 use super::cache::{Cache, Entry};
 use super::error::{AuthError, Denied};
+use super::guests::Guests;
+use super::issuer::Issuers;
 use super::key::KEY_PREFIX;
-use super::principal::{Principal, TenantInfo};
+use super::principal::{Caller, Operator, Principal, Shown, TenantInfo};
+use super::token::Tokens;
 use super::{declared, header, issue, key};
-use crate::base::{KeyId, Name, Secret, TenantId, unix_seconds};
-use crate::config::{SecretSource, TenantDeclaration};
+use crate::base::{KeyId, Name, Role, Secret, TenantId, unix_seconds};
+use crate::config::SecretSource;
 use crate::seal::{Digest, Ring};
-use crate::store::{FoundKey, Origin, Stores};
+use crate::store::{FoundKey, KeyRecord, Origin, Owner, Stores, TenantRecord};
 
 /// Look-ups in the store at a time: junk with valid checksums waits in line here, and the line
 /// has an end.
 const LOOK_UPS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
+const TOKEN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Checks keys. Clones share everything.
+/// Checks keys and tokens. Clones share everything.
 #[derive(Clone)]
 pub struct Auth(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) stores: Stores,
     pub(super) cache: Cache,
+    pub(super) guests: Guests,
+    pub(super) tokens: Tokens,
+    pub(super) issuers: Issuers,
     pub(super) changed: watch::Sender<u64>,
+    /// False while the store does not say whether anything changed.
+    pub(super) answers: AtomicBool,
     pub(super) ring: Arc<Ring>,
-    declared: HashMap<Digest, Principal>,
+    pub(super) declared: HashMap<Digest, Caller>,
     pub(super) tenants: HashSet<Name>,
     look_ups: Semaphore,
 }
 
-/// A text that has one of the two shapes of a key.
+/// A text that has the shape of a key or a token.
 enum Shape {
     Made(KeyId),
     Written,
+    Token,
 }
 
 fn shape(text: &str) -> Result<Shape, Denied> {
     if text.starts_with(KEY_PREFIX) {
         key::parse(text).map(Shape::Made).ok_or(Denied::Malformed)
+    } else if header::looks_like_token(text) {
+        Ok(Shape::Token)
     } else {
         Ok(Shape::Written)
     }
@@ -60,17 +74,21 @@ impl Auth {
     pub async fn new(
         stores: &Stores,
         ring: Arc<Ring>,
-        tenants: &BTreeMap<Name, TenantDeclaration>,
+        admission: &Admission<'_>,
         resolve: &(dyn Fn(&SecretSource) -> Result<Secret, String> + Sync),
     ) -> Result<Self, AuthError> {
-        let declared = declared::read(&*stores.tenants, &ring, tenants, resolve).await?;
+        let declared = declared::read(&*stores.tenants, &ring, admission, resolve).await?;
         Ok(Self(Arc::new(Inner {
             stores: stores.clone(),
             cache: Cache::default(),
+            guests: Guests::default(),
+            tokens: Tokens::new(&ring, admission),
+            issuers: Issuers::new(admission.issuers),
             changed: watch::Sender::new(0),
+            answers: AtomicBool::new(true),
             ring,
             declared,
-            tenants: tenants.keys().cloned().collect(),
+            tenants: admission.tenants.keys().cloned().collect(),
             look_ups: Semaphore::new(LOOK_UPS),
         })))
     }
@@ -81,16 +99,66 @@ impl Auth {
         self.0.changed.subscribe()
     }
 
+    /// Whether the store gave an answer when it was last asked, a moment ago.
+    #[must_use]
+    pub fn store_answers(&self) -> bool {
+        self.0.answers.load(Ordering::Relaxed)
+    }
+
     /// Checks without waiting: `None` when only the store knows.
     #[must_use]
     pub fn check_cached(&self, headers: &HeaderMap) -> Option<Result<Principal, Denied>> {
-        let text = match header::bearer(headers) {
+        match self.caller_cached(headers)? {
+            Ok(Caller::Tenant(principal)) => Some(Ok(principal)),
+            // Who acts for a tenant is looked up first.
+            Ok(Caller::Operator(_)) => None,
+            Err(denied) => Some(Err(denied)),
+        }
+    }
+
+    /// Checks, asking the store where memory does not know. Waits at most a few seconds. A key of
+    /// the operator acts for the tenant in `X-Tenant`.
+    ///
+    /// # Errors
+    /// Why there is no principal. Whatever is wrong with the key itself looks the same to the
+    /// client.
+    pub async fn check(&self, headers: &HeaderMap) -> Result<Principal, Denied> {
+        match self.caller(headers).await? {
+            Caller::Tenant(principal) => Ok(principal),
+            Caller::Operator(operator) => {
+                let name = header::tenant(headers)?.ok_or(Denied::TenantNeeded)?;
+                self.act(operator, header::shown(headers)?, name).await
+            }
+        }
+    }
+
+    /// The same for whoever may do without a tenant.
+    ///
+    /// # Errors
+    /// Why there is no caller; also when somebody of a tenant names another one.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Denied> {
+        let caller = self.caller(headers).await?;
+        match (caller, header::tenant(headers)?) {
+            (caller, None) => Ok(caller),
+            (Caller::Operator(operator), Some(name)) => {
+                self.act(operator, header::shown(headers)?, name).await.map(Caller::Tenant)
+            }
+            (Caller::Tenant(principal), Some(name)) => {
+                let own = principal.tenant().name().as_str() == name;
+                if own { Ok(Caller::Tenant(principal)) } else { Err(Denied::OtherTenant) }
+            }
+        }
+    }
+
+    fn caller_cached(&self, headers: &HeaderMap) -> Option<Result<Caller, Denied>> {
+        let text = match header::shown(headers) {
             Ok(text) => text,
             Err(denied) => return Some(Err(denied)),
         };
         match shape(text) {
             Err(denied) => Some(Err(denied)),
             Ok(Shape::Made(id)) => self.0.cached(id, text),
+            Ok(Shape::Token) => self.0.guests.get(&self.0.badge(text), unix_seconds()).map(Ok),
             Ok(Shape::Written) => {
                 let digest = declared::digest(&self.0.ring, text);
                 Some(self.0.declared.get(&digest).cloned().ok_or(Denied::Unknown))
@@ -98,36 +166,88 @@ impl Auth {
         }
     }
 
-    /// Checks, asking the store where memory does not know. Waits at most a few seconds.
-    ///
-    /// # Errors
-    /// Why there is no principal; every kind but `Unavailable` looks the same to the client.
-    pub async fn check(&self, headers: &HeaderMap) -> Result<Principal, Denied> {
-        if let Some(verdict) = self.check_cached(headers) {
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Denied> {
+        if let Some(verdict) = self.caller_cached(headers) {
             return verdict;
         }
-        let text = header::bearer(headers)?;
-        let Shape::Made(id) = shape(text)? else { return Err(Denied::Unknown) };
-        let looked_up = tokio::time::timeout(PATIENCE, self.0.look_up(id, text)).await;
+        let text = header::shown(headers)?;
+        let shape = shape(text)?;
+        // An issuer that must be asked for its keys may take longer than the store.
+        let patience = if matches!(shape, Shape::Token) { TOKEN_PATIENCE } else { PATIENCE };
+        let looked_up = async {
+            match shape {
+                Shape::Made(id) => self.0.look_up(id, text).await,
+                Shape::Token => self.0.open_token(text).await,
+                Shape::Written => Err(Denied::Unknown),
+            }
+        };
+        let looked_up = tokio::time::timeout(patience, looked_up).await;
         looked_up.unwrap_or_else(|_| Err(Denied::Unavailable("too many look-ups wait".to_owned())))
+    }
+
+    /// The operator as the tenant of this name.
+    async fn act(&self, operator: Operator, shown: &str, name: &str) -> Result<Principal, Denied> {
+        let inner = &self.0;
+        let badge = inner.ring.digest("acting", &[shown.as_bytes(), name.as_bytes()]);
+        let now = unix_seconds();
+        if let Some(Caller::Tenant(principal)) = inner.guests.get(&badge, now) {
+            return Ok(principal);
+        }
+        let name = Name::new(name).map_err(|_| Denied::UnknownTenant)?;
+        let tenant = inner.tenant_info(&name).await?;
+        let shown = operator.shown().clone();
+        let expires_at = shown.until;
+        let principal = Principal::behind(tenant, shown, Caller::Operator(operator));
+        match inner.guests.keep(badge, Caller::Tenant(principal), expires_at, now) {
+            Caller::Tenant(principal) => Ok(principal),
+            Caller::Operator(_) => Err(Denied::UnknownTenant),
+        }
+    }
+
+    /// The keys of the file that belong to a tenant, or without one to the operator: public id and
+    /// name.
+    #[must_use]
+    pub fn declared(&self, tenant: Option<&Name>) -> Vec<(KeyId, String)> {
+        let of = |caller: &&Caller| caller.tenant().map(|tenant| tenant.name()) == tenant;
+        let keys = self.0.declared.values().filter(of);
+        keys.map(|caller| (caller.key(), caller.key_name().to_owned())).collect()
+    }
+
+    /// The tenant of that name, unless it was declared in the file once and is no longer.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tenant(
+        &self,
+        name: &Name,
+    ) -> Result<Option<TenantRecord>, crate::store::StoreError> {
+        self.0.tenant(name).await
     }
 }
 
 impl Inner {
-    fn cached(&self, id: KeyId, text: &str) -> Option<Result<Principal, Denied>> {
+    fn cached(&self, id: KeyId, text: &str) -> Option<Result<Caller, Denied>> {
         match self.cache.get(id)? {
             Ok(entry) => Some(self.judge(&entry, text)),
             Err(denied) => Some(Err(self.refusal(text, denied))),
         }
     }
 
-    async fn look_up(&self, id: KeyId, text: &str) -> Result<Principal, Denied> {
+    async fn look_up(&self, id: KeyId, text: &str) -> Result<Caller, Denied> {
+        match self.entry(id).await {
+            Ok(entry) => self.judge(&entry, text),
+            Err(denied) => Err(self.refusal(text, denied)),
+        }
+    }
+
+    /// A key of the store by its id, whatever its secret is.
+    pub(super) async fn entry(&self, id: KeyId) -> Result<Arc<Entry>, Denied> {
         let unavailable = |reason: &str| Denied::Unavailable(reason.to_owned());
         let _turn = self.look_ups.acquire().await.map_err(|_| unavailable("it is stopping"))?;
         loop {
             // Another request with the same key may have been here first.
-            if let Some(verdict) = self.cached(id, text) {
-                return verdict;
+            if let Some(known) = self.cache.get(id) {
+                return known;
             }
             let epoch = self.cache.epoch();
             let found = self.stores.keys.find(vec![id]).await;
@@ -139,23 +259,30 @@ impl Inner {
             match live {
                 Err(denied) => {
                     self.cache.refuse(epoch, id, denied.clone());
-                    return Err(self.refusal(text, denied));
+                    return Err(denied);
                 }
                 Ok(FoundKey { key, tenant }) => {
-                    let tenant = Arc::new(TenantInfo::new(tenant.id, tenant.name));
-                    let principal = Principal::new(tenant, id, key.name, Origin::Store);
-                    let entry = Entry::new(key.digest, principal, key.expires_at);
+                    let (owner, digest, until) = (key.owner, key.digest, key.expires_at);
+                    let shown = shown(key);
+                    let caller = match tenant {
+                        None => Caller::Operator(Operator::new(shown)),
+                        Some(tenant) => {
+                            let tenant = Arc::new(TenantInfo::new(tenant.id, tenant.name));
+                            Caller::Tenant(Principal::new(tenant, shown))
+                        }
+                    };
+                    let entry = Entry::new(owner, digest, caller, until);
                     // Kept whatever the secret was: the next wrong guess costs no query then.
                     if let Some(entry) = self.cache.keep(epoch, id, entry) {
-                        return self.judge(&entry, text);
+                        return Ok(entry);
                     }
                 }
             }
         }
     }
 
-    fn judge(&self, entry: &Entry, text: &str) -> Result<Principal, Denied> {
-        let digest = issue::digest(&self.ring, entry.principal.tenant().id(), text);
+    fn judge(&self, entry: &Entry, text: &str) -> Result<Caller, Denied> {
+        let digest = issue::digest(&self.ring, entry.owner, text);
         if !bool::from(digest.ct_eq(&entry.digest)) {
             return Err(Denied::Wrong);
         }
@@ -164,12 +291,13 @@ impl Inner {
             return Err(Denied::Expired);
         }
         entry.used(now);
-        Ok(entry.principal.clone())
+        Ok(entry.caller.clone())
     }
 
     /// The work of a check without its outcome, so that an unknown id takes as long as a known.
     fn refusal(&self, text: &str, denied: Denied) -> Denied {
-        let digest = issue::digest(&self.ring, TenantId::from_bytes([0; 16]), text);
+        let nobody = Owner::Tenant(TenantId::from_bytes([0; 16]));
+        let digest = issue::digest(&self.ring, nobody, text);
         if bool::from(digest.ct_eq(&[0; 32])) { Denied::Wrong } else { denied }
     }
 
@@ -181,9 +309,40 @@ impl Inner {
         if found.key.expires_at.is_some_and(|at| at <= unix_seconds()) {
             return Err(Denied::Expired);
         }
-        if found.tenant.origin == Origin::File && !self.tenants.contains(&found.tenant.name) {
-            return Err(Denied::NoTenant);
+        match &found.tenant {
+            Some(tenant) if !self.is_declared_or_stored(tenant) => Err(Denied::NoTenant),
+            _ => Ok(()),
         }
-        Ok(())
     }
+
+    fn is_declared_or_stored(&self, tenant: &TenantRecord) -> bool {
+        tenant.origin != Origin::File || self.tenants.contains(&tenant.name)
+    }
+
+    pub(super) async fn tenant(
+        &self,
+        name: &Name,
+    ) -> Result<Option<TenantRecord>, crate::store::StoreError> {
+        let found = self.stores.tenants.find(name).await?;
+        Ok(found.filter(|found| self.is_declared_or_stored(found)))
+    }
+
+    /// A tenant that somebody is to act for.
+    pub(super) async fn tenant_info(&self, name: &Name) -> Result<Arc<TenantInfo>, Denied> {
+        let found = self.tenant(name).await;
+        let found = found.map_err(|error| Denied::Unavailable(error.to_string()))?;
+        let found = found.ok_or(Denied::UnknownTenant)?;
+        Ok(Arc::new(TenantInfo::new(found.id, found.name)))
+    }
+
+    /// What a token is known by.
+    pub(super) fn badge(&self, token: &str) -> Digest {
+        self.ring.digest("token", &[token.as_bytes()])
+    }
+}
+
+fn shown(key: KeyRecord) -> Shown {
+    let KeyRecord { id, name, role, scopes, holder, .. } = key;
+    debug_assert_eq!(role == Role::Operator, key.owner == Owner::Operator);
+    Shown { key: id, name, origin: Origin::Store, role, scopes, holder, until: None }
 }

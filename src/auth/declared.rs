@@ -1,15 +1,16 @@
 //! Keys that the operator wrote into the file: in memory only, found by their keyed digest.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::admission::Admission;
 use super::error::AuthError;
-use super::header::LONGEST;
+use super::header::{LONGEST, looks_like_token};
 use super::issue::fresh_tenant;
 use super::key::{KEY_PREFIX, id_from};
-use super::principal::{Principal, TenantInfo};
-use crate::base::{KeyId, Name, Secret};
-use crate::config::{SecretSource, TenantDeclaration};
+use super::principal::{Caller, Operator, Principal, Shown, TenantInfo};
+use crate::base::{KeyId, Secret};
+use crate::config::{KeyDeclaration, SecretSource};
 use crate::seal::{Digest, Ring};
 use crate::store::{Origin, Tenants};
 
@@ -25,41 +26,82 @@ pub(super) fn digest(ring: &Ring, text: &str) -> Digest {
     ring.digest("declared key", &[text.as_bytes()])
 }
 
-/// Gives each tenant of the file its lasting id and reads its keys.
+/// Gives each tenant of the file its lasting id and reads its keys, and those of the operator.
 pub(super) async fn read(
     tenants: &dyn Tenants,
     ring: &Ring,
-    declared: &BTreeMap<Name, TenantDeclaration>,
+    admission: &Admission<'_>,
     resolve: &(dyn Fn(&SecretSource) -> Result<Secret, String> + Sync),
-) -> Result<HashMap<Digest, Principal>, AuthError> {
-    let mut keys = HashMap::<Digest, Principal>::new();
-    for (name, declaration) in declared {
+) -> Result<HashMap<Digest, Caller>, AuthError> {
+    let mut keys = Read { keys: HashMap::new(), names: HashMap::new(), ring, resolve };
+    for (name, declaration) in admission.tenants {
         let record = tenants.adopt(fresh_tenant(name, Origin::File)?).await?;
         let tenant = Arc::new(TenantInfo::new(record.id, record.name));
         for key in &declaration.keys {
-            let place = || (name.clone(), key.name.clone());
-            let text = resolve(&key.source).map_err(|reason| {
-                let (tenant, key) = place();
-                AuthError::Source { tenant, key, reason }
-            })?;
-            let value = text.expose();
-            if value.starts_with(KEY_PREFIX) {
-                let (tenant, key) = place();
-                return Err(AuthError::Prefix { tenant, key });
-            }
-            let visible = value.bytes().all(|c| c.is_ascii_graphic());
-            if !(SHORTEST..=LONGEST).contains(&value.len()) || !visible {
-                let (tenant, key) = place();
-                return Err(AuthError::Shape { tenant, key });
-            }
-            let id = declared_key_id(ring, &text);
-            let principal = Principal::new(tenant.clone(), id, key.name.clone(), Origin::File);
-            if let Some(other) = keys.insert(digest(ring, value), principal) {
-                let (tenant, key) = place();
-                let other = format!("{}/{}", other.tenant().name(), other.key_name());
-                return Err(AuthError::Twice { tenant, key, other });
-            }
+            keys.read(
+                &format!("tenant `{name}`"),
+                &format!("{name}/{}", key.name),
+                key,
+                |shown| Caller::Tenant(Principal::new(tenant.clone(), shown)),
+            )?;
         }
     }
-    Ok(keys)
+    for key in admission.operators {
+        keys.read("the operator", &format!("operator/{}", key.name), key, |shown| {
+            Caller::Operator(Operator::new(shown))
+        })?;
+    }
+    Ok(keys.keys)
+}
+
+struct Read<'a> {
+    keys: HashMap<Digest, Caller>,
+    /// How the file calls them, for what is said about two that are the same.
+    names: HashMap<Digest, String>,
+    ring: &'a Ring,
+    resolve: &'a (dyn Fn(&SecretSource) -> Result<Secret, String> + Sync),
+}
+
+impl Read<'_> {
+    fn read(
+        &mut self,
+        owner: &str,
+        full_name: &str,
+        declaration: &KeyDeclaration,
+        caller: impl FnOnce(Shown) -> Caller,
+    ) -> Result<(), AuthError> {
+        let place = || (owner.to_owned(), declaration.name.clone());
+        let text = (self.resolve)(&declaration.source).map_err(|reason| {
+            let (owner, key) = place();
+            AuthError::Source { owner, key, reason }
+        })?;
+        let value = text.expose();
+        let (owner, key) = place();
+        if value.starts_with(KEY_PREFIX) {
+            return Err(AuthError::Prefix { owner, key });
+        }
+        let visible = value.bytes().all(|c| c.is_ascii_graphic());
+        if !(SHORTEST..=LONGEST).contains(&value.len()) || !visible {
+            return Err(AuthError::Shape { owner, key });
+        }
+        if looks_like_token(value) {
+            return Err(AuthError::LikeToken { owner, key });
+        }
+        let id = declared_key_id(self.ring, &text);
+        let digest = digest(self.ring, value);
+        if let Some(other) = self.names.insert(digest, full_name.to_owned()) {
+            return Err(AuthError::Twice { owner, key, other });
+        }
+        let shown = Shown {
+            key: id,
+            name: declaration.name.clone(),
+            origin: Origin::File,
+            role: declaration.role,
+            scopes: declaration.scopes.clone(),
+            holder: id,
+            until: None,
+        };
+        self.keys.insert(digest, caller(shown));
+        Ok(())
+    }
 }

@@ -6,20 +6,34 @@ use std::sync::Arc;
 use super::check::Auth;
 use super::error::AuthError;
 use super::key::id_from;
-use super::principal::{Principal, TenantInfo};
-use crate::base::{Name, Tasks};
-use crate::store::{Origin, StoreError};
+use super::principal::{Principal, Shown, TenantInfo};
+use crate::base::{Name, Role, Scopes, Tasks};
+use crate::store::Origin;
 
 impl Auth {
-    /// Acts as this tenant until it is removed. [`Auth::watch`] must run.
+    /// Acts as this tenant until it is removed, with these scopes. [`Auth::watch`] must run.
     ///
     /// # Errors
     /// When there is no such tenant, or the store fails.
-    pub async fn local(&self, name: &Name, tasks: &Tasks) -> Result<Principal, AuthError> {
+    pub async fn local(
+        &self,
+        name: &Name,
+        scopes: Scopes,
+        tasks: &Tasks,
+    ) -> Result<Principal, AuthError> {
         let record = self.tenant(name).await?.ok_or_else(|| AuthError::Tenant(name.clone()))?;
         let id = id_from(&self.0.ring.digest("local key id", &[record.id.as_bytes()]));
         let tenant = Arc::new(TenantInfo::new(record.id, record.name));
-        let principal = Principal::new(tenant, id, "local".to_owned(), Origin::Store);
+        let shown = Shown {
+            key: id,
+            name: "local".to_owned(),
+            origin: Origin::Store,
+            role: Role::Admin,
+            scopes,
+            holder: id,
+            until: None,
+        };
+        let principal = Principal::new(tenant, shown);
         let (auth, watched, stop) = (self.clone(), principal.clone(), tasks.stop().clone());
         let mut changed = self.changed();
         tasks.spawn("local tenant", async move {
@@ -41,10 +55,5 @@ impl Auth {
             }
         });
         Ok(principal)
-    }
-
-    async fn tenant(&self, name: &Name) -> Result<Option<crate::store::TenantRecord>, StoreError> {
-        let found = self.0.stores.tenants.find(name).await?;
-        Ok(found.filter(|found| found.origin != Origin::File || self.0.tenants.contains(name)))
     }
 }

@@ -2,6 +2,7 @@
 //! uses in batches.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -36,13 +37,17 @@ impl Auth {
                     _ = ticks.tick() => {}
                 }
                 auth.0.cache.end_expired(unix_seconds());
-                match auth.0.poll(&mut seen).await {
+                auth.0.guests.end_expired(unix_seconds());
+                let polled = auth.0.poll(&mut seen).await;
+                auth.0.answers.store(polled.is_ok(), Ordering::Relaxed);
+                match polled {
                     Ok(()) => answered = now(),
                     Err(error) if now() - answered < BLIND => {
                         tracing::warn!(%error, "the store does not say whether keys changed");
                     }
                     Err(error) => {
                         let keys = auth.0.cache.end_all();
+                        auth.0.guests.end_all();
                         tracing::error!(%error, keys, "keys are refused until the store answers");
                     }
                 }
@@ -75,11 +80,13 @@ impl Inner {
             for id in ids {
                 let Some(entry) = self.cache.entry(*id) else { continue };
                 let same = found.remove(id).filter(|found| {
-                    let tenant = entry.principal.tenant();
+                    let tenant = entry.caller.tenant().map(|tenant| (tenant.id(), tenant.name()));
                     self.live(found).is_ok()
+                        && found.key.owner == entry.owner
                         && found.key.digest == entry.digest
-                        && found.tenant.id == tenant.id()
-                        && found.tenant.name == *tenant.name()
+                        && found.key.role == entry.caller.role()
+                        && found.key.scopes == *entry.caller.scopes()
+                        && found.tenant.as_ref().map(|tenant| (tenant.id, &tenant.name)) == tenant
                 });
                 match same {
                     Some(found) => entry.set_expiry(found.key.expires_at),
@@ -88,6 +95,13 @@ impl Inner {
                         tracing::info!(key = %id, "the key has ended");
                     }
                 }
+            }
+        }
+        for (name, id) in self.guests.tenants() {
+            let found =
+                tokio::time::timeout(ANSWER, self.tenant(&name)).await.map_err(timeout)??;
+            if found.is_none_or(|found| found.id != id) {
+                self.guests.end_where(|tenant| tenant.id() == id);
             }
         }
         // Only now: what failed half-way is done again at the next tick.

@@ -30,6 +30,10 @@ pub enum Retry {
 pub enum Kind {
     /// No valid key.
     Unauthenticated,
+    /// The key is good but not for this; carries the scopes that would do, if any would.
+    Forbidden(Option<String>),
+    /// A key of the operator that names no tenant, or none that is there.
+    Tenant,
     /// Host or Origin not accepted.
     ForeignOrigin,
     /// The path is no door.

@@ -9,6 +9,8 @@ mod glob;
 mod id;
 mod name;
 mod narrow;
+mod role;
+mod scope;
 mod secret;
 mod tasks;
 
@@ -21,5 +23,7 @@ pub use glob::Glob;
 pub use id::{IdError, KeyId, TenantId};
 pub use name::{Name, NameError, Slot};
 pub use narrow::Narrow;
+pub use role::{Role, RoleError};
+pub use scope::{Scope, ScopeError, Scopes};
 pub use secret::Secret;
 pub use tasks::Tasks;

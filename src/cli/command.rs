@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::connect::ConnectCommand;
 use super::exit;
@@ -15,6 +15,7 @@ use super::open::Opened;
 use super::screen::Screen;
 use super::secret::SecretCommand;
 use super::serve::ServeCommand;
+use super::shell::{self, CompletionsCommand};
 use super::stdio::StdioCommand;
 use super::tenant::TenantCommand;
 use crate::base::Tasks;
@@ -68,6 +69,11 @@ enum Command {
     Explain(ExplainCommand),
     /// Speak MCP over standard input and output, for clients that can only start a process.
     Stdio(StdioCommand),
+    /// Print what makes a shell complete our commands.
+    Completions(CompletionsCommand),
+    /// Print the manual page.
+    #[command(after_help = "Example: mcp-proxy man > /usr/local/share/man/man1/mcp-proxy.1")]
+    Man,
     /// A small real MCP server over standard input and output.
     #[command(after_help = "Example: mcp-proxy demo")]
     Demo,
@@ -109,6 +115,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Explain(explain)) => explain.run(given.as_deref(), &mut Screen::standard()),
         Some(Command::Stdio(stdio)) => stdio.run(given.as_deref()),
         Some(Command::Demo) => demo(),
+        Some(Command::Completions(completions)) => {
+            completions.run(Arguments::command(), &mut Screen::standard())
+        }
+        Some(Command::Man) => shell::manual(Arguments::command(), &mut Screen::standard()),
         Some(Command::Tenant(command)) => with_store(given.as_deref(), |opened, screen| {
             Box::pin(async move { command.run(opened, screen).await })
         }),
@@ -223,4 +233,33 @@ pub(super) fn complain(text: &str) {
     use std::io::Write;
     // There is nowhere to report a standard error that is gone.
     let _ = writeln!(std::io::stderr(), "mcp-proxy: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(print: impl FnOnce(&mut Screen) -> anyhow::Result<()>) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut screen = Screen::standard();
+        screen.out = Box::new(file.reopen().unwrap());
+        print(&mut screen).unwrap();
+        std::fs::read_to_string(file.path()).unwrap()
+    }
+
+    #[test]
+    fn completions_and_the_manual_know_every_command() {
+        let mut pages = vec![printed(|screen| shell::manual(Arguments::command(), screen))];
+        for shell in ["bash", "zsh", "fish"] {
+            let arguments = Arguments::parse_from(["mcp-proxy", "completions", shell]);
+            let Some(Command::Completions(completions)) = arguments.command else { panic!() };
+            pages.push(printed(|screen| completions.run(Arguments::command(), screen)));
+        }
+        for word in ["serve", "rotate", "grace", "completions", "upstream"] {
+            for (at, page) in pages.iter().enumerate() {
+                assert!(page.contains(word), "{word} is not in {at}");
+            }
+        }
+        Arguments::command().debug_assert();
+    }
 }

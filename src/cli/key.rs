@@ -7,10 +7,10 @@ use serde_json::json;
 use super::open::{Opened, seconds};
 use super::screen::Screen;
 use super::table::{Table, minute};
-use crate::auth::issue;
+use crate::auth::{NewKey, issue};
 use crate::base::rfc3339;
-use crate::base::{KeyId, Name, Secret, unix_seconds};
-use crate::store::{FoundKey, KeyRecord};
+use crate::base::{KeyId, Role, Scopes, Secret, unix_seconds};
+use crate::store::{FoundKey, KeyRecord, Owner, TenantRecord};
 
 /// Keys: what a client shows to be let in.
 #[derive(Debug, Subcommand)]
@@ -18,12 +18,25 @@ pub enum KeyCommand {
     /// Make a key and print it. It is shown only now.
     #[command(
         visible_alias = "add",
-        after_help = "Example: mcp-proxy key create --tenant acme --name laptop --expires 90d"
+        after_help = "Examples:\n  mcp-proxy key create --tenant acme --name laptop --expires 90d\n  \
+                      mcp-proxy key create --tenant acme --name boss --role admin\n  \
+                      mcp-proxy key create --tenant acme --name bot --scope support --scope 'gh__get_*'\n  \
+                      mcp-proxy key create --operator --name ops"
     )]
     Create {
         /// Whose key it is.
+        #[arg(long, required_unless_present = "operator", conflicts_with = "operator")]
+        tenant: Option<String>,
+        /// A key of the operator: it decides about tenants, and acts for one when it names one.
         #[arg(long)]
-        tenant: String,
+        operator: bool,
+        /// What it may decide: admin (its tenant) or member (its own keys) [default: member].
+        #[arg(long, conflicts_with = "operator", value_name = "ROLE")]
+        role: Option<String>,
+        /// What it may use: a profile, or tools as UPSTREAM__NAME with * for any characters;
+        /// everything without this. May be given several times.
+        #[arg(long, value_name = "SCOPE")]
+        scope: Vec<String>,
         /// What you call it: who or what uses it.
         #[arg(long)]
         name: String,
@@ -64,6 +77,9 @@ pub enum KeyCommand {
     Revoke {
         /// Its id, as `key list` shows it.
         id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -74,12 +90,31 @@ impl KeyCommand {
     /// With the line to print.
     pub async fn run(self, opened: &Opened, screen: &mut Screen) -> anyhow::Result<()> {
         match self {
-            Self::Create { tenant, name, expires, json } => {
-                let tenant = opened.tenant(&tenant).await?;
-                let expires_at = expiry(expires.as_deref())?;
-                let (record, text) = issue(&opened.ring, tenant.id, &name, expires_at)?;
-                opened.stores.keys.insert(tenant.id, record.clone()).await?;
-                print(screen, &tenant.name, &record, &text, json)
+            Self::Create { tenant, operator: _, role, scope, name, expires, json } => {
+                let tenant = match tenant {
+                    Some(tenant) => Some(opened.tenant(&tenant).await?),
+                    None => None,
+                };
+                let role = match (&tenant, role) {
+                    (None, _) => Role::Operator,
+                    (Some(_), Some(role)) => role.parse()?,
+                    (Some(_), None) => Role::Member,
+                };
+                if tenant.is_some() && role == Role::Operator {
+                    bail!("keys of the operator belong to no tenant; write --operator alone");
+                }
+                let wanted = NewKey {
+                    owner: tenant.as_ref().map_or(Owner::Operator, |tenant| tenant.id.into()),
+                    name: &name,
+                    role,
+                    scopes: Scopes::read(scope.iter().map(String::as_str))?,
+                    expires_at: expiry(expires.as_deref())?,
+                    created_by: None,
+                    holder: None,
+                };
+                let (record, text) = issue(&opened.ring, wanted)?;
+                opened.stores.keys.insert(record.owner, record.clone()).await?;
+                print(screen, tenant.as_ref(), &record, &text, json)
             }
             Self::List { tenant, json } => list(opened, screen, tenant.as_deref(), json).await,
             Self::Rotate { id, grace, expires, json } => {
@@ -90,24 +125,43 @@ impl KeyCommand {
                     Some(at) => Some(at),
                     None => lifetime.map(|lifetime| now.saturating_add(lifetime)),
                 };
-                let tenant = found.tenant;
-                let (record, text) = issue(&opened.ring, tenant.id, &found.key.name, expires_at)?;
+                let FoundKey { key: old, tenant } = found;
+                let wanted = NewKey {
+                    owner: old.owner,
+                    name: &old.name,
+                    role: old.role,
+                    scopes: old.scopes,
+                    expires_at,
+                    created_by: None,
+                    holder: Some(old.holder),
+                };
+                let (record, text) = issue(&opened.ring, wanted)?;
                 let ends_at = now.saturating_add(grace);
-                let keys = &opened.stores.keys;
-                keys.rotate(tenant.id, found.key.id, ends_at, record.clone()).await?;
+                opened.stores.keys.rotate(old.owner, old.id, ends_at, record.clone()).await?;
                 screen.note(&format!("{id} works until {} (UTC).", minute(ends_at)))?;
-                print(screen, &tenant.name, &record, &text, json)
+                print(screen, tenant.as_ref(), &record, &text, json)
             }
-            Self::Revoke { id } => {
+            Self::Revoke { id, json } => {
                 let FoundKey { key, tenant } = find(opened, &id).await?;
-                if !opened.stores.keys.revoke(tenant.id, key.id, unix_seconds()).await? {
+                let now = unix_seconds();
+                if !opened.stores.keys.revoke(key.owner, key.id, now).await? {
                     bail!("the key `{id}` was revoked before");
                 }
-                screen.say(&format!("key {id} of {} revoked", tenant.name))?;
+                let of = of(tenant.as_ref());
+                if json {
+                    screen.json(&json!({ "id": id, "tenant": of, "revoked_at": rfc3339(now) }))?;
+                } else {
+                    screen.say(&format!("key {id} of {of} revoked"))?;
+                }
                 Ok(())
             }
         }
     }
+}
+
+/// How the owner of a key is called.
+fn of(tenant: Option<&TenantRecord>) -> &str {
+    tenant.map_or("the operator", |tenant| tenant.name.as_str())
 }
 
 fn expiry(text: Option<&str>) -> anyhow::Result<Option<u64>> {
@@ -127,10 +181,11 @@ async fn find(opened: &Opened, id: &str) -> anyhow::Result<FoundKey> {
     if let Some(found) = opened.stores.keys.find(vec![id]).await?.pop() {
         return Ok(found);
     }
-    for tenant in opened.config.tenants.keys() {
-        for (name, declared) in opened.declared_keys(tenant) {
+    for tenant in opened.config.tenants.keys().map(Some).chain([None]) {
+        for (key, declared) in opened.declared_keys(tenant) {
             if declared == Some(id) {
-                bail!("the key `{id}` is `{name}` of `{tenant}` in the file; change it there");
+                let (file, line) = (&opened.config.file, key.line);
+                bail!("the key `{id}` is `{}` of the file; change it at {file}:{line}", key.name);
             }
         }
     }
@@ -139,7 +194,7 @@ async fn find(opened: &Opened, id: &str) -> anyhow::Result<FoundKey> {
 
 fn print(
     screen: &mut Screen,
-    tenant: &Name,
+    tenant: Option<&TenantRecord>,
     record: &KeyRecord,
     text: &Secret,
     json: bool,
@@ -147,18 +202,30 @@ fn print(
     if json {
         screen.json(&json!({
             "id": record.id.as_str(),
-            "tenant": tenant.as_str(),
+            "tenant": tenant.map(|tenant| tenant.name.as_str()),
             "name": record.name,
+            "role": record.role.as_str(),
+            "scopes": scopes(&record.scopes),
             "key": text.expose(),
             "expires_at": record.expires_at.map(rfc3339),
         }))?;
         return Ok(());
     }
     let until = record.expires_at.map_or_else(|| "never".to_owned(), minute);
-    screen.note(&format!("Key {} `{}` of {tenant}, expires {until}.", record.id, record.name))?;
+    screen.note(&format!(
+        "Key {} `{}` of {}, {}, expires {until}.",
+        record.id,
+        record.name,
+        of(tenant),
+        record.role
+    ))?;
     screen.note("It is shown only now; keep it as you keep a password:")?;
     screen.say(text.expose())?;
     Ok(())
+}
+
+fn scopes(scopes: &Scopes) -> Vec<String> {
+    scopes.iter().map(ToString::to_string).collect()
 }
 
 fn state(key: &KeyRecord, now: u64) -> &'static str {
@@ -179,41 +246,51 @@ async fn list(
 ) -> anyhow::Result<()> {
     let now = unix_seconds();
     let mut values = Vec::new();
-    let headings = ["ID", "TENANT", "NAME", "STATE", "CREATED", "EXPIRES", "LAST USED", "ORIGIN"];
+    let headings = [
+        "ID",
+        "TENANT",
+        "NAME",
+        "ROLE",
+        "SCOPES",
+        "STATE",
+        "CREATED",
+        "EXPIRES",
+        "LAST USED",
+        "ORIGIN",
+    ];
     let mut table = Table::new(&headings);
-    let dash = || "-".to_owned();
-    for tenant in opened.tenants(only).await? {
-        for (name, id) in opened.declared_keys(&tenant.name) {
+    let mut owners: Vec<Option<TenantRecord>> =
+        opened.tenants(only).await?.into_iter().map(Some).collect();
+    if only.is_none() {
+        owners.push(None);
+    }
+    for tenant in owners {
+        let name = tenant.as_ref().map(|tenant| tenant.name.as_str());
+        for (key, id) in opened.declared_keys(tenant.as_ref().map(|tenant| &tenant.name)) {
             let state = if id.is_some() { "live" } else { "value missing" };
+            let id = id.map(|id| id.to_string());
             values.push(json!({
-                "id": id.map(|id| id.to_string()), "tenant": tenant.name.as_str(), "name": name,
-                "state": state, "origin": "file",
+                "id": id, "tenant": name, "name": key.name, "role": key.role.as_str(),
+                "scopes": scopes(&key.scopes), "state": state, "origin": "file",
             }));
-            let id = id.map_or_else(dash, |id| id.to_string());
-            let tenant = tenant.name.to_string();
-            let file = "file".to_owned();
-            table.row(vec![id, tenant, name, state.to_owned(), dash(), dash(), dash(), file]);
+            table.row(row(id, name, &key.name, key.role, &key.scopes, state, [None; 3], "file"));
         }
-        for key in opened.stores.keys.list(tenant.id).await? {
+        let owner = tenant.as_ref().map_or(Owner::Operator, |tenant| tenant.id.into());
+        for key in opened.stores.keys.list(owner).await? {
             let state = state(&key, now);
             values.push(json!({
-                "id": key.id.as_str(), "tenant": tenant.name.as_str(), "name": key.name,
+                "id": key.id.as_str(), "tenant": name, "name": key.name,
+                "role": key.role.as_str(), "scopes": scopes(&key.scopes),
                 "state": state, "origin": "store",
                 "created_at": rfc3339(key.created_at),
+                "created_by": key.created_by.map(|id| id.to_string()),
                 "expires_at": key.expires_at.map(rfc3339),
                 "revoked_at": key.revoked_at.map(rfc3339),
                 "last_used_at": key.last_used_at.map(rfc3339),
             }));
-            table.row(vec![
-                key.id.to_string(),
-                tenant.name.to_string(),
-                key.name,
-                state.to_owned(),
-                minute(key.created_at),
-                key.expires_at.map_or_else(dash, minute),
-                key.last_used_at.map_or_else(dash, minute),
-                "store".to_owned(),
-            ]);
+            let times = [Some(key.created_at), key.expires_at, key.last_used_at];
+            let id = Some(key.id.to_string());
+            table.row(row(id, name, &key.name, key.role, &key.scopes, state, times, "store"));
         }
     }
     if json {
@@ -226,4 +303,24 @@ async fn list(
         screen.say(&table.render())?;
     }
     Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "one for each column")]
+fn row(
+    id: Option<String>,
+    tenant: Option<&str>,
+    name: &str,
+    role: Role,
+    scopes: &Scopes,
+    state: &str,
+    times: [Option<u64>; 3],
+    origin: &str,
+) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let scopes = if scopes.is_everything() { dash() } else { scopes.to_string() };
+    let tenant = tenant.map_or_else(dash, str::to_owned);
+    let [created, expires, used] = times.map(|time| time.map_or_else(dash, minute));
+    let (name, state, origin) = (name.to_owned(), state.to_owned(), origin.to_owned());
+    let id = id.unwrap_or_else(dash);
+    vec![id, tenant, name, role.to_string(), scopes, state, created, expires, used, origin]
 }

@@ -9,6 +9,7 @@ mod open;
 mod screen;
 mod secret;
 mod serve;
+mod shell;
 mod stdio;
 mod table;
 mod tenant;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use crate::app::Foundation;
 use crate::auth::declared_key_id;
 use crate::base::{KeyId, Name, Secret, Tasks};
-use crate::config::{Config, SecretSource};
+use crate::config::{Config, KeyDeclaration, SecretSource};
 use crate::credential::Vault;
 use crate::seal::Ring;
 use crate::store::{Stores, TenantRecord};
@@ -67,12 +67,19 @@ impl Opened {
         self.config.tenants.contains_key(tenant)
     }
 
-    /// The file's keys of a tenant: name, and the id where the value can be read.
-    pub(super) fn declared_keys(&self, tenant: &Name) -> Vec<(String, Option<KeyId>)> {
-        let keys = self.config.tenants.get(tenant).map_or(&[][..], |found| &found.keys);
+    /// The file's keys of a tenant, or without one those of the operator, each with its id where
+    /// the value can be read.
+    pub(super) fn declared_keys(
+        &self,
+        tenant: Option<&Name>,
+    ) -> Vec<(&KeyDeclaration, Option<KeyId>)> {
+        let keys = match tenant {
+            Some(tenant) => self.config.tenants.get(tenant).map_or(&[][..], |found| &found.keys),
+            None => &self.config.admin.keys,
+        };
         let id =
             |source| (self.resolve)(source).ok().map(|text| declared_key_id(&self.ring, &text));
-        keys.iter().map(|key| (key.name.clone(), id(&key.source))).collect()
+        keys.iter().map(|key| (key, id(&key.source))).collect()
     }
 }
 

@@ -49,6 +49,9 @@ pub enum SecretCommand {
         upstream: String,
         /// Its name there.
         slot: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -71,6 +74,9 @@ pub struct SetArgs {
     /// Read the value from this environment variable.
     #[arg(long)]
     env: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     // Taken only to say why it is not taken.
     #[arg(hide = true, num_args = 0..)]
     value: Vec<OsString>,
@@ -85,7 +91,7 @@ impl SecretCommand {
         match self {
             Self::Set(args) => set(opened, screen, args).await,
             Self::List { tenant, json } => list(opened, screen, tenant.as_deref(), json).await,
-            Self::Remove { tenant, upstream, slot } => {
+            Self::Remove { tenant, upstream, slot, json } => {
                 let tenant = opened.tenant(&tenant).await?;
                 let place =
                     SecretPlace { upstream: Name::new(&upstream)?, slot: Slot::new(&slot)? };
@@ -98,7 +104,11 @@ impl SecretCommand {
                         tenant.name
                     );
                 }
-                screen.say(&format!("secret {place} of {} removed", tenant.name))?;
+                if json {
+                    screen.json(&shown(&tenant, &place, &json!({ "removed": true })))?;
+                } else {
+                    screen.say(&format!("secret {place} of {} removed", tenant.name))?;
+                }
                 Ok(())
             }
         }
@@ -137,8 +147,27 @@ async fn set(opened: &Opened, screen: &mut Screen, args: SetArgs) -> anyhow::Res
         (None, None) => read(&mut screen.input).context("standard input")?,
     };
     let generation = opened.vault.set(tenant.id, place.clone(), value).await?;
-    screen.say(&format!("secret {place} of {} set (generation {generation})", tenant.name))?;
+    if args.json {
+        screen.json(&shown(&tenant, &place, &json!({ "generation": generation })))?;
+    } else {
+        screen.say(&format!("secret {place} of {} set (generation {generation})", tenant.name))?;
+    }
     Ok(())
+}
+
+/// What programs read of a change.
+fn shown(
+    tenant: &TenantRecord,
+    place: &SecretPlace,
+    change: &serde_json::Value,
+) -> serde_json::Value {
+    let mut value = json!({
+        "tenant": tenant.name.as_str(), "upstream": place.upstream.as_str(), "secret": place.slot.as_str(),
+    });
+    for (name, change) in change.as_object().into_iter().flatten() {
+        value[name] = change.clone();
+    }
+    value
 }
 
 /// Reads a value; the line break that editors and `echo` put at its end is not part of it.

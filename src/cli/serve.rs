@@ -126,7 +126,8 @@ fn welcome(url: &str, first: &FirstKey) -> anyhow::Result<()> {
     let mut screen = Screen::standard();
     let key = first.text.expose();
     screen.say(&format!(
-        "Made the tenant `{}` and its first key. It is shown only now:\n\n  {key}\n",
+        "Made the tenant `{}` and its first key, which is its admin's. It is shown only now:\n\n  {key}\n\n\
+         A key for whoever makes tenants: mcp-proxy key create --operator --name ops\n",
         first.tenant
     ))?;
     for client in [Client::ClaudeCode, Client::Cursor, Client::Vscode] {

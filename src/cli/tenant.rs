@@ -48,6 +48,9 @@ pub enum TenantCommand {
         /// Remove it although it has keys or secrets.
         #[arg(long)]
         yes: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -61,7 +64,7 @@ impl TenantCommand {
             Self::Create { name, json } => create(opened, screen, &name, json).await,
             Self::List { json } => list(opened, screen, json).await,
             Self::Show { name, json } => show(opened, screen, &name, json).await,
-            Self::Remove { name, yes } => remove(opened, screen, &name, yes).await,
+            Self::Remove { name, yes, json } => remove(opened, screen, &name, yes, json).await,
         }
     }
 }
@@ -142,7 +145,7 @@ async fn list(opened: &Opened, screen: &mut Screen, json: bool) -> anyhow::Resul
 }
 
 async fn counts(opened: &Opened, tenant: &TenantRecord) -> anyhow::Result<(usize, usize)> {
-    let keys = opened.stores.keys.list(tenant.id).await?;
+    let keys = opened.stores.keys.list(tenant.id.into()).await?;
     let usable = keys.iter().filter(|key| key.revoked_at.is_none()).count();
     Ok((usable, opened.stores.secrets.list(tenant.id).await?.len()))
 }
@@ -169,7 +172,13 @@ async fn show(opened: &Opened, screen: &mut Screen, name: &str, json: bool) -> a
     Ok(())
 }
 
-async fn remove(opened: &Opened, screen: &mut Screen, name: &str, yes: bool) -> anyhow::Result<()> {
+async fn remove(
+    opened: &Opened,
+    screen: &mut Screen,
+    name: &str,
+    yes: bool,
+    json: bool,
+) -> anyhow::Result<()> {
     let tenant = opened.tenant(name).await?;
     if opened.declares(&tenant.name) {
         bail!("the tenant `{name}` is declared in the file; remove it there");
@@ -182,6 +191,10 @@ async fn remove(opened: &Opened, screen: &mut Screen, name: &str, yes: bool) -> 
         );
     }
     opened.stores.tenants.remove(tenant.id).await?;
-    screen.say(&format!("tenant {name} removed"))?;
+    if json {
+        screen.json(&json!({ "name": name, "removed": true }))?;
+    } else {
+        screen.say(&format!("tenant {name} removed"))?;
+    }
     Ok(())
 }

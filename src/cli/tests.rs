@@ -11,8 +11,8 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::*;
-use crate::auth::{Auth, Denied};
-use crate::base::{Name, Secret, Slot, Tasks, now};
+use crate::auth::{Admission, Auth, Denied};
+use crate::base::{Name, Role, Scopes, Secret, Slot, Tasks, now};
 use crate::config::{
     Config, EraSetting, KeyDeclaration, Limits, Namespace, Seal, SecretSource, Server, Store,
     Template, TenantDeclaration, Timing, Transport, Upstream,
@@ -59,10 +59,21 @@ fn config(folder: &Path) -> Config {
     let source = SecretSource::Env(FILE_KEY.to_owned());
     let at = (name("gh"), Slot::new("token").unwrap());
     let filed = TenantDeclaration {
-        keys: vec![KeyDeclaration { name: "laptop".to_owned(), source: source.clone() }],
-        secrets: BTreeMap::from([(at, source)]),
+        line: 3,
+        keys: vec![KeyDeclaration {
+            name: "laptop".to_owned(),
+            source: source.clone(),
+            role: Role::Member,
+            scopes: Scopes::everything(),
+            line: 4,
+        }],
+        secrets: BTreeMap::from([(at.clone(), source)]),
+        secret_lines: BTreeMap::from([(at, 5)]),
     };
     Config {
+        file: "mcp-proxy.toml".into(),
+        admin: crate::config::Admin::default(),
+        issuers: Vec::new(),
         profiles: std::collections::BTreeMap::new(),
         server: Server {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -158,9 +169,9 @@ impl House {
     /// A running proxy with the same file.
     async fn proxy(&self) -> Auth {
         let stores = Sqlite::open(&self.opened.config.store.path, &self.tasks).unwrap().stores();
-        let tenants = &self.opened.config.tenants;
+        let admission = Admission::of(&self.opened.config);
         let auth =
-            Auth::new(&stores, self.opened.ring.clone(), tenants, &*resolve()).await.unwrap();
+            Auth::new(&stores, self.opened.ring.clone(), &admission, &*resolve()).await.unwrap();
         auth.watch(&self.tasks);
         auth
     }
@@ -173,6 +184,16 @@ fn bearer(key: &str) -> HeaderMap {
 #[test]
 fn the_command_line_is_consistent() {
     Line::command().debug_assert();
+}
+
+#[tokio::test]
+async fn every_change_is_told_to_programs_too() {
+    let house = house().await;
+    assert_eq!(house.json("tenant create acme").await["name"], "acme");
+    let set = house.json("secret set --tenant acme gh token --env CARGO_MANIFEST_DIR").await;
+    assert_eq!((&set["secret"], &set["generation"]), (&"token".into(), &1.into()));
+    assert_eq!(house.json("secret remove --tenant acme gh token").await["removed"], true);
+    assert_eq!(house.json("tenant remove acme --yes").await["removed"], true);
 }
 
 #[tokio::test]
@@ -207,6 +228,42 @@ async fn a_key_made_and_revoked_by_command_works_until_then() {
     house.run("tenant remove acme --yes").await;
     fresh.ended().cancelled().await;
     assert_eq!(proxy.check(&bearer(&rotated)).await.unwrap_err(), Denied::Unknown);
+}
+
+#[tokio::test]
+async fn keys_have_the_role_and_the_scopes_that_they_were_given() {
+    let house = house().await;
+    house.run("tenant create acme").await;
+    let made = house.json("key create --tenant acme --name bot --scope support --scope gh__get_*");
+    let made = made.await;
+    assert_eq!(made["role"], "member");
+    assert_eq!(made["scopes"], serde_json::json!(["profile:support", "tool:gh__get_*"]));
+    let next = house.json(&format!("key rotate {}", made["id"].as_str().unwrap())).await;
+    assert_eq!((&next["role"], &next["scopes"]), (&made["role"], &made["scopes"]));
+    assert_eq!(
+        house.json("key create --tenant acme --name boss --role admin").await["role"],
+        "admin"
+    );
+    let operator = house.json("key create --operator --name ops").await;
+    assert_eq!(
+        (&operator["role"], &operator["tenant"]),
+        (&"operator".into(), &serde_json::Value::Null)
+    );
+    let listed = house.json("key list").await;
+    let listed = listed.as_array().unwrap();
+    assert!(listed.iter().any(|key| key["id"] == operator["id"] && key["role"] == "operator"));
+    let table = house.run("key list --tenant acme").await;
+    assert!(table.contains("profile:support tool:gh__get_*") && !table.contains("ops"), "{table}");
+    let id = operator["id"].as_str().unwrap();
+    assert_eq!(house.json(&format!("key revoke {id}")).await["id"], id);
+    for (words, expected) in [
+        ("key create --tenant acme --name x --role king", "no role"),
+        ("key create --tenant acme --name x --role operator", "--operator"),
+        ("key create --tenant acme --name x --scope Nothing", "no scope"),
+    ] {
+        let line = house.refused(words).await;
+        assert!(line.contains(expected), "{words}: {line}");
+    }
 }
 
 #[tokio::test]

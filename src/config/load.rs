@@ -61,7 +61,7 @@ pub fn check_text(
     let mut report = Report::new(text);
     let root = parse(text, &mut report);
     let table = Table::new(String::new(), root.get_ref());
-    let config = check(table, &around, &mut report);
+    let config = Config { file: file_name.into(), ..check(table, &around, &mut report) };
     match report.finish(file_name) {
         (None, warnings) => Ok((config, warnings)),
         (Some(problems), _) => Err(problems),

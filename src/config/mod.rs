@@ -20,9 +20,9 @@ mod text;
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
 pub use model::{
-    ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, KeyDeclaration, Namespace,
-    ProcessLimits, Seal, SecretSource, Server, Share, Store, TenantDeclaration, Timing, Tls,
-    Transport, Upstream, UpstreamQuirks,
+    Admin, ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, Issuer, IssuerRule,
+    KeyDeclaration, Namespace, ProcessLimits, RuleTenant, Seal, SecretSource, Server, Share, Store,
+    TenantDeclaration, Timing, Tls, Transport, Upstream, UpstreamQuirks,
 };
 pub use problem::{Problem, Problems, Warning};
 pub use rules::{Filter, Fixed, Held, Pattern, Profile, Rules, Worded};

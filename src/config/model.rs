@@ -10,11 +10,13 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::{Limits, Profile, Rules, Template};
-use crate::base::{Name, Slot};
+use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file's name as it was given, for what is said about it.
+    pub file: Arc<str>,
     /// `[server]`
     pub server: Server,
     /// `[store]`
@@ -31,6 +33,63 @@ pub struct Config {
     pub profiles: BTreeMap<Name, Arc<Profile>>,
     /// `[tenants.*]`
     pub tenants: BTreeMap<Name, TenantDeclaration>,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[[auth.issuers]]`
+    pub issuers: Vec<Issuer>,
+}
+
+/// One of `[[auth.issuers]]`: somebody else whose tokens are taken.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// What its tokens say in `iss`, and where its discovery document is.
+    pub issuer: String,
+    /// What its tokens must say in `aud`.
+    pub audience: String,
+    /// The algorithms that it may use, by their names in RFC 7518; none with a shared secret.
+    pub algorithms: Vec<String>,
+    /// Where its keys are, instead of where its discovery document says.
+    pub jwks_url: Option<url::Url>,
+    /// How far its clock may be from ours (default 30 s, at most 60 s).
+    pub leeway: Duration,
+    /// Whose a token is; the first rule that fits decides, and without one it is refused.
+    pub rules: Vec<IssuerRule>,
+}
+
+/// One rule of an issuer.
+#[derive(Debug, Clone)]
+pub struct IssuerRule {
+    /// The claim that it looks at, by its name or its path; `None`: it fits every token.
+    pub claim: Option<String>,
+    /// What the claim must hold; `None`: anything.
+    pub value: Option<String>,
+    /// Whose the token is then.
+    pub tenant: RuleTenant,
+    /// What it may decide.
+    pub role: Role,
+    /// What it may use.
+    pub scopes: Scopes,
+}
+
+/// Which tenant a rule means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleTenant {
+    /// None: the operator.
+    Nobody,
+    /// This one.
+    Named(Name),
+    /// The one that the claim names (`tenant = "{claim}"`).
+    FromClaim,
+}
+
+/// `[admin]`: who decides about the machine, and where.
+#[derive(Debug, Clone, Default)]
+pub struct Admin {
+    /// A listener of its own for what only the operator may do; the public one does not know
+    /// these routes then.
+    pub listen: Option<SocketAddr>,
+    /// Keys of the operator.
+    pub keys: Vec<KeyDeclaration>,
 }
 
 /// `[server]`: where and to whom the doors are open.
@@ -258,10 +317,14 @@ pub struct InjectedArgument {
 /// `[tenants.NAME]`
 #[derive(Debug, Clone, Default)]
 pub struct TenantDeclaration {
+    /// The line of the file where it stands, from 1.
+    pub line: usize,
     /// Keys that the operator wrote.
     pub keys: Vec<KeyDeclaration>,
     /// Secrets that the operator wrote, by upstream and slot.
     pub secrets: BTreeMap<(Name, Slot), SecretSource>,
+    /// The lines of the file where these stand.
+    pub secret_lines: BTreeMap<(Name, Slot), usize>,
 }
 
 /// One entry of `keys`.
@@ -271,6 +334,12 @@ pub struct KeyDeclaration {
     pub name: String,
     /// Where its text is.
     pub source: SecretSource,
+    /// What it may decide.
+    pub role: Role,
+    /// What it may use.
+    pub scopes: Scopes,
+    /// The line of the file where it stands, from 1.
+    pub line: usize,
 }
 
 /// Where a secret of the file is found. The file itself never holds one.

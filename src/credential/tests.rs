@@ -324,8 +324,10 @@ async fn the_file_precedes_the_store_and_its_gaps_stay_its_own() {
     };
     let secrets =
         BTreeMap::from([source("gh", "token", "from-the-file"), source("crm", "token", "GONE")]);
-    let declared =
-        BTreeMap::from([(name("acme"), TenantDeclaration { keys: Vec::new(), secrets })]);
+    let declared = BTreeMap::from([(
+        name("acme"),
+        TenantDeclaration { secrets, ..TenantDeclaration::default() },
+    )]);
     let resolve = |source: &SecretSource| match source {
         SecretSource::Env(value) if value != "GONE" => Ok(Secret::new(value.clone())),
         _ => Err("the environment variable GONE is not set".to_owned()),

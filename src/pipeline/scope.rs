@@ -3,9 +3,7 @@
 use crate::auth::Principal;
 use crate::base::Narrow;
 
-static NONE: Narrow = Narrow::NONE;
-
-/// The narrowing of a key. No key has one yet; everything that decides asks here.
-pub(super) fn narrow(_: &Principal) -> &Narrow {
-    &NONE
+/// The narrowing of a key; everything that decides asks here.
+pub(super) fn narrow(principal: &Principal) -> &Narrow {
+    principal.narrow()
 }

@@ -79,6 +79,8 @@ struct ShelfState {
     asker: Option<Principal>,
     /// A list has waited for it in vain; until it was read, no other does.
     slow: bool,
+    /// Why it could not be read the last time.
+    failure: Option<Box<str>>,
 }
 
 /// What a shelf wants done before it is read.
@@ -105,6 +107,7 @@ impl Shelf {
                 read_at: now(),
                 asker: None,
                 slow: false,
+                failure: None,
             }),
             done: watch::Sender::new(0),
         }
@@ -128,6 +131,11 @@ impl Shelf {
     /// Whoever had it read last.
     pub(super) fn asker(&self) -> Option<Principal> {
         self.state().asker.clone()
+    }
+
+    /// Why it could not be read the last time, as long as it has not been read since.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.state().failure.as_deref().map(str::to_owned)
     }
 
     /// What was read from the upstream.
@@ -457,6 +465,7 @@ impl Tenant {
                 state.catalogue = Arc::new(catalogue);
                 state.loaded = true;
                 state.slow = false;
+                state.failure = None;
                 state.rest_until = None;
                 state.expires = now() + ttl;
             }
@@ -467,6 +476,7 @@ impl Tenant {
                     reason = fault.private.as_deref().unwrap_or(&fault.public),
                     "upstream could not be listed"
                 );
+                state.failure = Some(fault.public.as_ref().into());
                 state.rest_until = Some(now() + FAILED_REST);
                 // What was known stays; it is asked again after the rest.
                 state.expires = now() + FAILED_REST;

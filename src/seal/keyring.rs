@@ -103,6 +103,13 @@ impl Ring {
         hmac.finalize().into_bytes().into()
     }
 
+    /// A key for this purpose alone, for what is neither sealed nor a digest.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let hkdf = Hkdf::<Sha256>::new(Some(b"mcp-proxy derived"), self.handles.as_ref());
+        expand(&hkdf, &[purpose.as_bytes()])
+    }
+
     pub(super) fn handle_key(&self, purpose: &str) -> SealingKey {
         let hkdf = Hkdf::<Sha256>::new(Some(b"mcp-proxy handle"), self.handles.as_ref());
         sealing_key(expand(&hkdf, &[purpose.as_bytes()]))

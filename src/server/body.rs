@@ -124,6 +124,11 @@ impl ReplyBody {
         Self { kind: Kind::Cold(body), _active: None }
     }
 
+    /// The body of something mounted.
+    pub(super) fn mounted(body: super::entrance::MountBody) -> Self {
+        Self::cold(axum::body::Body::new(body))
+    }
+
     /// Keeps the connection busy until the body is gone.
     pub(super) fn holding(mut self, active: Arc<Active>) -> Self {
         self._active = Some(active);

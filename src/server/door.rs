@@ -18,13 +18,13 @@ use tower_service::Service;
 use super::batch;
 use super::body::ReplyBody;
 use super::connection::Activity;
-use super::guard::Guard;
+use super::entrance::{Mount, is_mounted};
 use super::listen::MOST_HEAD;
 use super::media;
 use super::probe::{self, Readiness};
 use super::reply::{refusal, reply};
 use super::sse::{self, OldDoor, Streams};
-use crate::auth::Auth;
+use crate::auth::{Auth, Guard};
 use crate::base::{Fault, Kind, Tasks};
 use crate::namespace::Door;
 use crate::pipeline::{Answer, Carrier, Line, Opened, Outcome, Posting};
@@ -43,6 +43,7 @@ pub struct Doors {
     line: Arc<Line>,
     max_body: usize,
     cold: axum::Router,
+    mount: Option<Mount>,
     merged: Arc<str>,
     tasks: Tasks,
     streams: Arc<Streams>,
@@ -71,10 +72,18 @@ impl Doors {
             line,
             max_body,
             cold: probe::routes(readiness),
+            mount: None,
             merged: Arc::from("/mcp"),
             tasks: tasks.clone(),
             streams: Arc::default(),
         }
+    }
+
+    /// The same with this behind `/api/` and `/health`.
+    #[must_use]
+    pub fn with_mount(mut self, mount: Mount) -> Self {
+        self.mount = Some(mount);
+        self
     }
 
     /// Serves one request. It never fails: whatever happens has a reply.
@@ -87,6 +96,9 @@ impl Doors {
         let active = activity.begin();
         let response = if matches!(request.uri().path(), "/livez" | "/readyz") {
             Box::pin(self.probe(request)).await
+        } else if let Some(mount) = self.mount.as_ref().filter(|_| is_mounted(request.uri().path()))
+        {
+            mount(request, peer).await.map(ReplyBody::mounted)
         } else {
             match self.open(request, peer).await {
                 Ok(outcome) => reply(outcome),
@@ -122,6 +134,7 @@ impl Doors {
             tracing::debug!(%peer, reason = ?denied, "key refused");
             Fault::from(denied)
         })?;
+        principal.opens_door(path)?;
         let door = self.line.door(&principal, path).ok_or_else(no_door)?;
         let path = if door == Door::Merged { self.merged.clone() } else { Arc::from(path) };
         let mut posting = Posting {
@@ -180,6 +193,7 @@ impl Doors {
         })?;
         // The session behind the stream is one of the line's own; its id never leaves.
         let path: Arc<str> = Arc::from(old.behind().path());
+        principal.opens_door(&path)?;
         let door = self.line.door(&principal, &path).ok_or_else(no_door)?;
         let headers = HeaderMap::new();
         let posting =

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Activity, Bounded, Grace, HEADER_TIME, Noted};
-use super::door::Doors;
+use super::entrance::Entrance;
 use crate::base::Tasks;
 
 /// Bytes of a request's head, and headers in it (security.md R8).
@@ -26,7 +26,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Takes connections until the drain begins.
 pub async fn listen(
     listener: TcpListener,
-    doors: Arc<Doors>,
+    entrance: Entrance,
     tls: Option<TlsAcceptor>,
     most: usize,
     tasks: Tasks,
@@ -54,10 +54,10 @@ pub async fn listen(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        let (doors, tls, grace, executor) =
-            (doors.clone(), tls.clone(), grace.clone(), tasks.clone());
+        let (entrance, tls, grace, executor) =
+            (entrance.clone(), tls.clone(), grace.clone(), tasks.clone());
         tasks.spawn("connection", async move {
-            serve(stream, peer, doors, tls, executor, grace).await;
+            serve(stream, peer, entrance, tls, executor, grace).await;
             drop(place);
         });
     }
@@ -66,14 +66,14 @@ pub async fn listen(
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    doors: Arc<Doors>,
+    entrance: Entrance,
     tls: Option<TlsAcceptor>,
     tasks: Tasks,
     grace: Grace,
 ) {
     let Some(tls) = tls else {
         match tokio::time::timeout(HEADER_TIME, begins_like_http2(&stream)).await {
-            Ok(http2) => talk(TokioIo::new(stream), http2, peer, doors, tasks, grace).await,
+            Ok(http2) => talk(TokioIo::new(stream), http2, peer, entrance, tasks, grace).await,
             Err(_) => tracing::debug!(%peer, "connection was cut: it said nothing"),
         }
         return;
@@ -81,7 +81,7 @@ async fn serve(
     match tokio::time::timeout(HEADER_TIME, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            talk(TokioIo::new(stream), http2, peer, doors, tasks, grace).await;
+            talk(TokioIo::new(stream), http2, peer, entrance, tasks, grace).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -102,7 +102,7 @@ async fn talk<S>(
     stream: S,
     http2: bool,
     peer: SocketAddr,
-    doors: Arc<Doors>,
+    entrance: Entrance,
     tasks: Tasks,
     grace: Grace,
 ) where
@@ -112,8 +112,8 @@ async fn talk<S>(
     let service = {
         let activity = activity.clone();
         hyper::service::service_fn(move |request| {
-            let (doors, activity) = (doors.clone(), activity.clone());
-            async move { doors.serve(request, peer, &activity).await }
+            let (entrance, activity) = (entrance.clone(), activity.clone());
+            async move { entrance.serve(request, peer, &activity).await }
         })
     };
     let ended = if http2 {

@@ -6,7 +6,7 @@ mod body;
 mod connection;
 mod conversation;
 mod door;
-mod guard;
+mod entrance;
 mod listen;
 mod media;
 mod message;
@@ -19,7 +19,7 @@ mod wake;
 
 pub use connection::Grace;
 pub use door::Doors;
-pub use guard::Guard;
+pub use entrance::{Entrance, Mount, MountBody};
 pub use listen::listen;
 pub use pipe::{Ended, pipe};
 pub use probe::Readiness;

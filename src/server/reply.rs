@@ -87,6 +87,14 @@ fn finish(response: &mut Response<ReplyBody>, kind: &Kind) {
         Kind::Unauthenticated => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        Kind::Forbidden(scope) => {
+            // RFC 6750, section 3.1. A scope has neither quote nor backslash in it.
+            let scope = scope.as_ref().map_or_else(String::new, |s| format!(", scope=\"{s}\""));
+            let challenge = format!("Bearer error=\"insufficient_scope\"{scope}");
+            if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+        }
         Kind::HttpMethod(allowed) => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
@@ -117,11 +125,11 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
     let modern = era == Era::Modern;
     match kind {
         Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, -32600),
-        Kind::ForeignOrigin => (StatusCode::FORBIDDEN, -32600),
+        Kind::ForeignOrigin | Kind::Forbidden(_) => (StatusCode::FORBIDDEN, -32600),
         Kind::NoSuchDoor => (StatusCode::NOT_FOUND, -32600),
         Kind::HttpMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, -32600),
         Kind::NotJson => (StatusCode::BAD_REQUEST, -32700),
-        Kind::NotMessage | Kind::NoSession => (StatusCode::BAD_REQUEST, -32600),
+        Kind::NotMessage | Kind::NoSession | Kind::Tenant => (StatusCode::BAD_REQUEST, -32600),
         Kind::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, -32600),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, -32600),
         Kind::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, -32600),

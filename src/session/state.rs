@@ -195,7 +195,8 @@ impl Session {
     }
 
     /// Seconds since its last use.
-    pub(super) fn idle_for(&self) -> u32 {
+    #[must_use]
+    pub fn idle_for(&self) -> u32 {
         self.around.clock.seconds().saturating_sub(self.used.load(Ordering::Relaxed))
     }
 

@@ -1,7 +1,7 @@
 //! What every store must do, whatever database is behind it.
 
 use super::*;
-use crate::base::{KeyId, Name, Slot, TenantId};
+use crate::base::{KeyId, Name, Role, Scopes, Slot, TenantId};
 use crate::seal::{KeyTag, Ring, RootKey, SealError, Sealed};
 
 pub(crate) fn tenant(name: &str, id: u8) -> TenantRecord {
@@ -16,7 +16,11 @@ pub(crate) fn tenant(name: &str, id: u8) -> TenantRecord {
 pub(crate) fn key(id: &str, tenant: TenantId) -> KeyRecord {
     KeyRecord {
         id: id.parse().unwrap(),
-        tenant,
+        owner: tenant.into(),
+        role: Role::Admin,
+        scopes: Scopes::everything(),
+        created_by: None,
+        holder: id.parse().unwrap(),
         name: "laptop".to_owned(),
         digest: [7; 32],
         created_at: 1_000,
@@ -36,6 +40,7 @@ pub(crate) async fn holds(stores: &Stores) {
     keys(stores).await;
     secrets(stores).await;
     sessions(stores).await;
+    repeats(stores).await;
     changes(stores).await;
 }
 
@@ -68,41 +73,60 @@ async fn keys(stores: &Stores) {
     let keys = &stores.keys;
     let (acme, beta) = (TenantId::from_bytes([1; 16]), TenantId::from_bytes([5; 16]));
     let one = key("aaaaaaaaaa", acme);
-    keys.insert(acme, one.clone()).await.unwrap();
-    assert!(matches!(keys.insert(acme, one.clone()).await, Err(StoreError::Taken(_))));
+    keys.insert(acme.into(), one.clone()).await.unwrap();
+    assert!(matches!(keys.insert(acme.into(), one.clone()).await, Err(StoreError::Taken(_))));
     let nobody = TenantId::from_bytes([99; 16]);
-    let orphan = keys.insert(nobody, key("bbbbbbbbbb", nobody)).await;
+    let orphan = keys.insert(nobody.into(), key("bbbbbbbbbb", nobody)).await;
     assert!(matches!(orphan, Err(StoreError::Unknown(_))));
 
-    assert_eq!(keys.list(acme).await.unwrap(), std::slice::from_ref(&one));
-    assert!(keys.list(beta).await.unwrap().is_empty());
+    assert_eq!(keys.list(acme.into()).await.unwrap(), std::slice::from_ref(&one));
+    assert!(keys.list(beta.into()).await.unwrap().is_empty());
     let unknown: KeyId = "zzzzzzzzzz".parse().unwrap();
     let found = keys.find(vec![unknown, one.id]).await.unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!((&found[0].key, found[0].tenant.name.as_str()), (&one, "acme"));
+    assert_eq!(
+        (&found[0].key, found[0].tenant.as_ref().map(|tenant| tenant.name.as_str())),
+        (&one, Some("acme"))
+    );
     assert!(keys.find(Vec::new()).await.unwrap().is_empty());
 
     keys.touch(vec![(one.id, 50), (unknown, 60)]).await.unwrap();
     keys.touch(vec![(one.id, 40)]).await.unwrap();
-    assert_eq!(keys.list(acme).await.unwrap()[0].last_used_at, Some(50), "never back");
+    assert_eq!(keys.list(acme.into()).await.unwrap()[0].last_used_at, Some(50), "never back");
 
     let mut two = key("cccccccccc", acme);
     two.created_at = 2_000;
-    let foreign = keys.rotate(beta, one.id, 3_000, two.clone()).await;
+    let foreign = keys.rotate(beta.into(), one.id, 3_000, two.clone()).await;
     assert!(matches!(foreign, Err(StoreError::Unknown(_))), "another tenant's key is unknown");
-    keys.rotate(acme, one.id, 3_000, two.clone()).await.unwrap();
-    let listed = keys.list(acme).await.unwrap();
+    keys.rotate(acme.into(), one.id, 3_000, two.clone()).await.unwrap();
+    let listed = keys.list(acme.into()).await.unwrap();
     assert_eq!(listed.iter().map(|key| key.expires_at).collect::<Vec<_>>(), [Some(3_000), None]);
     let mut three = key("dddddddddd", acme);
     three.created_at = 3_000;
-    let expired = keys.rotate(acme, one.id, 9_000, three).await;
+    let expired = keys.rotate(acme.into(), one.id, 9_000, three).await;
     assert!(matches!(expired, Err(StoreError::Unknown(_))), "what has ended is not rotated");
-    assert_eq!(keys.list(acme).await.unwrap().len(), 2, "both or neither");
+    assert_eq!(keys.list(acme.into()).await.unwrap().len(), 2, "both or neither");
 
-    assert!(!keys.revoke(beta, two.id, 4_000).await.unwrap());
-    assert!(keys.revoke(acme, two.id, 4_000).await.unwrap());
-    assert!(!keys.revoke(acme, two.id, 5_000).await.unwrap());
+    assert!(!keys.revoke(beta.into(), two.id, 4_000).await.unwrap());
+    assert!(keys.revoke(acme.into(), two.id, 4_000).await.unwrap());
+    assert!(!keys.revoke(acme.into(), two.id, 5_000).await.unwrap());
     assert_eq!(keys.find(vec![two.id]).await.unwrap()[0].key.revoked_at, Some(4_000));
+
+    let mut own = key("eeeeeeeeee", acme);
+    own.owner = Owner::Operator;
+    own.role = Role::Operator;
+    own.scopes = Scopes::read(["support", "gh__get_*"]).unwrap();
+    own.created_by = Some(one.id);
+    own.holder = two.id;
+    keys.insert(Owner::Operator, own.clone()).await.unwrap();
+    assert_eq!(keys.list(Owner::Operator).await.unwrap(), std::slice::from_ref(&own));
+    let found = keys.find(vec![own.id]).await.unwrap();
+    assert_eq!((&found[0].key, &found[0].tenant), (&own, &None));
+    assert!(!keys.revoke(acme.into(), own.id, 4_000).await.unwrap(), "no tenant ends it");
+    let mut mixed = key("ffffffffff", acme);
+    mixed.role = Role::Operator;
+    assert!(keys.insert(acme.into(), mixed).await.is_err(), "a tenant's key is no operator's");
+    assert!(keys.revoke(Owner::Operator, own.id, 4_000).await.unwrap());
 }
 
 async fn secrets(stores: &Stores) {
@@ -150,7 +174,7 @@ async fn secrets(stores: &Stores) {
     assert!(stores.tenants.remove(acme).await.unwrap());
     assert!(secrets.of_upstream(acme, &gh).await.unwrap().is_empty());
     assert_eq!(secrets.data_key(acme).await.unwrap(), None);
-    assert!(stores.keys.list(acme).await.unwrap().is_empty());
+    assert!(stores.keys.list(acme.into()).await.unwrap().is_empty());
     assert_eq!(secrets.list(beta).await.unwrap().len(), 1, "the other tenant keeps its own");
 }
 
@@ -184,6 +208,27 @@ async fn sessions(stores: &Stores) {
     sessions.save(vec![(own, record(200, false))]).await.unwrap();
     assert!(stores.tenants.remove(own).await.unwrap());
     assert_eq!(sessions.find(own, [7; 16]).await.unwrap(), None, "it goes with its tenant");
+}
+
+async fn repeats(stores: &Stores) {
+    let repeats = &stores.repeats;
+    let (one, two): (KeyId, KeyId) = ("aaaaaaaaaa".parse().unwrap(), "bbbbbbbbbb".parse().unwrap());
+    let begin = |key, digest: u8, now| repeats.begin(key, "n".to_owned(), [digest; 32], now);
+    assert_eq!(begin(one, 1, 100_000).await.unwrap(), Begun::Fresh);
+    assert_eq!(begin(one, 1, 100_000).await.unwrap(), Begun::Running);
+    assert_eq!(begin(one, 2, 100_000).await.unwrap(), Begun::Other);
+    assert_eq!(begin(two, 2, 100_000).await.unwrap(), Begun::Fresh, "each key names its own");
+    repeats.finish(one, "n".to_owned(), Some("sealed".to_owned())).await.unwrap();
+    repeats.finish(two, "n".to_owned(), None).await.unwrap();
+    assert_eq!(begin(one, 1, 186_400).await.unwrap(), Begun::Answered("sealed".to_owned()));
+    assert_eq!(begin(two, 3, 186_400).await.unwrap(), Begun::Fresh, "it may be tried again");
+    assert_eq!(begin(one, 1, 186_401).await.unwrap(), Begun::Fresh, "after a day it is forgotten");
+    for number in 1..1_000 {
+        let begun = repeats.begin(one, number.to_string(), [1; 32], 186_401).await.unwrap();
+        assert_eq!(begun, Begun::Fresh);
+    }
+    let begun = repeats.begin(one, "too many".to_owned(), [1; 32], 186_401).await.unwrap();
+    assert_eq!(begun, Begun::TooMany);
 }
 
 async fn changes(stores: &Stores) {

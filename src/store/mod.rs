@@ -10,10 +10,10 @@ mod traits;
 
 pub use error::StoreError;
 pub use record::{
-    FoundKey, KeyRecord, Origin, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord,
-    TenantRecord,
+    Begun, FoundKey, KeyRecord, Origin, Owner, SealValue, SealedSecret, SecretInfo, SecretPlace,
+    SessionRecord, TenantRecord,
 };
 pub use sqlite::Sqlite;
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;
-pub use traits::{Changes, Keys, Pending, Secrets, SessionStates, Stores, Tenants};
+pub use traits::{Changes, Keys, Pending, Repeats, Secrets, SessionStates, Stores, Tenants};

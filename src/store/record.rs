@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::{KeyId, Name, Slot, TenantId};
+use crate::base::{KeyId, Name, Role, Scopes, Slot, TenantId};
 use crate::seal::{Digest, SealError, Sealed};
 
 /// Who decides about a tenant.
@@ -27,13 +27,37 @@ pub struct TenantRecord {
     pub created_at: u64,
 }
 
+/// Whose a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The operator's: it belongs to no tenant.
+    Operator,
+    /// A tenant's.
+    Tenant(TenantId),
+}
+
+impl From<TenantId> for Owner {
+    fn from(tenant: TenantId) -> Self {
+        Self::Tenant(tenant)
+    }
+}
+
 /// A key: everything but its text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     /// Its public id.
     pub id: KeyId,
     /// Whose it is.
-    pub tenant: TenantId,
+    pub owner: Owner,
+    /// What it may decide; `Operator` exactly when the owner is.
+    pub role: Role,
+    /// What it may use.
+    pub scopes: Scopes,
+    /// With which key it was made; `None` for one made by command or at the first start.
+    pub created_by: Option<KeyId>,
+    /// Which person it belongs to within the tenant: the id of the first key that this person
+    /// got. Keys made with a member's key, and keys that take its place, have the same.
+    pub holder: KeyId,
     /// What its owner calls it.
     pub name: String,
     /// Keyed digest of tenant and text.
@@ -52,7 +76,8 @@ impl fmt::Debug for KeyRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRecord")
             .field("id", &self.id)
-            .field("tenant", &self.tenant)
+            .field("owner", &self.owner)
+            .field("role", &self.role)
             .field("name", &self.name)
             .field("expires_at", &self.expires_at)
             .field("revoked_at", &self.revoked_at)
@@ -65,8 +90,8 @@ impl fmt::Debug for KeyRecord {
 pub struct FoundKey {
     /// The key.
     pub key: KeyRecord,
-    /// Its tenant.
-    pub tenant: TenantRecord,
+    /// Its tenant; `None` for a key of the operator.
+    pub tenant: Option<TenantRecord>,
 }
 
 /// Where a secret belongs within its tenant.
@@ -125,3 +150,18 @@ pub struct SessionRecord {
 /// Seals a value for the generation that the store gives it. The store calls it inside its
 /// transaction and sees only what it returns.
 pub type SealValue = Box<dyn FnOnce(u64) -> Result<Sealed, SealError> + Send>;
+
+/// How a request stands that named itself with an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It is the first of this name and may be carried out.
+    Fresh,
+    /// It has begun, and how it ended is not known.
+    Running,
+    /// It was answered with this, sealed.
+    Answered(String),
+    /// Another request had this name.
+    Other,
+    /// This key has too many of them.
+    TooMany,
+}

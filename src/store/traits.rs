@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    FoundKey, KeyRecord, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord,
-    StoreError, TenantRecord,
+    Begun, FoundKey, KeyRecord, Owner, SealValue, SealedSecret, SecretInfo, SecretPlace,
+    SessionRecord, StoreError, TenantRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
-use crate::seal::{KeyTag, Sealed};
+use crate::seal::{Digest, KeyTag, Sealed};
 
 /// An answer of the store that is still on its way.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -34,23 +34,17 @@ pub trait Tenants: Send + Sync {
 /// Keys.
 pub trait Keys: Send + Sync {
     /// Adds a key; `Taken` when its id is, `Unknown` without that tenant.
-    fn insert(&self, tenant: TenantId, key: KeyRecord) -> Pending<'_, ()>;
+    fn insert(&self, owner: Owner, key: KeyRecord) -> Pending<'_, ()>;
     /// The keys with these public ids, whoever owns them: the look-up that comes before the
     /// tenant is known.
     fn find(&self, ids: Vec<KeyId>) -> Pending<'_, Vec<FoundKey>>;
-    /// A tenant's keys, oldest first.
-    fn list(&self, tenant: TenantId) -> Pending<'_, Vec<KeyRecord>>;
-    /// Revokes a key for ever. False when it is unknown to that tenant or was revoked before.
-    fn revoke(&self, tenant: TenantId, id: KeyId, at: u64) -> Pending<'_, bool>;
+    /// An owner's keys, oldest first.
+    fn list(&self, owner: Owner) -> Pending<'_, Vec<KeyRecord>>;
+    /// Revokes a key for ever. False when it is unknown to that owner or was revoked before.
+    fn revoke(&self, owner: Owner, id: KeyId, at: u64) -> Pending<'_, bool>;
     /// Adds `fresh` and lets `old` end at `ends_at`, or sooner where it already would; both or
-    /// neither. `Unknown` when `old` is not a usable key of that tenant.
-    fn rotate(
-        &self,
-        tenant: TenantId,
-        old: KeyId,
-        ends_at: u64,
-        fresh: KeyRecord,
-    ) -> Pending<'_, ()>;
+    /// neither. `Unknown` when `old` is not a usable key of that owner.
+    fn rotate(&self, owner: Owner, old: KeyId, ends_at: u64, fresh: KeyRecord) -> Pending<'_, ()>;
     /// Notes when keys were last used; never moves a time back.
     fn touch(&self, used: Vec<(KeyId, u64)>) -> Pending<'_, ()>;
 }
@@ -90,6 +84,15 @@ pub trait SessionStates: Send + Sync {
     fn prune(&self, now: u64) -> Pending<'_, usize>;
 }
 
+/// Requests that named themselves, so that one sent twice is carried out once. They are kept for
+/// 24 hours, at most 1,000 of a key.
+pub trait Repeats: Send + Sync {
+    /// Notes that a request begins, unless one of this name is known. `digest` is of the request.
+    fn begin(&self, key: KeyId, name: String, digest: Digest, now: u64) -> Pending<'_, Begun>;
+    /// Keeps the sealed answer; without one forgets the request, which may then be tried again.
+    fn finish(&self, key: KeyId, name: String, answer: Option<String>) -> Pending<'_, ()>;
+}
+
 /// Whether anything was written.
 pub trait Changes: Send + Sync {
     /// A number that differs from the last one when any process has written in between.
@@ -105,6 +108,8 @@ pub struct Stores {
     pub keys: Arc<dyn Keys>,
     /// Sealed secrets.
     pub secrets: Arc<dyn Secrets>,
+    /// Requests that named themselves.
+    pub repeats: Arc<dyn Repeats>,
     /// What sessions leave behind.
     pub sessions: Arc<dyn SessionStates>,
     /// Whether anything was written.

@@ -43,19 +43,27 @@ const FENCES: &[Fence] = &[
         instead: "read the value from `config::Config`",
     },
     Fence {
-        what: &["clap", "anyhow"],
+        what: &["clap", "clap_complete", "clap_mangen", "anyhow"],
         home: &[("src/cli/", "the command line")],
         instead: "give the module an error enum of its own (thiserror)",
     },
     Fence {
         what: &["hyper::client", "hyper_util::client", "hyper_rustls"],
-        home: &[("src/upstream/http/", "the HTTP client")],
+        home: &[
+            ("src/upstream/http/", "the HTTP client"),
+            ("src/auth/issuer/fetch.rs", "keys of outside issuers"),
+        ],
         instead: "go through `upstream::HttpClient`",
     },
     Fence {
         what: &["hyper::server", "hyper_util::server"],
         home: &[("src/server/", "the listener")],
         instead: "add a door to `server`",
+    },
+    Fence {
+        what: &["jsonwebtoken", "ring", "signature"],
+        home: &[("src/auth/", "tokens")],
+        instead: "ask `auth::Auth`",
     },
     Fence {
         what: &["rustls", "tokio_rustls"],

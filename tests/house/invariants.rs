@@ -191,6 +191,7 @@ fn only_work_of_our_own_is_permitted_unasked() {
             ("src/pipeline/tenant.rs", "the revision of credentials, to see that a list is old"),
             ("src/pipeline/refresh.rs", "what an upstream said is redacted"),
             ("src/pipeline/explain.rs", "whether the credentials are there"),
+            ("src/pipeline/report.rs", "the same, for the API"),
         ],
         instead: "ask `Policy::may` about the plan",
     };

@@ -25,6 +25,7 @@ const TIERS: &[(&str, u8)] = &[
     ("limit", 3),
     ("pipeline", 4),
     ("server", 5),
+    ("admin", 5),
     ("app", 6),
     ("cli", 7),
     ("lib", 8),

@@ -1,9 +1,11 @@
 //! The check: walks the whole file, tells every problem, and builds the `Config` when there is
 //! none. Pure: it reads neither the environment nor another file.
 
+mod admin;
 mod argument;
 mod command;
 mod endpoint;
+mod issuer;
 mod limit;
 mod profile;
 mod quirk;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{limit, profile, server, tenant, upstream, value};
+use super::{admin, issuer, limit, profile, server, tenant, upstream, value};
 use crate::config::file::Table;
 use crate::config::report::Report;
 use crate::config::{Config, Namespace, Seal, Store};
@@ -17,7 +17,7 @@ pub(in crate::config) struct Surroundings<'a> {
 }
 
 /// Sections of later versions.
-const LATER: [&str; 6] = ["roles", "oauth", "audit", "otel", "admin", "console"];
+const LATER: [&str; 5] = ["roles", "oauth", "audit", "otel", "console"];
 const FOREIGN: [(&str, &str); 3] = [
     ("mcpServers", "write a section [upstreams.NAME] for each server"),
     ("mcp_servers", "write a section [upstreams.NAME] for each server"),
@@ -40,9 +40,24 @@ pub(in crate::config) fn check(
     let profiles = profile::check(section("profiles", report), &upstreams, &declared, report);
     let names: Vec<&str> = declared.keys().copied().collect();
     let limits = limit::check(section("limits", report), &names, report);
-    let tenants = tenant::check(section("tenants", report), &declared, around, report);
+    let mut taken = tenant::Taken::new();
+    let tenants = tenant::check(section("tenants", report), &declared, &mut taken, around, report);
+    let admin = admin::check(section("admin", report), &mut taken, around, report);
+    let issuers = issuer::check(section("auth", report), server.public_url.as_ref(), report);
     root.finish(report, &LATER, &FOREIGN);
-    Config { server, store, seal, namespace, limits, upstreams, profiles, tenants }
+    Config {
+        file: "".into(),
+        server,
+        store,
+        seal,
+        namespace,
+        limits,
+        upstreams,
+        profiles,
+        tenants,
+        admin,
+        issuers,
+    }
 }
 
 fn store(table: Option<Table<'_>>, around: &Surroundings<'_>, report: &mut Report<'_>) -> Store {

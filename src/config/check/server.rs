@@ -102,7 +102,7 @@ fn warn(
     }
 }
 
-fn is_loopback(url: &url::Url) -> bool {
+pub(super) fn is_loopback(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
@@ -111,7 +111,7 @@ fn is_loopback(url: &url::Url) -> bool {
     }
 }
 
-fn address(item: &Item<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {
+pub(super) fn address(item: &Item<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {
     let text = item.string(report)?;
     let address = text.parse().ok();
     if address.is_none() {

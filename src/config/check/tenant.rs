@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::upstream::Declared;
 use super::{Surroundings, value};
-use crate::base::{Name, Slot};
+use crate::base::{Name, Role, Scope, Scopes, Slot};
 use crate::config::file::{Item, Table};
 use crate::config::near::nearest;
 use crate::config::report::Report;
@@ -12,23 +12,26 @@ use crate::config::text::tame;
 use crate::config::{KeyDeclaration, SecretSource, TenantDeclaration};
 
 const LATER: [&str; 6] = ["profiles", "roles", "role", "limits", "members", "oauth"];
-const LATER_KEYS: [&str; 6] = ["role", "roles", "scopes", "expires", "limits", "profiles"];
+const LATER_KEYS: [&str; 4] = ["roles", "expires", "limits", "profiles"];
 const SOURCE: &str =
     "write { env = \"VARIABLE\" } or { file = \"PATH\" }; the file holds no secret";
 
 /// Sources that keys come from, with the path of the key that uses each: the same key twice
 /// would leave open whose it is.
-type Taken = Vec<(SecretSource, String)>;
+pub(super) type Taken = Vec<(SecretSource, String)>;
+
+/// The lines where secrets stand.
+type Lines = BTreeMap<(Name, Slot), usize>;
 
 /// Every tenant of the file.
 pub(super) fn check(
     table: Option<Table<'_>>,
     upstreams: &Declared<'_>,
+    taken: &mut Taken,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
 ) -> BTreeMap<Name, TenantDeclaration> {
     let mut tenants = BTreeMap::new();
-    let mut taken = Taken::new();
     for (text, item) in table.into_iter().flat_map(Table::entries) {
         let name = Name::new(text).ok();
         if name.is_none() {
@@ -37,7 +40,7 @@ pub(super) fn check(
         }
         let Some(mut table) = item.table(report) else { continue };
         let keys = table.take("keys");
-        let keys = keys.map(|item| self::keys(&item, &mut taken, around, report));
+        let keys = keys.map(|item| self::keys(&item, Holders::Tenant, taken, around, report));
         let secrets = table.take("secrets");
         let secrets = secrets.map(|item| self::secrets(&item, upstreams, around, report));
         table.finish(
@@ -45,10 +48,10 @@ pub(super) fn check(
             &LATER,
             &[("key", "write keys = [{ name = \"NAME\", env = \"VARIABLE\" }]")],
         );
-        let declaration = TenantDeclaration {
-            keys: keys.unwrap_or_default(),
-            secrets: secrets.unwrap_or_default(),
-        };
+        let (secrets, secret_lines) = secrets.unwrap_or_default();
+        let line = report.text().position(item.key_span.start).0;
+        let keys = keys.unwrap_or_default();
+        let declaration = TenantDeclaration { line, keys, secrets, secret_lines };
         if let Some(name) = name {
             tenants.insert(name, declaration);
         }
@@ -56,8 +59,17 @@ pub(super) fn check(
     tenants
 }
 
-fn keys(
+/// Whose keys are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holders {
+    Tenant,
+    Operator,
+}
+
+/// A list of keys.
+pub(super) fn keys(
     item: &Item<'_>,
+    holders: Holders,
     taken: &mut Taken,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
@@ -83,6 +95,18 @@ fn keys(
                 .hint("write { name = \"laptop\", env = \"VARIABLE\" }");
         }
         let name = name.and_then(|item| key_name(&item, &keys, report));
+        let role = match (table.take("role"), holders) {
+            (Some(item), Holders::Tenant) => role(&item, report),
+            (Some(item), Holders::Operator) => {
+                item.key_problem(report, format!("`{}` is operator here", item.path))
+                    .hint("take it out; keys of tenants stand in [tenants.NAME]");
+                Role::Operator
+            }
+            (None, Holders::Tenant) => Role::Member,
+            (None, Holders::Operator) => Role::Operator,
+        };
+        let scopes = table.take("scopes");
+        let scopes = scopes.map_or(Scopes::everything(), |item| self::scopes(&item, report));
         let source = source(&entry, table, &LATER_KEYS, around, report);
         let (Some(name), Some(source)) = (name, source) else { continue };
         if let Some((_, other)) = taken.iter().find(|(other, _)| *other == source) {
@@ -91,9 +115,53 @@ fn keys(
         } else {
             taken.push((source.clone(), entry.path.clone()));
         }
-        keys.push(KeyDeclaration { name, source });
+        let line = report.text().position(entry.span.start).0;
+        keys.push(KeyDeclaration { name, source, role, scopes, line });
     }
     keys
+}
+
+pub(super) fn role(item: &Item<'_>, report: &mut Report<'_>) -> Role {
+    let Some(text) = item.string(report) else { return Role::Member };
+    match text.parse() {
+        Ok(role @ (Role::Member | Role::Admin)) => role,
+        Ok(Role::Operator) => {
+            item.problem(report, "a key of a tenant cannot be the operator's")
+                .hint("write keys of the operator as keys = [{ … }] in [admin]");
+            Role::Member
+        }
+        Err(_) => {
+            item.problem(report, format!("`{}` is no role", tame(text, 40)))
+                .hint("write role = \"admin\" or role = \"member\"");
+            Role::Member
+        }
+    }
+}
+
+pub(super) fn scopes(item: &Item<'_>, report: &mut Report<'_>) -> Scopes {
+    let mut scopes = Vec::new();
+    for entry in item.array(report).unwrap_or_default() {
+        let Some(text) = entry.string(report) else { continue };
+        match text.parse::<Scope>() {
+            Ok(scope) => scopes.push(scope),
+            Err(_) => {
+                entry.problem(report, format!("`{}` is no scope", tame(text, 80))).hint(
+                    "write \"profile:NAME\" or \"tool:UPSTREAM__NAME\" with * for any characters",
+                );
+            }
+        }
+    }
+    if scopes.is_empty() {
+        item.problem(report, format!("`{}` has no scope in it", item.path))
+            .hint("without `scopes` a key may use everything of its tenant");
+    }
+    match Scopes::new(scopes) {
+        Ok(scopes) => scopes,
+        Err(error) => {
+            item.problem(report, error.to_string());
+            Scopes::everything()
+        }
+    }
 }
 
 fn key_name(item: &Item<'_>, others: &[KeyDeclaration], report: &mut Report<'_>) -> Option<String> {
@@ -119,8 +187,8 @@ fn secrets(
     upstreams: &Declared<'_>,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,
-) -> BTreeMap<(Name, Slot), SecretSource> {
-    let mut secrets = BTreeMap::new();
+) -> (BTreeMap<(Name, Slot), SecretSource>, Lines) {
+    let (mut secrets, mut lines) = (BTreeMap::new(), BTreeMap::new());
     hide_texts(item, report);
     for (upstream, item) in item.table(report).into_iter().flat_map(Table::entries) {
         hide_texts(&item, report);
@@ -131,13 +199,15 @@ fn secrets(
         let slots = declared.and_then(Option::as_ref);
         for (text, item) in item.table(report).into_iter().flat_map(Table::entries) {
             let slot = slot(text, upstream, &item, slots, report);
+            let line = report.text().position(item.key_span.start).0;
             let source = read_source(&item, around, report);
             if let (Ok(name), Some(slot), Some(source)) = (Name::new(upstream), slot, source) {
+                lines.insert((name.clone(), slot.clone()), line);
                 secrets.insert((name, slot), source);
             }
         }
     }
-    secrets
+    (secrets, lines)
 }
 
 fn unknown_upstream(

@@ -45,6 +45,7 @@ fn every_commented_line_of_the_shipped_file_is_right_too() {
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(config.upstreams.len(), 4);
     assert_eq!((config.tenants.len(), config.profiles.len()), (1, 2));
+    assert_eq!((config.admin.keys.len(), config.issuers[0].rules.len()), (1, 2));
     for (line, switched) in SHIPPED.lines().zip(&uncommented) {
         let is_key = switched.contains(" = ") && !switched.starts_with('#');
         assert!(!is_key || switched.contains("  # "), "not explained: {line}");

@@ -296,6 +296,18 @@ impl Sessions {
         found
     }
 
+    /// The sessions of a tenant. Looks at all sessions: not for each request.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: TenantId) -> Vec<Arc<Session>> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = shard.values().filter(|session| session.opening().tenant == tenant);
+            found.extend(own.cloned());
+        }
+        found
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {

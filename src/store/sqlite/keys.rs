@@ -2,18 +2,28 @@
 
 use rusqlite::{Row, Transaction, params};
 
-use super::super::{FoundKey, KeyRecord, Keys, Pending, StoreError};
+use super::super::{FoundKey, KeyRecord, Keys, Owner, Pending, StoreError};
 use super::pool::Sqlite;
 use super::{row, tenants};
-use crate::base::{KeyId, TenantId};
+use crate::base::{KeyId, Role};
 
-const COLUMNS: &str = "api_key.id AS id, api_key.tenant_id AS tenant_id, api_key.name AS name, \
-     digest, api_key.created_at AS created_at, expires_at, revoked_at, last_used_at";
+const COLUMNS: &str = "api_key.id AS id, api_key.tenant_id AS tenant_id, role, scopes, created_by, \
+     holder, api_key.name AS name, digest, api_key.created_at AS created_at, expires_at, revoked_at, \
+     last_used_at";
 
 fn record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
+    let role = row::role(row, "role")?;
+    let owner = match role {
+        Role::Operator => Owner::Operator,
+        Role::Admin | Role::Member => Owner::Tenant(row::tenant(row, "tenant_id")?),
+    };
     Ok(KeyRecord {
         id: row::key_id(row, "id")?,
-        tenant: row::tenant(row, "tenant_id")?,
+        owner,
+        role,
+        scopes: row::scopes(row, "scopes")?,
+        created_by: row::maybe_key_id(row, "created_by")?,
+        holder: row::key_id(row, "holder")?,
         name: row.get("name")?,
         digest: row::digest(row, "digest")?,
         created_at: row::number(row, "created_at")?,
@@ -23,13 +33,26 @@ fn record(row: &Row<'_>) -> Result<KeyRecord, StoreError> {
     })
 }
 
-fn add(step: &Transaction<'_>, tenant: TenantId, key: &KeyRecord) -> Result<(), StoreError> {
+/// The column `tenant_id` of an owner.
+fn column(owner: &Owner) -> Option<&[u8; 16]> {
+    match owner {
+        Owner::Operator => None,
+        Owner::Tenant(tenant) => Some(tenant.as_bytes()),
+    }
+}
+
+fn add(step: &Transaction<'_>, owner: Owner, key: &KeyRecord) -> Result<(), StoreError> {
     step.execute(
-        "INSERT INTO api_key (id, tenant_id, name, digest, created_at, expires_at, revoked_at, last_used_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO api_key (id, tenant_id, role, scopes, created_by, holder, name, digest, created_at,
+             expires_at, revoked_at, last_used_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             key.id.as_str(),
-            tenant.as_bytes(),
+            column(&owner),
+            key.role.as_str(),
+            key.scopes.to_string(),
+            key.created_by.as_ref().map(KeyId::as_str),
+            key.holder.as_str(),
             key.name,
             key.digest,
             row::signed(key.created_at),
@@ -42,8 +65,8 @@ fn add(step: &Transaction<'_>, tenant: TenantId, key: &KeyRecord) -> Result<(), 
 }
 
 impl Keys for Sqlite {
-    fn insert(&self, tenant: TenantId, key: KeyRecord) -> Pending<'_, ()> {
-        Box::pin(self.write(move |step| add(step, tenant, &key)))
+    fn insert(&self, owner: Owner, key: KeyRecord) -> Pending<'_, ()> {
+        Box::pin(self.write(move |step| add(step, owner, &key)))
     }
 
     fn find(&self, ids: Vec<KeyId>) -> Pending<'_, Vec<FoundKey>> {
@@ -56,58 +79,57 @@ impl Keys for Sqlite {
                 "SELECT {COLUMNS}, tenant.name AS tenant_name, origin, tenant.created_at AS tenant_created
                  FROM json_each(?1) AS wanted
                  JOIN api_key ON api_key.id = wanted.value
-                 JOIN tenant ON tenant.id = api_key.tenant_id"
+                 LEFT JOIN tenant ON tenant.id = api_key.tenant_id"
             );
             let mut query = step.prepare_cached(&sql)?;
             row::all(query.query([list])?, |row| {
-                Ok(FoundKey { key: record(row)?, tenant: tenants::record(row)? })
+                let key = record(row)?;
+                let tenant = match key.owner {
+                    Owner::Operator => None,
+                    Owner::Tenant(_) => Some(tenants::record(row)?),
+                };
+                Ok(FoundKey { key, tenant })
             })
         }))
     }
 
-    fn list(&self, tenant: TenantId) -> Pending<'_, Vec<KeyRecord>> {
+    fn list(&self, owner: Owner) -> Pending<'_, Vec<KeyRecord>> {
         Box::pin(self.read(move |step| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM api_key WHERE tenant_id = ?1 ORDER BY created_at, id"
+                "SELECT {COLUMNS} FROM api_key WHERE tenant_id IS ?1 ORDER BY created_at, id"
             );
-            row::all(step.prepare_cached(&sql)?.query([tenant.as_bytes()])?, record)
+            row::all(step.prepare_cached(&sql)?.query([column(&owner)])?, record)
         }))
     }
 
-    fn revoke(&self, tenant: TenantId, id: KeyId, at: u64) -> Pending<'_, bool> {
+    fn revoke(&self, owner: Owner, id: KeyId, at: u64) -> Pending<'_, bool> {
         Box::pin(self.write(move |step| {
             let changed = step.execute(
                 "UPDATE api_key SET revoked_at = ?3
-                 WHERE tenant_id = ?1 AND id = ?2 AND revoked_at IS NULL",
-                params![tenant.as_bytes(), id.as_str(), row::signed(at)],
+                 WHERE tenant_id IS ?1 AND id = ?2 AND revoked_at IS NULL",
+                params![column(&owner), id.as_str(), row::signed(at)],
             )?;
             Ok(changed > 0)
         }))
     }
 
-    fn rotate(
-        &self,
-        tenant: TenantId,
-        old: KeyId,
-        ends_at: u64,
-        fresh: KeyRecord,
-    ) -> Pending<'_, ()> {
+    fn rotate(&self, owner: Owner, old: KeyId, ends_at: u64, fresh: KeyRecord) -> Pending<'_, ()> {
         Box::pin(self.write(move |step| {
             let changed = step.execute(
                 "UPDATE api_key SET expires_at = min(coalesce(expires_at, ?3), ?3)
-                 WHERE tenant_id = ?1 AND id = ?2 AND revoked_at IS NULL
+                 WHERE tenant_id IS ?1 AND id = ?2 AND revoked_at IS NULL
                    AND (expires_at IS NULL OR expires_at > ?4)",
                 params![
-                    tenant.as_bytes(),
+                    column(&owner),
                     old.as_str(),
                     row::signed(ends_at),
                     row::signed(fresh.created_at)
                 ],
             )?;
             if changed == 0 {
-                return Err(StoreError::Unknown(format!("a usable key `{old}` of this tenant")));
+                return Err(StoreError::Unknown(format!("a usable key `{old}` of this owner")));
             }
-            add(step, tenant, &fresh)
+            add(step, owner, &fresh)
         }))
     }
 

@@ -3,6 +3,7 @@
 mod connection;
 mod keys;
 mod pool;
+mod repeats;
 mod row;
 mod schema;
 mod secrets;

@@ -91,6 +91,7 @@ impl Sqlite {
             keys: self.clone(),
             secrets: self.clone(),
             sessions: self.clone(),
+            repeats: self.clone(),
             changes: self.clone(),
         }
     }

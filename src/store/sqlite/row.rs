@@ -4,7 +4,7 @@
 use rusqlite::{ErrorCode, Row};
 
 use super::super::StoreError;
-use crate::base::{KeyId, Name, Slot, TenantId};
+use crate::base::{KeyId, Name, Role, Scopes, Slot, TenantId};
 use crate::seal::Digest;
 
 impl From<rusqlite::Error> for StoreError {
@@ -63,6 +63,20 @@ pub(super) fn slot(row: &Row<'_>, column: &str) -> Result<Slot, StoreError> {
 
 pub(super) fn key_id(row: &Row<'_>, column: &str) -> Result<KeyId, StoreError> {
     row.get::<_, String>(column)?.parse().map_err(|_| damaged(column))
+}
+
+pub(super) fn maybe_key_id(row: &Row<'_>, column: &str) -> Result<Option<KeyId>, StoreError> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse()).transpose().map_err(|_| damaged(column))
+}
+
+pub(super) fn role(row: &Row<'_>, column: &str) -> Result<Role, StoreError> {
+    row.get::<_, String>(column)?.parse().map_err(|_| damaged(column))
+}
+
+pub(super) fn scopes(row: &Row<'_>, column: &str) -> Result<Scopes, StoreError> {
+    let text: String = row.get(column)?;
+    Scopes::read(text.split_ascii_whitespace()).map_err(|_| damaged(column))
 }
 
 pub(super) fn digest(row: &Row<'_>, column: &str) -> Result<Digest, StoreError> {

@@ -10,8 +10,12 @@ use super::super::StoreError;
 /// Marks the file as ours ("mcpp").
 const APPLICATION: i64 = 0x6d63_7070;
 
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_session.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_session.sql"),
+    include_str!("migrations/0004_roles.sql"),
+    include_str!("migrations/0005_repeat.sql"),
+];
 
 /// The schema that this program writes.
 pub(super) const KNOWN: i64 = MIGRATIONS.len() as i64;

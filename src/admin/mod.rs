@@ -1,0 +1,27 @@
+//! The API for whoever looks after tenants: `/api/v1`. `router` holds the one table from which
+//! the routes, their rights, the OpenAPI document and the tests are made; a file for each noun
+//! holds what the routes do; `serve` is the way of one request.
+
+mod answer;
+mod call;
+mod etag;
+mod health;
+mod input;
+mod keys;
+mod me;
+mod openapi;
+mod page;
+mod problem;
+mod repeat;
+mod reply;
+mod router;
+mod schema;
+mod secrets;
+mod serve;
+mod sessions;
+mod tenants;
+mod token;
+mod upstreams;
+
+pub use router::{Row, surface};
+pub use serve::{Api, Parts, Side};

@@ -1,0 +1,51 @@
+//! Lists in pages. A cursor is sealed for the key, tenant and path that it was made for, so that
+//! anybody else's is an unknown one.
+
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::problem::Problem;
+use super::serve::Api;
+
+const PURPOSE: &str = "page";
+/// Entries of a page when nothing is said.
+const USUAL: usize = 50;
+/// Most entries of a page.
+pub(super) const MOST: usize = 200;
+
+/// One entry: what it is sorted by, which is unique, and what is shown.
+pub(super) type Entry = (String, Value);
+
+/// The page of `entries` that the call asks for, as `{"items": […], "next": …}`.
+pub(super) fn page(api: &Api, call: &Call, mut entries: Vec<Entry>) -> Result<Value, Problem> {
+    let limit = match call.query("limit") {
+        None => USUAL,
+        Some(text) => match text.parse() {
+            Ok(limit) if (1..=MOST).contains(&limit) => limit,
+            _ => return Err(Problem::Invalid(format!("`limit` is a number from 1 to {MOST}"))),
+        },
+    };
+    entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
+    let about = about(call);
+    if let Some(cursor) = call.query("cursor") {
+        let unknown =
+            || Problem::Invalid("this cursor is unknown; list again without one".to_owned());
+        let after = api.ring.open_handle(PURPOSE, &about, cursor).map_err(|_| unknown())?;
+        let after = String::from_utf8(after).map_err(|_| unknown())?;
+        entries.retain(|(place, _)| *place > after);
+    }
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let next = match entries.last() {
+        Some((last, _)) if more => Some(api.ring.seal_handle(PURPOSE, &about, last.as_bytes())?),
+        _ => None,
+    };
+    let items: Vec<Value> = entries.into_iter().map(|(_, value)| value).collect();
+    Ok(json!({ "items": items, "next": next }))
+}
+
+/// Whose cursor it is.
+fn about(call: &Call) -> Vec<u8> {
+    let tenant = call.caller.tenant().map(|tenant| tenant.id().to_string()).unwrap_or_default();
+    format!("{}/{tenant}{}", call.caller.key(), call.path).into_bytes()
+}

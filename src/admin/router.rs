@@ -1,0 +1,294 @@
+//! The table of routes. The router, the rights, the OpenAPI document and the tests are made from
+//! it and from nothing else.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::answer::Reply;
+use super::call::Call;
+use super::problem::Problem;
+use super::serve::Api;
+use super::{health, keys, me, openapi, secrets, sessions, tenants, token, upstreams};
+use crate::auth::Caller;
+use crate::base::Role;
+
+/// What a route gives.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
+type Handler = fn(Arc<Api>, Call) -> Answering;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Whoever has a key.
+    Key,
+    /// Whoever is of a tenant, or acts for one.
+    Member,
+    /// Whoever decides about a tenant.
+    Admin,
+    /// The operator.
+    Operator,
+}
+
+impl Who {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "any key",
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// Whether this caller may use it.
+    pub(super) fn admits(self, caller: &Caller) -> Result<(), Problem> {
+        let least = match self {
+            Self::Key => return Ok(()),
+            Self::Member => Role::Member,
+            Self::Admin => Role::Admin,
+            Self::Operator => Role::Operator,
+        };
+        if caller.role() < least {
+            return Err(Problem::Forbidden(format!(
+                "this needs the role {least}, and the key is {}; ask {}",
+                caller.role(),
+                if least == Role::Operator { "the operator" } else { "an admin of your tenant" },
+            )));
+        }
+        if self != Self::Operator && caller.tenant().is_none() {
+            return Err(super::call::needs_tenant());
+        }
+        Ok(())
+    }
+}
+
+/// What a route says of itself in the OpenAPI document.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doc {
+    /// The group that it belongs to.
+    pub(super) tag: &'static str,
+    /// Its name for generated clients.
+    pub(super) id: &'static str,
+    /// One sentence.
+    pub(super) summary: &'static str,
+    /// The schema of the body that it takes.
+    pub(super) body: Option<&'static str>,
+    /// Status and schema when all went well.
+    pub(super) answer: (u16, Option<&'static str>),
+    /// Statuses of refusals besides those that every route has.
+    pub(super) refusals: &'static [u16],
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    /// Parts in braces stand for any text.
+    pub(super) path: &'static str,
+    pub(super) who: Who,
+    pub(super) handler: Handler,
+    pub(super) doc: Doc,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $who:ident $handler:path,
+        $tag:literal $id:ident $summary:literal, $body:expr => $status:literal $answer:expr,
+        $refusals:expr;)*) => {
+        &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            who: Who::$who,
+            handler: $handler,
+            doc: Doc {
+                tag: $tag,
+                id: stringify!($id),
+                summary: $summary,
+                body: $body,
+                answer: ($status, $answer),
+                refusals: &$refusals,
+            },
+        }),*]
+    };
+}
+
+/// Method, path, who, handler; group, name, sentence, body => status, answer; refusals.
+///
+/// Later rows: upstreams to add and change, audit, usage, events, tools to list and call, reload.
+pub(super) const ROUTES: &[Route] = routes![
+    GET "/api/v1/openapi.json" Key openapi::show,
+        "about" getDescription "This document.",
+        None => 200 Some("Description"), [];
+    GET "/api/v1/health" Key health::show,
+        "about" getHealth "How the proxy is; with a key of the operator, how much it holds.",
+        None => 200 Some("Health"), [];
+    GET "/api/v1/me" Key me::show,
+        "about" getMe "Who you are: your key, role, scopes and tenant.",
+        None => 200 Some("Me"), [];
+    POST "/api/v1/token" Key token::create,
+        "tokens" createToken "A short-lived token that stands for your key, or for less than it may.",
+        Some("TokenRequest") => 200 Some("Token"), [400, 409];
+    GET "/api/v1/tenants" Operator tenants::list,
+        "tenants" listTenants "All tenants.",
+        None => 200 Some("TenantPage"), [400];
+    POST "/api/v1/tenants" Operator tenants::create,
+        "tenants" createTenant "A new tenant, with its first secrets and key if you like.",
+        Some("TenantRequest") => 201 Some("NewTenant"), [400, 409];
+    GET "/api/v1/tenants/{name}" Operator tenants::show,
+        "tenants" getTenant "One tenant.",
+        None => 200 Some("Tenant"), [404];
+    DELETE "/api/v1/tenants/{name}" Operator tenants::delete,
+        "tenants" deleteTenant "Removes a tenant with its keys and secrets, for ever.",
+        None => 204 None, [404, 409, 412, 428];
+    GET "/api/v1/keys" Key keys::list,
+        "keys" listKeys "The tenant's keys; a member's own; without a tenant, the operator's.",
+        None => 200 Some("KeyPage"), [400];
+    POST "/api/v1/keys" Key keys::create,
+        "keys" createKey "A new key. Its text is shown only now.",
+        Some("KeyRequest") => 201 Some("NewKey"), [400, 409];
+    GET "/api/v1/keys/{id}" Key keys::show,
+        "keys" getKey "One key, without its text.",
+        None => 200 Some("Key"), [404];
+    DELETE "/api/v1/keys/{id}" Key keys::revoke,
+        "keys" revokeKey "Ends a key now: its next request and its open streams.",
+        None => 204 None, [404, 409, 412];
+    POST "/api/v1/keys/{id}/rotate" Key keys::rotate,
+        "keys" rotateKey "A key that takes the place of another, which works on for a while.",
+        Some("RotateRequest") => 201 Some("NewKey"), [400, 404, 409, 412];
+    GET "/api/v1/secrets" Admin secrets::list,
+        "secrets" listSecrets "The names of the tenant's secrets. No value is ever shown.",
+        None => 200 Some("SecretPage"), [400];
+    PUT "/api/v1/secrets/{upstream}/{slot}" Admin secrets::set,
+        "secrets" setSecret "Stores a value, sealed.",
+        Some("SecretRequest") => 200 Some("Secret"), [400, 404, 409, 412];
+    DELETE "/api/v1/secrets/{upstream}/{slot}" Admin secrets::delete,
+        "secrets" deleteSecret "Removes a value.",
+        None => 204 None, [404, 409, 412];
+    GET "/api/v1/upstreams" Member upstreams::list,
+        "upstreams" listUpstreams "Every upstream, and how it stands for the tenant.",
+        None => 200 Some("UpstreamPage"), [400];
+    GET "/api/v1/upstreams/{name}" Member upstreams::show,
+        "upstreams" getUpstream "One upstream with its tools.",
+        None => 200 Some("UpstreamDetail"), [404];
+    GET "/api/v1/sessions" Member sessions::list,
+        "sessions" listSessions "The tenant's open sessions; a member's own.",
+        None => 200 Some("SessionPage"), [400];
+    DELETE "/api/v1/sessions/{id}" Member sessions::delete,
+        "sessions" endSession "Ends a session.",
+        None => 204 None, [404];
+];
+
+/// Which row a request means.
+pub(super) enum Found {
+    /// This one, with the named parts of the path.
+    Route(&'static Route, Vec<String>),
+    /// The path has other methods, as `Allow` lists them.
+    Methods(String),
+    /// None.
+    Nothing,
+}
+
+/// Finds the row. Paths are compared as they came: another spelling of a path is another path.
+pub(super) fn find(method: &Method, path: &str, for_operator: bool) -> Found {
+    // An answer to HEAD is that to GET without its body (RFC 9110, section 9.3.2).
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let mut allowed: Vec<&'static str> = Vec::new();
+    for route in ROUTES.iter().filter(|route| for_operator || route.who != Who::Operator) {
+        let Some(parts) = parts(route.path, path) else { continue };
+        if route.method == method {
+            return Found::Route(route, parts);
+        }
+        allowed.push(route.method);
+        if route.method == "GET" {
+            allowed.push("HEAD");
+        }
+    }
+    if allowed.is_empty() { Found::Nothing } else { Found::Methods(allowed.join(", ")) }
+}
+
+fn parts(template: &str, path: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(parts),
+            (Some(wanted), Some(given)) if wanted.starts_with('{') => {
+                // Names and ids need no escapes; a path with one is another path.
+                let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+                if given.is_empty() || !given.bytes().all(plain) || matches!(given, "." | "..") {
+                    return None;
+                }
+                parts.push(given.to_owned());
+            }
+            (Some(wanted), Some(given)) if wanted == given => {}
+            _ => return None,
+        }
+    }
+}
+
+/// One row of the table as others see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// The method.
+    pub method: &'static str,
+    /// The path; parts in braces stand for any text.
+    pub path: &'static str,
+    /// Who may use it: `any key`, `member`, `admin` or `operator`.
+    pub who: &'static str,
+}
+
+/// The whole table, for tests that must miss no row.
+#[must_use]
+pub fn surface() -> Vec<Row> {
+    let row =
+        |route: &Route| Row { method: route.method, path: route.path, who: route.who.as_str() };
+    ROUTES.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_spelling() {
+        let found = |path: &str| match find(&Method::GET, path, true) {
+            Found::Route(route, parts) => format!("{} {}", route.path, parts.join(" ")),
+            Found::Methods(methods) => methods,
+            Found::Nothing => String::new(),
+        };
+        assert_eq!(found("/api/v1/keys"), "/api/v1/keys ");
+        assert_eq!(found("/api/v1/keys/abcDEF0123"), "/api/v1/keys/{id} abcDEF0123");
+        assert_eq!(found("/api/v1/secrets/gh/token"), "PUT, DELETE");
+        for other in [
+            "/api/v1/keys/",
+            "//api/v1/keys",
+            "/api//v1/keys",
+            "/api/v1/./keys",
+            "/api/v1/keys/..",
+            "/api/v1/%6beys",
+            "/api/v1/keys/%61",
+            "/api/v1/keys/a%2fb",
+            "/API/v1/keys",
+            "/api/v1/keys;x",
+            "/api/v1/keys/a b",
+            "/api/v2/keys",
+            "/api/v1",
+            "/",
+            "",
+        ] {
+            assert_eq!(found(other), "", "{other}");
+        }
+    }
+
+    #[test]
+    fn rows_are_told_apart_by_method_and_path() {
+        for (at, one) in ROUTES.iter().enumerate() {
+            assert!(one.path.starts_with("/api/v1/"), "{}", one.path);
+            for other in &ROUTES[at + 1..] {
+                assert!((one.method, one.path) != (other.method, other.path), "{} twice", one.path);
+                assert_ne!(one.doc.id, other.doc.id);
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The schemas of what goes in and comes out (JSON Schema 2020-12).
+
+use serde_json::{Map, Value, json};
+
+use crate::pipeline::UpstreamState;
+
+fn object(required: &[&str], properties: Value) -> Value {
+    let mut object = json!({
+        "type": "object",
+        "required": required,
+        "additionalProperties": false,
+    });
+    object["properties"] = properties;
+    object
+}
+
+fn page(of: &str) -> Value {
+    object(
+        &["items", "next"],
+        json!({
+            "items": { "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } },
+            "next": { "type": ["string", "null"], "description": "The cursor of the next page." },
+        }),
+    )
+}
+
+/// All of them by name.
+pub(super) fn schemas() -> Map<String, Value> {
+    let text = json!({ "type": "string" });
+    let maybe = json!({ "type": ["string", "null"] });
+    let number = json!({ "type": "integer", "minimum": 0 });
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    let time = json!({ "type": "string", "format": "date-time" });
+    let maybe_time = json!({ "type": ["string", "null"], "format": "date-time" });
+    let role = json!({ "type": "string", "enum": ["operator", "admin", "member"] });
+    let origin = json!({ "type": "string", "enum": ["file", "store"] });
+    let length = json!({
+        "type": "string",
+        "pattern": "^[0-9]+(ms|s|m|h|d)$",
+        "description": "A length of time, such as 30m or 90d.",
+    });
+    let scopes = json!({
+        "type": "array",
+        "items": { "type": "string" },
+        "description": "`profile:NAME` and `tool:UPSTREAM__NAME` with `*` for any characters; \
+            without any, everything of the tenant.",
+    });
+    let states: Vec<&str> = UpstreamState::ALL.iter().map(|state| state.as_str()).collect();
+    let key = |with_text: bool| {
+        let mut properties = json!({
+            "id": text, "name": text, "tenant": maybe, "role": role, "scopes": scopes,
+            "state": { "type": "string", "enum": ["live", "expired", "revoked"] },
+            "origin": origin, "holder": text, "created_at": time, "created_by": maybe,
+            "expires_at": maybe_time, "revoked_at": maybe_time, "last_used_at": maybe_time,
+            "declared_at": text,
+        });
+        let mut required =
+            vec!["id", "name", "tenant", "role", "scopes", "state", "origin", "holder"];
+        if with_text {
+            properties["key"] = json!({ "type": "string", "description": "Shown only now." });
+            required.push("key");
+        }
+        object(&required, properties)
+    };
+    let tenant = |more: Value| {
+        let mut properties = json!({
+            "name": text, "id": text, "origin": origin, "active": { "type": "boolean" },
+            "created_at": time, "declared_at": text, "keys": number, "secrets": number,
+        });
+        let mut required = vec!["name", "id", "origin", "active", "created_at"];
+        if !more.is_null() {
+            properties["key"] = more;
+            required.push("key");
+        }
+        object(&required, properties)
+    };
+    let upstream = |tools: bool| {
+        let mut properties = json!({
+            "name": text, "transport": { "type": "string", "enum": ["stdio", "http"] },
+            "origin": origin, "state": { "type": "string", "enum": states }, "reason": maybe,
+            "missing_secrets": texts, "connections": number, "running_requests": number,
+            "tool_count": { "type": ["integer", "null"], "minimum": 0 },
+        });
+        let mut required = vec![
+            "name",
+            "transport",
+            "origin",
+            "state",
+            "reason",
+            "missing_secrets",
+            "connections",
+            "running_requests",
+            "tool_count",
+        ];
+        if tools {
+            properties["tools"] = json!({
+                "type": "array", "items": { "$ref": "#/components/schemas/Tool" },
+            });
+            required.push("tools");
+        }
+        object(&required, properties)
+    };
+    let all = [
+        (
+            "Problem",
+            object(
+                &["type", "title", "status", "detail"],
+                json!({ "type": text, "title": text, "status": number, "detail": text }),
+            ),
+        ),
+        ("Description", json!({ "type": "object", "required": ["openapi", "paths"] })),
+        (
+            "Health",
+            object(
+                &["status", "version", "uptime_seconds"],
+                json!({
+                    "status": { "type": "string", "enum": ["ok", "degraded"] },
+                    "version": text, "uptime_seconds": number, "store": text,
+                    "tenants": { "type": ["integer", "null"] },
+                    "upstreams": object(
+                        &["declared", "connections"],
+                        json!({ "declared": number, "connections": number }),
+                    ),
+                    "sessions": number, "memory_bytes": { "type": ["integer", "null"] },
+                }),
+            ),
+        ),
+        (
+            "Me",
+            object(
+                &["key", "name", "role", "scopes", "tenant", "acts_for_tenant", "token_expires_at"],
+                json!({
+                    "key": text, "name": text, "role": role, "scopes": scopes, "tenant": maybe,
+                    "acts_for_tenant": { "type": "boolean" }, "token_expires_at": maybe_time,
+                }),
+            ),
+        ),
+        (
+            "TokenRequest",
+            object(&[], json!({ "expires_in": length, "role": role, "scopes": scopes })),
+        ),
+        (
+            "Token",
+            object(
+                &["token", "token_type", "expires_in", "expires_at", "role", "scopes", "tenant"],
+                json!({
+                    "token": text, "token_type": { "type": "string", "enum": ["Bearer"] },
+                    "expires_in": number, "expires_at": time, "role": role, "scopes": scopes,
+                    "tenant": maybe,
+                }),
+            ),
+        ),
+        (
+            "TenantRequest",
+            object(
+                &["name"],
+                json!({
+                    "name": { "type": "string", "pattern": "^[a-z0-9-]{1,63}$" },
+                    "key": { "$ref": "#/components/schemas/KeyRequest" },
+                    "secrets": {
+                        "type": "object",
+                        "description": "By upstream and slot.",
+                        "additionalProperties": { "type": "object", "additionalProperties": text },
+                    },
+                }),
+            ),
+        ),
+        ("Tenant", tenant(Value::Null)),
+        (
+            "NewTenant",
+            tenant(json!({
+                "anyOf": [{ "$ref": "#/components/schemas/NewKey" }, { "type": "null" }],
+            })),
+        ),
+        ("TenantPage", page("Tenant")),
+        (
+            "KeyRequest",
+            object(
+                &["name"],
+                json!({ "name": text, "role": role, "scopes": scopes, "expires_in": length }),
+            ),
+        ),
+        ("RotateRequest", object(&[], json!({ "grace": length, "expires_in": length }))),
+        ("Key", key(false)),
+        ("NewKey", key(true)),
+        ("KeyPage", page("Key")),
+        ("SecretRequest", object(&["value"], json!({ "value": text }))),
+        (
+            "Secret",
+            object(
+                &["upstream", "slot", "origin"],
+                json!({
+                    "upstream": text, "slot": text, "origin": origin, "generation": number,
+                    "set_at": time, "declared_at": text,
+                }),
+            ),
+        ),
+        ("SecretPage", page("Secret")),
+        (
+            "Tool",
+            object(
+                &["name", "original"],
+                json!({ "name": text, "original": text, "title": maybe, "description": maybe }),
+            ),
+        ),
+        ("Upstream", upstream(false)),
+        ("UpstreamDetail", upstream(true)),
+        ("UpstreamPage", page("Upstream")),
+        (
+            "Session",
+            object(
+                &["id", "key", "door", "revision", "client", "idle_seconds"],
+                json!({
+                    "id": text, "key": text, "door": text, "revision": text,
+                    "client": object(&["name", "version"], json!({ "name": maybe, "version": maybe })),
+                    "idle_seconds": number,
+                }),
+            ),
+        ),
+        ("SessionPage", page("Session")),
+    ];
+    all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}

@@ -1,0 +1,257 @@
+//! The way of one request through the API: Host and Origin, key, route, role, body, and then what
+//! the route does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+
+use super::answer::Reply;
+use super::call::Call;
+use super::input::LONGEST;
+use super::problem::Problem;
+use super::repeat::{self, Turn};
+use super::router::{Found, Route, find};
+use super::{etag, health, reply};
+use crate::auth::{Auth, Caller, Guard};
+use crate::base::{Tasks, now};
+use crate::config::Config;
+use crate::credential::Vault;
+use crate::pipeline::Line;
+use crate::seal::Ring;
+use crate::store::Stores;
+
+/// Longest time that a body may take.
+const BODY_TIME: Duration = Duration::from_secs(20);
+/// Longest time that a page may keep what it was told about CORS, in seconds.
+const PREFLIGHT: &str = "600";
+
+/// What the API works with.
+pub struct Parts {
+    /// The file.
+    pub config: Arc<Config>,
+    /// The store.
+    pub stores: Stores,
+    /// Seals cursors and kept answers, and makes keys.
+    pub ring: Arc<Ring>,
+    /// The sealed secrets.
+    pub vault: Vault,
+    /// Who is calling.
+    pub auth: Auth,
+    /// What runs.
+    pub line: Arc<Line>,
+    /// Owns what was begun, also when its client has gone.
+    pub tasks: Tasks,
+}
+
+/// Which listener a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The main one.
+    Public,
+    /// The operator's own.
+    Operator,
+}
+
+/// The API. One for the process.
+pub struct Api {
+    pub(super) config: Arc<Config>,
+    pub(super) stores: Stores,
+    pub(super) ring: Arc<Ring>,
+    pub(super) vault: Vault,
+    pub(super) auth: Auth,
+    pub(super) line: Arc<Line>,
+    pub(super) started: tokio::time::Instant,
+    guard: Guard,
+    tasks: Tasks,
+    /// One write at a time, so that nothing comes between `If-Match` and what it guards.
+    writes: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// An API over these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { config, stores, ring, vault, auth, line, tasks } = parts;
+        let guard = Guard::new(&config.server);
+        let (started, writes) = (now(), tokio::sync::Mutex::default());
+        Arc::new(Self { config, stores, ring, vault, auth, line, started, guard, tasks, writes })
+    }
+
+    /// Serves one request. It never fails: whatever happens has an answer.
+    pub async fn serve<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        peer: SocketAddr,
+        side: Side,
+    ) -> Response<Bytes>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if let Err(fault) = self.guard.check(&request) {
+            return reply::refusal(&Problem::Foreign(fault.public.into_owned()));
+        }
+        // The guard has let it pass, so it is one of ours.
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = if is_preflight(&request) {
+            preflight()
+        } else {
+            match self.answer(request, side).await {
+                Ok(response) => response,
+                Err(problem) => {
+                    tracing::debug!(%peer, %problem, "refused");
+                    reply::refusal(&problem)
+                }
+            }
+        };
+        if let Some(origin) = origin {
+            let headers = response.headers_mut();
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            let shown =
+                HeaderValue::from_static("ETag, Location, Retry-After, Idempotency-Replayed");
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
+        }
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+        response
+    }
+
+    async fn answer<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        side: Side,
+    ) -> Result<Response<Bytes>, Problem>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let for_operator = side == Side::Operator || self.config.admin.listen.is_none();
+        if path == "/health" && matches!(head.method, Method::GET | Method::HEAD) {
+            // A probe has no key; whoever shows one must have a good one.
+            let caller = match self.auth.identify(&head.headers).await {
+                Ok(caller) => Some(caller),
+                Err(crate::auth::Denied::NoKey) => None,
+                Err(denied) => return Err(denied.into()),
+            };
+            return Ok(health::probe(&self, caller.as_ref()).await);
+        }
+        let caller = self.auth.identify(&head.headers).await?;
+        let (route, parts) = match find(&head.method, path, for_operator) {
+            Found::Route(route, parts) => (route, parts),
+            Found::Methods(methods) => return Err(Problem::Method(methods)),
+            Found::Nothing => {
+                let next = "`GET /api/v1/openapi.json` lists all routes";
+                return Err(Problem::unknown("route", next));
+            }
+        };
+        route.who.admits(&caller)?;
+        let body = read(body).await?;
+        if !body.is_empty() && !is_json(head.headers.get(header::CONTENT_TYPE)) {
+            return Err(Problem::MediaType);
+        }
+        let call = Call::new(caller, &head.uri, parts, head.headers, body, for_operator)?;
+        if route.method == "GET" {
+            let known = call.headers.clone();
+            let answer = (route.handler)(self, call).await?;
+            return Ok(match &answer.etag {
+                Some(tag) if etag::is_known(&known, tag) => reply::not_modified(tag),
+                _ => reply::reply(answer),
+            });
+        }
+        // What was begun is brought to its end, also when the client does not wait for it.
+        let running = self.tasks.clone().spawn("admin write", self.write(route, call));
+        let done = running.await.map_err(|error| Problem::Internal(error.to_string()))?;
+        done.map(reply::reply)
+    }
+
+    async fn write(self: Arc<Self>, route: &'static Route, call: Call) -> Result<Reply, Problem> {
+        let _turn = self.writes.lock().await;
+        let named = if route.method == "POST" {
+            match repeat::begin(&self, &call).await? {
+                Turn::Fresh(named) => named,
+                Turn::Repeated(answer) => return Ok(answer),
+            }
+        } else {
+            None
+        };
+        let done = (route.handler)(self.clone(), call.clone()).await;
+        if let Some(named) = named {
+            repeat::end(&self, &call, named, &done).await;
+        }
+        note(route, &call.caller, &done);
+        done
+    }
+}
+
+/// One line for each change, with who did it; the role says when it was the operator for a tenant.
+fn note(route: &Route, caller: &Caller, done: &Result<Reply, Problem>) {
+    let tenant = caller.tenant().map(|tenant| tenant.name().as_str());
+    let (key, role) = (caller.key(), caller.role());
+    let outcome = match done {
+        Ok(reply) => reply.status.to_string(),
+        Err(problem) => problem.to_string(),
+    };
+    tracing::info!(route = route.doc.id, %key, %role, tenant, outcome, "admin");
+}
+
+async fn read<B>(body: B) -> Result<Bytes, Problem>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if body.size_hint().lower() > LONGEST as u64 {
+        return Err(Problem::TooLarge(LONGEST));
+    }
+    let whole = Box::pin(Limited::new(body, LONGEST).collect());
+    let read = tokio::time::timeout(BODY_TIME, whole).await.map_err(|_| Problem::TooSlow)?;
+    match read {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Problem::TooLarge(LONGEST))
+        }
+        Err(_) => Err(Problem::Invalid("the body broke off".to_owned())),
+    }
+}
+
+fn is_json(content_type: Option<&HeaderValue>) -> bool {
+    let text = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// A browser asks before it sends a page's request (Fetch standard, "CORS-preflight request").
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// What any page of an accepted origin may send. It still needs a key.
+fn preflight() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = http::StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE"),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-Key, X-Tenant",
+        ),
+        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,91 @@
+//! Checks a token of an outside issuer: issuer, pinned algorithm, key, audience, times, and then
+//! the rules.
+
+use jsonwebtoken::jwk::KeyAlgorithm;
+use jsonwebtoken::{DecodingKey, Header, Validation};
+use serde_json::Value;
+
+use super::fetch::Fetcher;
+use super::keys::Keys;
+use super::rule::{Verdict, judge};
+use crate::base::{Name, Role, Scopes, unix_seconds};
+use crate::config::Issuer;
+
+/// Every issuer of the file.
+pub(in crate::auth) struct Issuers {
+    all: Vec<(Issuer, Keys)>,
+    fetcher: Option<Fetcher>,
+}
+
+/// Somebody whom an issuer vouches for.
+#[derive(Debug, Clone)]
+pub(in crate::auth) struct Outsider {
+    /// The tenant; `None` for the operator.
+    pub(in crate::auth) tenant: Option<Name>,
+    pub(in crate::auth) role: Role,
+    pub(in crate::auth) scopes: Scopes,
+    /// Who, together.
+    pub(in crate::auth) issuer: String,
+    pub(in crate::auth) subject: String,
+    /// When the token ends, in seconds since the Unix epoch.
+    pub(in crate::auth) until: u64,
+}
+
+impl Issuers {
+    pub(in crate::auth) fn new(issuers: &[Issuer]) -> Self {
+        let all: Vec<_> = issuers.iter().map(|issuer| (issuer.clone(), Keys::default())).collect();
+        let fetcher = (!all.is_empty()).then(Fetcher::new);
+        Self { all, fetcher }
+    }
+
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// Why it is refused, for the log.
+    pub(in crate::auth) async fn check(
+        &self,
+        text: &str,
+        header: &Header,
+    ) -> Result<Outsider, String> {
+        let fetcher = self.fetcher.as_ref().ok_or("nobody here has signed it")?;
+        // Who claims to have signed it; believed only once the signature is checked.
+        let claimed: Value = jsonwebtoken::dangerous::insecure_decode_claims(text)
+            .map_err(|error| error.to_string())?;
+        let claimed = claimed["iss"].as_str().unwrap_or_default();
+        let (issuer, keys) = self
+            .all
+            .iter()
+            .find(|(issuer, _)| issuer.issuer == claimed)
+            .ok_or("it is of an issuer that the file does not name")?;
+        let named = format!("{:?}", header.alg);
+        if !issuer.algorithms.contains(&named) {
+            return Err(format!("it is signed with {named}, which the file does not allow"));
+        }
+        let place = issuer.jwks_url.as_ref();
+        let key = keys.find(fetcher, &issuer.issuer, place, header.kid.as_deref()).await?;
+        if key.common.key_algorithm.is_some_and(|own| own != KeyAlgorithm::from(header.alg)) {
+            return Err("its key is for another algorithm".to_owned());
+        }
+        let key = DecodingKey::from_jwk(&key).map_err(|error| error.to_string())?;
+        let leeway = issuer.leeway.as_secs();
+        let mut validation = Validation::new(header.alg);
+        validation.set_issuer(&[&issuer.issuer]);
+        validation.set_audience(&[&issuer.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.leeway = leeway;
+        validation.validate_nbf = true;
+        let claims = jsonwebtoken::decode::<Value>(text, &key, &validation);
+        let claims = claims.map_err(|error| error.to_string())?.claims;
+        let number = |name: &str| claims[name].as_f64().map(|time| time as u64);
+        let until = number("exp").ok_or("it has no end")?.saturating_add(leeway);
+        if until <= unix_seconds() {
+            return Err("it has expired".to_owned());
+        }
+        let subject = claims["sub"].as_str().filter(|subject| !subject.is_empty());
+        let subject = subject.ok_or("it says of nobody who it is")?.to_owned();
+        let Verdict { tenant, role, scopes } =
+            judge(&issuer.rules, &claims).ok_or("no rule of the file fits it")?;
+        let issuer = issuer.issuer.clone();
+        Ok(Outsider { tenant, role, scopes, issuer, subject, until })
+    }
+}
