@@ -149,8 +149,8 @@ impl Line {
                 for (at, plan, first) in plans {
                     let taken = line.watch_counted(&principal, &tenant, &plan, first).await;
                     // There is room for all of them.
-                    let _ =
-                        told.try_send(Verdict { at, plan, refused: taken.err().map(|f| f.kind) });
+                    let refused = taken.err().map(|fault| fault.kind);
+                    let _ = told.try_send(Verdict { at, plan, first, refused });
                 }
             });
         }
@@ -349,6 +349,8 @@ impl Line {
 struct Verdict {
     at: usize,
     plan: Plan,
+    /// The upstream was told for this listen; nobody had followed the resource before.
+    first: bool,
     refused: Option<Kind>,
 }
 
@@ -357,8 +359,10 @@ struct Verdict {
 /// listens anew.
 async fn see_to(tenant: Arc<Tenant>, listening: Listening, late: Option<mpsc::Receiver<Verdict>>) {
     let Some(mut late) = late else { return };
-    while let Some(Verdict { plan, refused, .. }) = late.recv().await {
+    while let Some(Verdict { plan, first, refused, .. }) = late.recv().await {
         match refused {
+            // It was followed all the time; or is about to be, and then all are told.
+            None if !first => {}
             None => tenant.outlets().updated(&plan.upstream().name, plan.original(), None),
             Some(Kind::UnknownMethod) => tenant.outlets().end_listen(&listening),
             // It stays counted: a link that is made later follows it.
