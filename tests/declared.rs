@@ -31,7 +31,7 @@ fn each_upstream_is_told_what_its_callers_can_be_asked() {
          [upstreams.all]\n{command}\nshare = \"all\"\n"
     ));
     let asks = json!({"elicitation": {"url": {}}, "roots": {"listChanged": true}, "x-own": {}});
-    let own = CapSet::ELICIT_URL.with(CapSet::ROOTS);
+    let own = CapSet::ELICIT_URL.with(CapSet::ROOTS.with(CapSet::ROOTS_CHANGED));
     // What is shared is told of everything that any of its callers may have.
     let shared = CapSet::QUESTIONS.with(CapSet::APPS);
     for (upstream, expected, silent) in [
