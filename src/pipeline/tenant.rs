@@ -398,12 +398,16 @@ impl Tenant {
             let outcome =
                 tokio::time::timeout(limit, line.fetch_catalogue(asker, upstream, apps)).await;
             let outcome = outcome.unwrap_or_else(|_| Err(too_long(upstream)));
+            let good = outcome.is_ok();
             let mut announce = self.put(shelf, outcome);
             // Before anybody is told that the reading is over: who looks then must see it. Not
             // under the lock of the shelf, which a view takes under that of the views.
             let before = self.views.each_ref().map(Views::clear);
             let again = {
                 let mut state = shelf.state();
+                // Only now, when no view is left that does not have it.
+                state.loaded |= good;
+                state.read_at = now();
                 state.running = std::mem::take(&mut state.dirty);
                 state.running
             };
@@ -454,7 +458,6 @@ impl Tenant {
     fn put(&self, shelf: &Shelf, outcome: Result<(Catalogue, Duration), Fault>) -> Vec<ListKind> {
         let mut state = shelf.state();
         let mut announce = std::mem::take(&mut state.announce);
-        state.read_at = now();
         match outcome {
             Ok((catalogue, ttl)) => {
                 announce.extend(ListKind::ALL.into_iter().filter(|kind| {
@@ -463,7 +466,6 @@ impl Tenant {
                         || old.items.iter().zip(&new.items).any(|(old, new)| old.text != new.text)
                 }));
                 state.catalogue = Arc::new(catalogue);
-                state.loaded = true;
                 state.slow = false;
                 state.failure = None;
                 state.rest_until = None;
