@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::base::Name;
+use crate::base::{Glob, Name};
 
 /// `[limits]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Limits {
     pub upstreams: BTreeMap<Name, Limit>,
     /// Instead of `tool`, for the tools of these upstreams: the first pattern of the original name
     /// that fits.
-    pub tools: BTreeMap<Name, Vec<(String, Limit)>>,
+    pub tools: BTreeMap<Name, Vec<(Glob, Limit)>>,
 }
 
 impl Default for Limits {

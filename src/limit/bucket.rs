@@ -181,13 +181,15 @@ impl Bucket {
     /// True when forgetting it changes nothing: nothing runs, nothing is counted, and the rate has
     /// had a whole time to recover.
     pub(super) fn is_idle(&self) -> bool {
-        let rested = self.rate.as_ref().is_none_or(|rate| {
-            let burst = self.limit.rate.map(|rate| rate.burst);
-            // What could be let in at once is all that ever could. It uses that up, which does
-            // no harm to a bucket that is thrown away; and one that others hold is kept.
-            burst.is_none_or(|burst| matches!(rate.check_n(burst), Ok(Ok(()))))
-        });
-        rested && !self.counts() && self.running.load(Ordering::Acquire) == 0
+        if self.counts() || self.running.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        // Asked last, since it uses up what it asks for: only what is thrown away may be asked.
+        let burst = self.limit.rate.map(|rate| rate.burst);
+        match (&self.rate, burst) {
+            (Some(rate), Some(burst)) => matches!(rate.check_n(burst), Ok(Ok(()))),
+            _ => true,
+        }
     }
 }
 

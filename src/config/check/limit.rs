@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::value;
-use crate::base::Name;
+use crate::base::{Glob, Name};
 use crate::config::file::{Item, Table};
 use crate::config::near::nearest;
 use crate::config::report::Report;
@@ -72,16 +72,18 @@ fn tools(
     item: &Item<'_>,
     upstreams: &[&str],
     report: &mut Report<'_>,
-) -> BTreeMap<Name, Vec<(String, Limit)>> {
+) -> BTreeMap<Name, Vec<(Glob, Limit)>> {
     let mut all = BTreeMap::new();
     for (text, item) in item.table(report).into_iter().flat_map(Table::entries) {
         let Some(name) = name(text, &item, Some(upstreams), report) else { continue };
         let patterns = item.table(report).into_iter().flat_map(Table::entries);
         let mut patterns: Vec<_> =
-            patterns.map(|(pattern, item)| (pattern.to_owned(), limit(&item, report))).collect();
+            patterns.map(|(pattern, item)| (Glob::new(pattern), limit(&item, report))).collect();
         // The most exact one first, whatever order the file has: TOML tables have none.
-        patterns
-            .sort_by_key(|(pattern, _)| (pattern.contains('*'), std::cmp::Reverse(pattern.len())));
+        patterns.sort_by_key(|(pattern, _)| {
+            let text = pattern.as_str();
+            (text.contains('*'), std::cmp::Reverse(text.len()))
+        });
         all.insert(name, patterns);
     }
     all
