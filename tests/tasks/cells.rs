@@ -276,10 +276,14 @@ fn what_a_task_came_to_outlives_the_work_on_it() {
     let world = World::new();
     let proxy = &world.proxy;
     let mut taker = client(proxy, Era::Modern, "/mcp/old", takes_tasks());
-    let ids: Vec<String> = (0..5).map(|_| task(&mut taker, "work", &json!({"looks": 1}))).collect();
-    for id in &ids {
-        status(&mut taker, id, "completed");
-    }
+    // One after the other, so that they are over in this order.
+    let ids: Vec<String> = (0..5)
+        .map(|_| {
+            let id = task(&mut taker, "work", &json!({"looks": 1}));
+            status(&mut taker, &id, "completed");
+            id
+        })
+        .collect();
     for id in &ids {
         assert_eq!(get(&mut taker, id)["result"]["status"], "completed");
     }
