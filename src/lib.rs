@@ -132,6 +132,7 @@
 //!   `admin`, fuzz targets. They come with later parts.
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod base;
 pub mod bridge;

@@ -7,12 +7,14 @@ use tokio::net::TcpListener;
 
 use super::error::StartError;
 use super::foundation::Foundation;
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
 use crate::server::{Doors, Guard, Readiness, TlsAcceptor, acceptor};
+use crate::store::AuditFile;
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
 use crate::upstream::{HttpClient, Pool};
@@ -26,6 +28,7 @@ pub struct Built {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
+    pub(super) audit: Option<Audit>,
     pub(super) readiness: Readiness,
     pub(super) tasks: Tasks,
     pub(super) most_connections: usize,
@@ -44,6 +47,7 @@ pub(super) struct Core {
     pub(super) auth: Auth,
     pub(super) line: Arc<Line>,
     pub(super) pool: Arc<Pool>,
+    pub(super) audit: Option<Audit>,
 }
 
 impl Core {
@@ -69,6 +73,7 @@ impl Core {
             auth.changed(),
         );
         credentials.tend(tasks);
+        let audit = audit(&config, foundation)?;
         let pool = Arc::new(Pool::new(tasks));
         let clock = Arc::new(Clock::default());
         let line = Line::new(Parts {
@@ -82,10 +87,21 @@ impl Core {
             ring: foundation.ring.clone(),
             session_states: foundation.stores.sessions.clone(),
             calls,
+            audit: audit.clone(),
         });
         line.watch(clock);
-        Ok(Self { auth, line, pool })
+        Ok(Self { auth, line, pool, audit })
     }
+}
+
+/// The audit, unless the file wants none. Its tasks are its own, since it ends after all others.
+fn audit(config: &Config, foundation: &Foundation) -> Result<Option<Audit>, StartError> {
+    if !config.audit.enabled {
+        return Ok(None);
+    }
+    let tasks = Tasks::default();
+    let file = AuditFile::open(&AuditFile::beside(&config.store.path), &tasks)?;
+    Ok(Some(Audit::start(file, &foundation.ring, config.audit.clone(), &tasks)))
 }
 
 /// Builds the proxy and binds its address. Nothing is served before `run`.
@@ -108,14 +124,18 @@ pub async fn build(
     let listen_error = |reason| StartError::Listen { address: requested, reason };
     let listener = TcpListener::bind(requested).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
-    let Core { auth, line, pool } = core;
+    let Core { auth, line, pool, audit } = core;
     let readiness = Readiness::default();
+    if let Some(audit) = &audit {
+        readiness.depend_on(audit.clone());
+    }
     let doors = Arc::new(Doors::new(guard, auth, line, max_body, readiness.clone(), tasks));
     Ok(Built {
         listener,
         tls,
         doors,
         pool,
+        audit,
         readiness,
         tasks: tasks.clone(),
         most_connections,

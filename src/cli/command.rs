@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+use super::audit::AuditCommand;
 use super::connect::ConnectCommand;
 use super::exit;
 use super::key::KeyCommand;
@@ -16,6 +17,7 @@ use super::secret::SecretCommand;
 use super::serve::ServeCommand;
 use super::stdio::StdioCommand;
 use super::tenant::TenantCommand;
+use super::usage::UsageCommand;
 use crate::base::Tasks;
 use crate::config::{self, Config, Warning};
 
@@ -61,6 +63,11 @@ enum Command {
     /// Sealed secrets of tenants.
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// What was decided: every request, in chains that show each change.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// What was used, by tenant, day, key and tool.
+    Usage(UsageCommand),
     /// Print what a client needs to connect.
     Connect(ConnectCommand),
     /// Speak MCP over standard input and output, for clients that can only start a process.
@@ -109,6 +116,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Box::pin(async move { command.run(opened, screen).await })
         }),
         Some(Command::Key(command)) => with_store(given.as_deref(), |opened, screen| {
+            Box::pin(async move { command.run(opened, screen).await })
+        }),
+        Some(Command::Audit(command)) => with_store(given.as_deref(), |opened, screen| {
+            Box::pin(async move { command.run(opened, screen).await })
+        }),
+        Some(Command::Usage(command)) => with_store(given.as_deref(), |opened, screen| {
             Box::pin(async move { command.run(opened, screen).await })
         }),
         Some(Command::Secret(command)) => with_store(given.as_deref(), |opened, screen| {

@@ -62,6 +62,8 @@ fn config(folder: &Path) -> Config {
         secrets: BTreeMap::from([(at, source)]),
     };
     Config {
+        audit: crate::config::Audit::default(),
+        revision: [0; 8],
         server: Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             public_url: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::Template;
+use super::{Audit, Template};
 use crate::base::{Name, Slot};
 
 /// Everything the file decides.
@@ -23,10 +23,15 @@ pub struct Config {
     pub seal: Seal,
     /// `[namespace]`
     pub namespace: Namespace,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[upstreams.*]`, in the order of their names: the order of every merged list.
     pub upstreams: BTreeMap<Name, Arc<Upstream>>,
     /// `[tenants.*]`
     pub tenants: BTreeMap<Name, TenantDeclaration>,
+    /// The beginning of the SHA-256 of the file's text: which rules held when something was
+    /// decided.
+    pub revision: [u8; 8],
 }
 
 /// `[server]`: where and to whom the doors are open.

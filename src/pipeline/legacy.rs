@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::answer::{Answer, Body, Feed, Outcome};
 use super::call::Caller;
+use super::finish::{Record, Tally};
 use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
 use super::list::Reader;
@@ -106,6 +107,7 @@ impl Line {
         posted: Box<Posted>,
         id: String,
         session: Arc<Session>,
+        mut record: Record,
     ) -> Outcome {
         match posted.kind {
             PostedKind::Response => {
@@ -122,18 +124,21 @@ impl Line {
                 accepted(id, Era::Legacy)
             }
             PostedKind::Request => {
+                record.of_session(&session);
                 let method = match &posted.called {
                     Called::Known(method) if method.known_to(Era::Legacy) => *method,
                     called => {
                         let sentence = format!("Method not found: {:.80}", called.name());
-                        let answer = Err(Fault::client(Kind::UnknownMethod, sentence));
+                        let fault = Fault::client(Kind::UnknownMethod, sentence);
+                        let answer = record.settled(Err(fault)).await;
                         return Outcome { id, era: Era::Legacy, tool: false, answer };
                     }
                 };
                 let tool = method.route == Route::Name(NameKind::Tool);
                 let quirks = client_quirks(&self.config, &session.opening().client_info);
                 let cap = quirks.and_then(|quirks| quirks.result_cap);
-                let answer = self.legacy_request(posting, posted, method, session, cap).await;
+                let answer =
+                    self.legacy_request(posting, posted, method, session, (cap, record)).await;
                 let answer = suit(answer, quirks);
                 Outcome { id, era: Era::Legacy, tool, answer }
             }
@@ -146,21 +151,26 @@ impl Line {
         posted: Box<Posted>,
         method: &'static Method,
         session: Arc<Session>,
-        result_cap: Option<usize>,
+        (result_cap, record): (Option<usize>, Record),
     ) -> Result<Answer, Fault> {
         match method.route {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
-            Route::Local => Box::pin(self.set_level(&posted, &session)).await,
+            Route::Local => {
+                let answer = Box::pin(self.set_level(&posted, &session)).await;
+                record.settled(answer).await
+            }
             Route::List(kind) => {
                 let opening = session.opening();
                 let reader = Reader::new(opening.revision, opening.capabilities);
-                Box::pin(self.list(&posting, &posted, Era::Legacy, reader, kind)).await
+                let list = self.list(&posting, &posted, Era::Legacy, reader, kind);
+                record.settled(Box::pin(list).await).await
             }
             Route::Subscribe { on } => {
                 let line = self.clone();
                 // What is counted must be counted back, also when the client goes meanwhile.
                 KeepGoing::new(&self.tasks, async move {
-                    line.subscribe(&posting, &posted, &session, on).await
+                    let answer = line.subscribe(&posting, &posted, &session, on).await;
+                    record.settled(answer).await
                 })
                 .await
             }
@@ -170,7 +180,9 @@ impl Line {
                 let early = move || {
                     let (events, key) = own.take_early()?;
                     let ends = [key, own.session().ended().clone()];
-                    Some(Ok(Answer::ok(Body::Events(Feed { events, ends, keep_alive: None }))))
+                    // The record stays with the call.
+                    let feed = Feed { events, ends, keep_alive: None, tally: Tally::default() };
+                    Some(Ok(Answer::ok(Body::Events(feed))))
                 };
                 let opening = session.opening();
                 let apps = opening.capabilities.and(CapSet::APPS);
@@ -188,13 +200,13 @@ impl Line {
                     result_cap,
                 });
                 let line = self.clone();
-                let work = async move { line.call(caller, posted, method).await };
+                let work = async move { line.call(caller, posted, method, record).await };
                 KeepGoing::or_early(&self.tasks, early, work).await
             }
-            Route::Listen | Route::Notification | Route::Task(_) => Err(Fault::client(
-                Kind::UnknownMethod,
-                format!("Method not found: {}", method.name),
-            )),
+            Route::Listen | Route::Notification | Route::Task(_) => {
+                let sentence = format!("Method not found: {}", method.name);
+                record.settled(Err(Fault::client(Kind::UnknownMethod, sentence))).await
+            }
         }
     }
 
@@ -209,10 +221,12 @@ impl Line {
     /// GET: the stream on which a session hears what belongs to no request, a new one in the
     /// place of the old; or, with `Last-Event-ID`, the rest of the stream that was cut there.
     pub async fn stream(self: &Arc<Self>, posting: &Posting) -> Outcome {
-        let (request, answer) = match self.open_stream(posting).await {
+        let mut record = Record::of_head(self, posting, "GET").listens();
+        let (request, answer) = match self.open_stream(posting, &mut record).await {
             Ok((feed, request)) => (request, Ok(Answer::ok(Body::Events(feed)))),
             Err(fault) => (None, Err(fault)),
         };
+        let answer = record.settled(answer).await;
         let (id, tool) = request.unwrap_or_else(|| ("null".to_owned(), false));
         Outcome { id, era: Era::Legacy, tool, answer }
     }
@@ -220,16 +234,19 @@ impl Line {
     async fn open_stream(
         self: &Arc<Self>,
         posting: &Posting,
+        record: &mut Record,
     ) -> Result<(Feed, Option<(String, bool)>), Fault> {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id).await?;
+        record.of_session(&session);
         let ends = [posting.principal.ended().clone(), session.ended().clone()];
         let quirks = client_quirks(&self.config, &session.opening().client_info);
         let keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         let last = header(&posting.headers, &LAST_EVENT);
         let (events, lost) = match last.and_then(|event| session.resume(event)) {
             Some(Resumed { events, request: Some(request), .. }) => {
-                return Ok((Feed { events, ends, keep_alive }, Some(request)));
+                let tally = Tally::default();
+                return Ok((Feed { events, ends, keep_alive, tally }, Some(request)));
             }
             Some(Resumed { events, gap, .. }) => (events, gap),
             // Whoever names an event that nobody knows has missed what came after it.
@@ -242,7 +259,7 @@ impl Line {
         if lost || (last.is_some() && !listed) {
             look_again(&session);
         }
-        Ok((Feed { events, ends, keep_alive }, None))
+        Ok((Feed { events, ends, keep_alive, tally: Tally::default() }, None))
     }
 
     /// DELETE: ends a session.
@@ -250,8 +267,20 @@ impl Line {
     /// # Errors
     /// When the session is unknown.
     pub async fn terminate(self: &Arc<Self>, posting: &Posting) -> Result<Answer, Fault> {
+        let mut record = Record::of_head(self, posting, "DELETE");
+        record.sent();
+        let answer = self.end_session(posting, &mut record).await;
+        record.settled(answer).await
+    }
+
+    async fn end_session(
+        self: &Arc<Self>,
+        posting: &Posting,
+        record: &mut Record,
+    ) -> Result<Answer, Fault> {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id).await?;
+        record.of_session(&session);
         let line = self.clone();
         KeepGoing::new(&self.tasks, async move {
             // Before it leaves the table: nobody takes it up in between.

@@ -31,5 +31,6 @@ mod task;
 mod tenant;
 
 pub use answer::{Answer, Body, Feed, Outcome};
+pub use finish::{End, Tally};
 pub use line::{Line, Parts};
 pub use serve::{Carrier, Letter, Opened, Posting};

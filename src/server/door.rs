@@ -23,7 +23,7 @@ use super::listen::MOST_HEAD;
 use super::probe::{self, Readiness};
 use super::reply::{refusal, reply};
 use super::sse::{self, OldDoor, Streams};
-use crate::auth::Auth;
+use crate::auth::{Auth, Denied};
 use crate::base::{Fault, Kind, Tasks};
 use crate::namespace::Door;
 use crate::pipeline::{Answer, Carrier, Line, Opened, Outcome, Posting};
@@ -119,10 +119,7 @@ impl Doors {
             // Cold paths are boxed, so that the future of each request stays small.
             None => Box::pin(self.auth.check(&parts.headers)).await,
         }
-        .map_err(|denied| {
-            tracing::debug!(%peer, reason = ?denied, "key refused");
-            Fault::from(denied)
-        })?;
+        .map_err(|denied| self.denied(denied, peer))?;
         let door = self.behind(name)?;
         let path = name.map_or_else(|| self.merged.clone(), |_| Arc::from(path));
         let mut posting = Posting {
@@ -135,10 +132,12 @@ impl Doors {
         };
         match parts.method {
             Method::POST => {
-                check_media_type(&posting.headers)?;
+                let fit = check_media_type(&posting.headers);
+                fit.map_err(|fault| self.refused(&posting, fault))?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
-                posting.body = self.read(body, silence).await?;
+                let read = self.read(body, silence).await;
+                posting.body = read.map_err(|fault| self.refused(&posting, fault))?;
                 match self.line.open(posting) {
                     Opened::Letter(letter) => Ok(self.line.serve(letter).await),
                     Opened::Batch(posting) => Ok(Box::pin(self.batch(*posting)).await),
@@ -152,6 +151,19 @@ impl Doors {
                 Err(Fault::client(Kind::HttpMethod("POST, GET, DELETE"), what))
             }
         }
+    }
+
+    /// Somebody without a good key.
+    fn denied(&self, denied: Denied, peer: SocketAddr) -> Fault {
+        tracing::debug!(%peer, reason = ?denied, "key refused");
+        self.line.note_denied(&denied);
+        denied.into()
+    }
+
+    /// A request of somebody whose key is good that does not get as far as the line.
+    fn refused(&self, posting: &Posting, fault: Fault) -> Fault {
+        self.line.note_refused(posting, &fault);
+        fault
     }
 
     /// Where names are looked up: everywhere, or at the upstream of this name.
@@ -178,10 +190,8 @@ impl Doors {
         if body.size_hint().lower() > self.max_body as u64 {
             return Err(self.too_large());
         }
-        let principal = self.auth.check(&parts.headers).await.map_err(|denied| {
-            tracing::debug!(%peer, reason = ?denied, "key refused");
-            Fault::from(denied)
-        })?;
+        let checked = self.auth.check(&parts.headers).await;
+        let principal = checked.map_err(|denied| self.denied(denied, peer))?;
         // The session behind the stream is one of the line's own; its id never leaves.
         let door = self.behind(old.upstream())?;
         let path = match old.upstream() {

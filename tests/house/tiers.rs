@@ -21,6 +21,7 @@ const TIERS: &[(&str, u8)] = &[
     ("upstream", 3),
     ("session", 3),
     ("bridge", 3),
+    ("audit", 3),
     ("pipeline", 4),
     ("server", 5),
     ("app", 6),

@@ -2,6 +2,7 @@
 //! none. Pure: it reads neither the environment nor another file.
 
 mod argument;
+mod audit;
 mod command;
 mod endpoint;
 mod quirk;

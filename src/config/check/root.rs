@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{server, tenant, upstream, value};
+use super::{audit, server, tenant, upstream, value};
 use crate::config::file::Table;
 use crate::config::report::Report;
 use crate::config::{Config, Namespace, Seal, Store};
@@ -17,8 +17,7 @@ pub(in crate::config) struct Surroundings<'a> {
 }
 
 /// Sections of later versions.
-const LATER: [&str; 8] =
-    ["profiles", "roles", "limits", "oauth", "audit", "otel", "admin", "console"];
+const LATER: [&str; 7] = ["profiles", "roles", "limits", "oauth", "otel", "admin", "console"];
 const FOREIGN: [(&str, &str); 3] = [
     ("mcpServers", "write a section [upstreams.NAME] for each server"),
     ("mcp_servers", "write a section [upstreams.NAME] for each server"),
@@ -38,9 +37,10 @@ pub(in crate::config) fn check(
     let namespace = namespace(section("namespace", report), report);
     let (upstreams, declared) =
         upstream::check(section("upstreams", report), &namespace, around, report);
+    let audit = audit::check(section("audit", report), report);
     let tenants = tenant::check(section("tenants", report), &declared, around, report);
     root.finish(report, &LATER, &FOREIGN);
-    Config { server, store, seal, namespace, upstreams, tenants }
+    Config { server, store, seal, namespace, audit, upstreams, tenants, revision: [0; 8] }
 }
 
 fn store(table: Option<Table<'_>>, around: &Surroundings<'_>, report: &mut Report<'_>) -> Store {
