@@ -28,7 +28,7 @@
 //!    │             ├ pipeline/talk → bridge    questions and notifications before the answer
 //!    │             ├ pipeline/task → bridge    calls that become tasks, and what is asked of them
 //!    │             └ namespace/rewrite         the way back of names
-//!    ▼     pipeline/finish                     one line in the log, on every exit
+//!    ▼     pipeline/finish → audit             one record and one line in the log, on every exit
 //!  back    server/reply → server/body          Answer or Fault → HTTP, per era
 //! ```
 //!
@@ -48,7 +48,7 @@
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
-//! | 3 | [`auth`], [`namespace`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
+//! | 3 | [`auth`], [`namespace`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`] | the doors |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
@@ -57,9 +57,8 @@
 //! A module knows lower tiers only (`a_module_knows_lower_tiers_only`); the one edge within a tier
 //! is `credential` → [`auth::Principal`] and [`auth::TenantInfo`].
 //!
-//! # What is absent
+//! # What is absent, and which tests hold it
 //!
-//! Each line is held by the tests that it names.
 //! - Strangers never reach the JSON parser (`the_parser_reads_only_what_a_principal_posted`,
 //!   `a_stranger_always_gets_the_same_refusal`).
 //! - Nothing reaches an upstream without [`credential::Armed`]
@@ -91,8 +90,9 @@
 //!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A revoked key opens nothing a second later
-//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`), and no call ends
-//!   without its line in the log (`every_call_ends_in_one_line_of_the_log`).
+//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
+//! - No request ends without its record (`each_request_leaves_one_record_that_says_what_came_of_it`), and
+//!   no change of one goes unseen (`one_byte_changed_anywhere_is_found_or_changes_nothing`).
 //! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`,
 //!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`, `any_text_is_answered`).
 //! - No process of ours outlives us (`two_hundred_kills_leave_nothing`, `a_killed_proxy_leaves_nothing`).
@@ -111,6 +111,7 @@
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
 //! | what a session keeps over a restart | `session/ledger`, sealed by `session/table` |
 //! | a command | a file of its own in `cli` |
+//! | what is known of a request afterwards | `audit/event` and `audit/record`, filled in `pipeline/finish` |
 //! | a rule of the house | `tests/house` |
 //!
 //! # Where this house departs from its plan, and why
@@ -127,9 +128,8 @@
 //! - The time limit of a header is our own (`server/connection`): hyper's cuts idle connections too.
 //! - Connections to upstreams are our own (`upstream/http/connection`): hyper's client drives each
 //!   in a task of its own, and the wake-ups between two tasks were a third of what a call costs.
-//! - Only the cold doors are axum's. Tests lie in one binary for each subject.
-//! - Not here yet: `policy` (so `credential` takes the `Principal` itself), `audit` (a line in the log stands for it),
-//!   `admin`, fuzz targets. They come with later parts.
+//! - Only the cold doors are axum's. Tests lie in one binary for each subject. Not here yet: `policy`
+//!   (so `credential` takes the `Principal` itself), `admin`, fuzz targets.
 
 pub mod app;
 pub mod audit;

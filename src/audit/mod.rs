@@ -13,6 +13,8 @@ mod reader;
 mod record;
 mod redact;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod text;
 mod verify;
 mod writer;
