@@ -88,9 +88,8 @@
 //!   (`idle_clients_go_on_after_each_kill`).
 //! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
 //!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
-//! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
-//! - A revoked key opens nothing a second later
-//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
+//! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`). A revoked key opens nothing
+//!   a second later (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
 //! - No request ends without its record (`each_request_leaves_one_record_that_says_what_came_of_it`), and
 //!   no change of one goes unseen (`one_byte_changed_anywhere_is_found_or_changes_nothing`).
 //! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`,

@@ -13,7 +13,7 @@ use super::line::Line;
 use super::result::Ready;
 use super::serve::{Posting, header};
 use crate::audit::{self, AuditError, Client, Event, Kept, Outcome, Ran};
-use crate::auth::{Denied, Principal};
+use crate::auth::Denied;
 use crate::base::{Fault, Kind, Retry, Side, now, unix_millis};
 use crate::namespace::Plan;
 use crate::session::Session;
@@ -43,16 +43,11 @@ pub(super) struct Record {
 }
 
 impl Record {
-    fn new(line: &Arc<Line>, principal: &Principal, door: &Arc<str>) -> Self {
-        let tenant = principal.tenant();
-        let key = Some(principal.key());
-        let mut event = Event::new(unix_millis(), tenant.id(), tenant.name().clone(), key);
-        event.door = door.clone();
-        event.policy = line.config.revision;
+    fn new(line: &Arc<Line>, event: Option<Box<Event>>) -> Self {
         Self {
             line: line.clone(),
             started: now(),
-            event: Some(Box::new(event)),
+            event,
             sent: false,
             logged: false,
             listens: false,
@@ -62,18 +57,15 @@ impl Record {
 
     /// Of a message; one that decides nothing leaves no record.
     pub(super) fn of(line: &Arc<Line>, posting: &Posting, posted: &Posted, era: Era) -> Self {
-        let mut record = Self::new(line, &posting.principal, &posting.path);
         let route = match &posted.called {
             Called::Known(method) => Some(method.route),
             Called::Unknown(_) => None,
         };
         let silent = route == Some(Route::Local) && posted.called.name() == "ping";
         if posted.kind != PostedKind::Request || silent {
-            record.event = None;
-            return record;
+            return Self::new(line, None);
         }
-        record.listens = route == Some(Route::Listen);
-        let Some(event) = &mut record.event else { return record };
+        let mut event = begun(line, posting);
         event.method = match &posted.called {
             Called::Known(method) => Cow::Borrowed(method.name),
             Called::Unknown(name) => Cow::Owned(name.clone()),
@@ -93,18 +85,18 @@ impl Record {
                 event.client = Client::Info(info.into());
             }
         }
+        let mut record = Self::new(line, Some(event));
+        record.listens = route == Some(Route::Listen);
         record
     }
 
     /// Of a request that is no message of MCP, or of a body that is none.
     pub(super) fn of_head(line: &Arc<Line>, posting: &Posting, method: &'static str) -> Self {
-        let mut record = Self::new(line, &posting.principal, &posting.path);
-        if let Some(event) = &mut record.event {
-            event.method = Cow::Borrowed(method);
-            event.bytes_in = posting.body.len() as u64;
-            event.traceparent = traceparent(posting);
-        }
-        record
+        let mut event = begun(line, posting);
+        event.method = Cow::Borrowed(method);
+        event.bytes_in = posting.body.len() as u64;
+        event.traceparent = traceparent(posting);
+        Self::new(line, Some(event))
     }
 
     /// It belongs to this session.
@@ -351,6 +343,16 @@ fn unrecorded(error: &AuditError) -> Fault {
         public: public.into(),
         private: Some(error.to_string()),
     }
+}
+
+/// What is known of a request as soon as it is there.
+fn begun(line: &Line, posting: &Posting) -> Box<Event> {
+    let tenant = posting.principal.tenant();
+    let key = Some(posting.principal.key());
+    let mut event = Box::new(Event::new(unix_millis(), tenant.id(), tenant.name().clone(), key));
+    event.door = posting.path.clone();
+    event.policy = line.config.revision;
+    event
 }
 
 fn traceparent(posting: &Posting) -> Option<Box<str>> {

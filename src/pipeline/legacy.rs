@@ -268,7 +268,6 @@ impl Line {
     /// When the session is unknown.
     pub async fn terminate(self: &Arc<Self>, posting: &Posting) -> Result<Answer, Fault> {
         let mut record = Record::of_head(self, posting, "DELETE");
-        record.sent();
         let answer = self.end_session(posting, &mut record).await;
         record.settled(answer).await
     }
@@ -281,6 +280,7 @@ impl Line {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id).await?;
         record.of_session(&session);
+        record.sent();
         let line = self.clone();
         KeepGoing::new(&self.tasks, async move {
             // Before it leaves the table: nobody takes it up in between.
