@@ -90,8 +90,8 @@ impl Asker {
             Some("notifications/cancelled") => {
                 let gone = &message["params"]["requestId"];
                 let before = self.calls.len();
+                // Its questions stay, to count what is still said to them.
                 self.calls.retain(|call| call.id != *gone);
-                self.questions.retain(|_, call| call != gone);
                 self.cancelled += u64::from(self.calls.len() < before);
             }
             Some(_) if id.is_null() => {}

@@ -27,6 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         start: Duration::from_secs(30),
         capabilities: CapSet::NONE,
         shared: false,
+        cancels: false,
         exclusive: false,
         launcher: Launcher::new(launcher, std::env::vars_os()),
         redact: Arc::new(str::to_owned),

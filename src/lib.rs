@@ -20,6 +20,7 @@
 //!    │             ├ pipeline/listen, outlet   subscriptions and the streams for them
 //!    │             └ pipeline/call             everything that has one owner:
 //!    │     namespace/view                      name → owner           → Plan
+//!    │     pipeline/admit → limit              rates, quotas, a place → Admitted
 //!    │     credential/arm                      opens and injects      → Armed
 //!    │     pipeline/links → upstream/pool      one live connection    → Lease
 //!    ▼     pipeline/compose                    splices the request    → Outgoing
@@ -48,14 +49,13 @@
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
-//! | 3 | [`auth`], [`namespace`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
+//! | 3 | [`auth`], [`namespace`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`] | the doors |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
 //! | 7 | [`cli`] | what a person types |
 //!
-//! A module knows lower tiers only (`a_module_knows_lower_tiers_only`); the one edge within a tier
-//! is `credential` → [`auth::Principal`] and [`auth::TenantInfo`].
+//! A module knows lower tiers only (`a_module_knows_lower_tiers_only`), `credential` also [`auth::Principal`].
 //!
 //! # What is absent, and which tests hold it
 //!
@@ -71,9 +71,8 @@
 //!   hidden subcommand read the environment, no queue is without a bound, and each foreign crate
 //!   has one home (`what_is_fenced_stays_inside`).
 //! - Only `server/reply` speaks error codes to clients (`only_the_reply_speaks_error_codes`), and what
-//!   only the log may read is in no reply (`what_the_log_may_read_never_reaches_the_client`).
-//! - The names of methods stand in one table, with a short list of pins
-//!   (`method_names_stand_in_one_table`).
+//!   only the log may read is in no reply (`what_the_log_may_read_never_reaches_the_client`). The names of
+//!   methods stand in one table, with a short list of pins (`method_names_stand_in_one_table`).
 //! - What passes is what was sent, byte for byte outside the envelope
 //!   (`what_a_client_and_an_upstream_say_passes_as_it_was_written`); who was promised news hears
 //!   all of it, once (`legacy_clients_hear_everything_of_a_modern_upstream`).
@@ -83,9 +82,9 @@
 //! - A `requestState` that was changed, is another's, or comes twice executes nothing
 //!   (`a_state_that_was_changed_or_is_anothers_executes_nothing`), and no question reaches another
 //!   caller (`no_question_reaches_another_caller`).
-//! - A session that has ended is not taken up again, also after a kill
-//!   (`what_has_ended_stays_ended`); one that lives goes on without its client doing anything
-//!   (`idle_clients_go_on_after_each_kill`).
+//! - After a kill what has ended stays ended (`what_has_ended_stays_ended`), what lives goes on
+//!   without its client doing anything (`idle_clients_go_on_after_each_kill`), and no call has run
+//!   twice (`kills_cost_the_calls_in_flight_and_nothing_runs_twice`).
 //! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
 //!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`). A revoked key opens nothing
@@ -104,13 +103,13 @@
 //! | a transport to upstreams | a folder beside `upstream/http`, and an arm in `pipeline/links` |
 //! | how names are made, and made back | `namespace/name`, `namespace/uri` |
 //! | a door of another shape | a file in `server`, on `server/conversation` or `server/message` |
+//! | a limit | `config/limit`, `limit/bucket`, and `pipeline/admit` that words its refusal |
 //! | a key of the file | `config/file`, `config/check`, [`config::Config`], `mcp-proxy.toml` |
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
 //! | what a session keeps over a restart | `session/ledger`, sealed by `session/table` |
 //! | a command | a file of its own in `cli` |
-//! | what is known of a request afterwards | `audit/event` and `audit/record`, filled in `pipeline/finish` |
 //! | a rule of the house | `tests/house` |
 //!
 //! # Where this house departs from its plan, and why
@@ -139,6 +138,7 @@ pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod demo;
+pub mod limit;
 pub mod namespace;
 pub mod pipeline;
 pub mod seal;

@@ -47,6 +47,34 @@ fn a_subscription_outlives_the_upstream() {
     stream.hears("notifications/resources/updated");
 }
 
+/// The proxy begins to hold the link within a second or two of a subscription.
+#[test]
+fn nothing_is_told_of_a_link_that_was_there_all_the_time() {
+    let (_server, address) = serve_everything(&["--era", "legacy"]);
+    let toml = format!(
+        "[upstreams.pipe]\ncommand = [{:?}, \"--era\", \"legacy\"]\n\
+         [upstreams.own]\ncommand = [{:?}, \"--era\", \"legacy\"]\nshare = \"session\"\n\
+         [upstreams.http]\nurl = \"http://{address}/mcp\"\n",
+        everything(),
+        everything()
+    );
+    let proxy = Proxy::start(&toml);
+    let doors = ["/mcp/pipe", "/mcp/own", "/mcp/http"];
+    let open = doors.map(|door| {
+        let mut client = proxy.client(Era::Legacy, door);
+        client.list("tools/list", "tools");
+        let stream = session_stream(&proxy, proxy.key(), door, &client);
+        // It is written into the store, which the credentials are read from, too.
+        client.request("resources/subscribe", json!({"uri": "test://watched-resource"}));
+        (client, stream)
+    });
+    for (at, (_client, mut stream)) in open.into_iter().enumerate() {
+        while let Some(event) = stream.event_within(Duration::from_secs(3)) {
+            assert!(event.message.is_null(), "{}: {}", doors[at], event.message);
+        }
+    }
+}
+
 #[test]
 fn a_listen_says_what_it_honours_and_hears_it() {
     let (_server, address) = serve_everything(&["--era", "modern"]);

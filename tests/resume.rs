@@ -157,22 +157,53 @@ fn update(stream: &mut Stream) -> String {
 
 #[test]
 fn an_event_that_nobody_knows_begins_a_new_stream() {
-    let mut bed = Bed::new();
+    let bed = Bed::new();
     let mut stream = bed.resume("ffffffff-0-1");
     assert!(stream.event().expect("its first event").message.is_null());
     // Something may have been missed: the client is told to look again.
     for kind in ["tools", "prompts", "resources"] {
         stream.hears(&format!("notifications/{kind}/list_changed"));
     }
-    // Another session's event is an unknown one.
-    let other = bed.proxy.client(Era::Legacy, DOOR);
+}
+
+#[test]
+fn the_event_of_a_call_that_is_over_disturbs_nobody() {
+    let mut bed = Bed::new();
+    bed.client.list("tools/list", "tools");
     let mut slow = bed.call("slow", "sleep", None);
     let event = slow.event().expect("its first event").id;
-    drop(slow);
-    bed.client = other;
-    let mut stream = bed.resume(&event);
+    let cancelled = json!({"requestId": "slow"});
+    bed.client.notify("notifications/cancelled", cancelled);
+    assert!(slow.event().is_none(), "a cancelled call has no answer");
+    let mut stream = bed.general();
     assert!(stream.event().expect("its first event").message.is_null());
-    stream.hears("notifications/tools/list_changed");
+    // Also that of an earlier process.
+    for event in [event.as_str(), "ffffffff-3-1"] {
+        let headers = bed.headers(&format!("\r\nLast-Event-ID: {event}"));
+        let (status, _) = Stream::ask(bed.proxy.address(), &format!("GET {DOOR}"), &headers, "");
+        assert!(status.contains(" 405 "), "{status}");
+    }
+    bed.client.call("test_trigger_tool_change", json!({}));
+    let heard = stream.event().expect("the change").message;
+    assert_eq!(heard["method"], "notifications/tools/list_changed");
+}
+
+#[test]
+fn news_that_nobody_was_there_to_hear_come_to_who_comes_back_without_an_event() {
+    let mut bed = Bed::new();
+    let watched = json!({"uri": "test://watched-resource"});
+    bed.client.request("resources/subscribe", watched.clone());
+    let mut stream = bed.general();
+    assert!(stream.event().expect("its first event").message.is_null());
+    bed.client.call("touch_resource", watched.clone());
+    update(&mut stream);
+    drop(stream);
+    // The first one may still go into a connection that is just found to be closed.
+    for _ in 0..2 {
+        bed.client.call("touch_resource", watched.clone());
+    }
+    let mut stream = bed.general();
+    update(&mut stream);
 }
 
 #[test]

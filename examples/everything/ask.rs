@@ -11,6 +11,7 @@ use rmcp::{
     service::RequestContext,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 /// The key that seals request states. It guards nothing: every process of
 /// this test server may know what the states of another hold.
@@ -140,12 +141,19 @@ impl Script {
 
     async fn put_all(&self, peer: &Peer<RoleServer>) -> Outcome {
         let mut answers = JsonObject::new();
-        for (key, question) in self.rounds.iter().flatten() {
-            match question.put(peer).await {
-                Ok(answer) => {
-                    answers.insert((*key).to_owned(), answer);
-                }
-                Err(reason) => return Outcome::Failed(reason),
+        for round in &self.rounds {
+            // All questions of a round are put before one is answered.
+            let mut asked = JoinSet::new();
+            for (key, question) in round.clone() {
+                let peer = peer.clone();
+                asked.spawn(async move { (key, question.put(&peer).await) });
+            }
+            while let Some(put) = asked.join_next().await {
+                match put {
+                    Ok((key, Ok(answer))) => answers.insert(key.to_owned(), answer),
+                    Ok((_, Err(reason))) => return Outcome::Failed(reason),
+                    Err(error) => return Outcome::Failed(error.to_string()),
+                };
             }
         }
         Outcome::Answers(answers)

@@ -9,6 +9,7 @@
 mod ask;
 mod definitions;
 mod era;
+mod ledger;
 mod listen;
 mod probe;
 mod prompts;
@@ -18,15 +19,16 @@ mod server;
 mod simple;
 mod tasks;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use era::Era;
+use ledger::Ledger;
 use server::Everything;
 
 const USAGE: &str = "\
 everything: an MCP server for tests of clients and proxies
 
-usage: everything [--http ADDR] [--era legacy|modern|both] [--tools N] [--page N] [--json]
+usage: everything [--http ADDR] [--era legacy|modern|both] [--tools N] [--page N] [--json] [--ledger FILE]
 
   --http ADDR   serve streamable HTTP at http://ADDR/mcp (port 0: any); default: stdio
   --era ERA     legacy: knows only the revisions with initialize
@@ -35,6 +37,8 @@ usage: everything [--http ADDR] [--era legacy|modern|both] [--tools N] [--page N
   --tools N     add N synthetic tools synthetic_0001 …
   --page N      answer tools/list in pages of N tools; default: one page
   --json        answer requests of 2026-07-28 over HTTP as JSON where possible; default: SSE
+  --ledger FILE add a line to FILE for each call of a tool that has a text `call` among its
+                arguments, before it runs: that text, and the id of this process
 
 Ends on SIGTERM, and when its standard input (a pipe) closes.";
 
@@ -45,11 +49,13 @@ struct Options {
     tools: usize,
     page: Option<usize>,
     json: bool,
+    ledger: Option<PathBuf>,
 }
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Self { http: None, era: Era::Both, tools: 0, page: None, json: false };
+        let mut options =
+            Self { http: None, era: Era::Both, tools: 0, page: None, json: false, ledger: None };
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
             match arg.as_str() {
@@ -58,6 +64,7 @@ impl Options {
                 "--tools" => options.tools = parsed(&arg, &value()?)?,
                 "--page" => options.page = Some(parsed(&arg, &value()?)?),
                 "--json" => options.json = true,
+                "--ledger" => options.ledger = Some(PathBuf::from(value()?)),
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("unknown option {arg}")),
             }
@@ -89,7 +96,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let server = Everything::new(options.era, options.tools, options.page);
+    let ledger = match options.ledger.as_deref().map(Ledger::open).transpose() {
+        Ok(ledger) => ledger,
+        Err(error) => {
+            eprintln!("everything: cannot open the ledger: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let server = Everything::new(options.era, options.tools, options.page, ledger);
     let outcome = runtime.block_on(async {
         match options.http {
             Some(address) => listen::http(server, address, options.json).await,

@@ -10,7 +10,14 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use crate::ask::{Outcome, Question, Script};
+use crate::{
+    ask::{Outcome, Question, Script, is_modern},
+    probe::text_result,
+};
+
+/// The tool that the suite judges by the key of its question. A question in a session has none,
+/// so a server of that era has no such tool to offer.
+const KEYED: &str = "test_input_required_result_elicitation";
 
 /// The script of a tool with its arguments for a client; none for a tool that asks nothing.
 fn script(name: &str, arguments: &JsonObject, client: &ClientCapabilities) -> Option<Script> {
@@ -45,7 +52,7 @@ fn script(name: &str, arguments: &JsonObject, client: &ClientCapabilities) -> Op
         "test_streaming_elicitation" => {
             Script::one("value", Question::field("Please give a value", "value", "string"))
         }
-        "test_input_required_result_elicitation" => Script::one("user_name", name_form()),
+        KEYED => Script::one("user_name", name_form()),
         "test_input_required_result_sampling" => Script::one(
             "capital_question",
             Question::Model("What is the capital of France?".to_owned()),
@@ -83,6 +90,11 @@ pub(crate) async fn call(
     let client = context.client_capabilities().unwrap_or_default();
     let arguments = request.arguments.as_ref().unwrap_or(&nothing);
     let script = script(&request.name, arguments, &client)?;
+    if request.name == KEYED && !is_modern(context) {
+        let mut result = text_result("this tool needs a client of 2026-07-28");
+        result.is_error = Some(true);
+        return Some(Ok(result.into()));
+    }
     let state = request.request_state.as_deref();
     let outcome = script.run(context, request.input_responses.as_ref(), state).await;
     Some(outcome.map(|outcome| match outcome {
@@ -111,7 +123,7 @@ fn told(tool: &str, answers: JsonObject) -> String {
     };
     match tool {
         "test_sampling" => format!("LLM response: {}", said()),
-        "test_input_required_result_elicitation" => format!("Hello, {}!", text("/content/name")),
+        KEYED => format!("Hello, {}!", text("/content/name")),
         "test_input_required_result_sampling" => {
             format!("The model says: {}", said())
         }

@@ -30,6 +30,7 @@ use tokio::sync::Mutex;
 use crate::{
     definitions,
     era::Era,
+    ledger::Ledger,
     probe::{Probe, text_result},
     prompts, resources, scripts, simple, tasks,
 };
@@ -58,6 +59,7 @@ pub(crate) struct Everything {
     page: Option<usize>,
     listed: Arc<Vec<Tool>>,
     pub(crate) probe: Probe,
+    ledger: Option<Ledger>,
     tasks: TaskManager,
     next: Arc<AtomicU64>,
     /// Identifies the session among the watchers; each clone for a session gets its own.
@@ -68,12 +70,18 @@ pub(crate) struct Everything {
 
 impl Everything {
     /// A server of an era with so many synthetic tools, listed in pages of `page`.
-    pub(crate) fn new(era: Era, synthetic: usize, page: Option<usize>) -> Self {
+    pub(crate) fn new(
+        era: Era,
+        synthetic: usize,
+        page: Option<usize>,
+        ledger: Option<Ledger>,
+    ) -> Self {
         Self {
             era,
             page,
             listed: Arc::new(definitions::tools(synthetic)),
             probe: Probe::default(),
+            ledger,
             tasks: TaskManager::new(),
             next: Arc::default(),
             session: 0,
@@ -206,6 +214,11 @@ impl ServerHandler for Everything {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        if let Some(ledger) = &self.ledger {
+            ledger
+                .note(&request)
+                .map_err(|error| ErrorData::internal_error(format!("the ledger: {error}"), None))?;
+        }
         if let Some(answer) = self.probe.call(&request, &context).await {
             return answer.map(Into::into);
         }

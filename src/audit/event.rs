@@ -13,6 +13,10 @@ use crate::base::{KeyId, Name, TenantId};
 /// A request up to this size is copied, so that its connection can use its memory again.
 const COPIED: usize = 4 * 1024;
 
+/// Nobody's tenant: what belongs to no tenant stands in a chain of its own, under the name `-`, and
+/// uses nothing.
+pub const NOBODY: TenantId = TenantId::from_bytes([0; 16]);
+
 /// What came of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -40,11 +44,13 @@ pub enum Outcome {
     Ended,
     /// A stream on which a client listened is over.
     Closed,
+    /// A limit was reached.
+    Limited,
 }
 
 impl Outcome {
     /// All of them; the place of each is its number in a record, so that new ones go to the end.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ok,
         Self::Error,
         Self::Refused,
@@ -57,6 +63,7 @@ impl Outcome {
         Self::Broken,
         Self::Ended,
         Self::Closed,
+        Self::Limited,
     ];
 
     /// The word for it in logs, exports and tables.
@@ -75,6 +82,7 @@ impl Outcome {
             Self::Broken => "broken",
             Self::Ended => "ended",
             Self::Closed => "closed",
+            Self::Limited => "limited",
         }
     }
 

@@ -20,7 +20,7 @@ mod verify;
 mod writer;
 
 pub use error::AuditError;
-pub use event::{Client, Denial, Event, Outcome, Posted, Ran};
+pub use event::{Client, Denial, Event, NOBODY, Outcome, Posted, Ran};
 pub use reader::{AuditReader, Filter, Page};
 pub use record::{Record, Written};
 pub use sink::{Audit, Kept, News};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{Denial, Event, Outcome, Ran};
+use super::event::{Denial, Event, NOBODY, Outcome, Ran};
 use super::record::{Record, Written, encode};
 use super::sink::{Inner, News};
 use crate::base::{Map, Name, TenantId, now, unix_millis};
@@ -28,9 +28,6 @@ const LONGEST: Duration = Duration::from_secs(2);
 const HOUR: Duration = Duration::from_secs(3_600);
 const PRUNED: u64 = 2_000;
 const DAY_MS: u64 = 86_400_000;
-
-/// Nobody's tenant: what belongs to no tenant stands in a chain of its own.
-const NOBODY: TenantId = TenantId::from_bytes([0; 16]);
 
 /// Writes until the stop, and then what is left.
 pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {

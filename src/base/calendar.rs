@@ -9,6 +9,22 @@ pub fn rfc3339(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
 }
 
+/// The calendar month of a day in UTC, both counted from 1970.
+#[must_use]
+pub fn month_of_day(day: u64) -> u64 {
+    let (year, month, _) = civil(day);
+    (year - 1_970) * 12 + month - 1
+}
+
+/// Seconds from this moment to the next first of a month in UTC.
+#[must_use]
+pub fn seconds_to_next_month(seconds: u64) -> u64 {
+    let today = seconds / 86_400;
+    let this = month_of_day(today);
+    let first = (1..=31).find(|more| month_of_day(today + more) != this).unwrap_or(31);
+    (today + first) * 86_400 - seconds
+}
+
 /// Days since 1970-01-01 as a date.
 #[must_use]
 pub fn date(days: u64) -> String {
@@ -73,6 +89,14 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn months_end() {
+        // 2024-02-29, the last day of the 650th month.
+        assert_eq!((month_of_day(19_782), month_of_day(19_783)), (649, 650));
+        assert_eq!(seconds_to_next_month(1_709_164_800), 86_400);
+        assert_eq!(seconds_to_next_month(0), 31 * 86_400);
+    }
 
     #[test]
     fn times_are_the_calendar_s() {

@@ -73,6 +73,14 @@ pub enum Kind {
     Upstream,
     /// The tenant has not filled in the upstream's secrets.
     NeedsSetup,
+    /// A limit of the file was reached; carries which, as the file names it, and after how many
+    /// seconds the same request may be let in.
+    Limited {
+        /// Such as `key rate`.
+        limit: &'static str,
+        /// In seconds.
+        wait: u64,
+    },
     /// Too much at once.
     Busy,
     /// A defect of ours.

@@ -144,6 +144,18 @@ impl Responses {
         Ok(Self { list })
     }
 
+    /// True for the text of an object of objects.
+    #[must_use]
+    pub fn are_answers(text: &str) -> bool {
+        let mut all = true;
+        let mut reader = Reader::new(text, UPSTREAM_DEPTH);
+        let read = reader.object::<BridgeError>(|reader, _| {
+            all &= reader.peek()? == b'{';
+            Ok(reader.value().map(drop)?)
+        });
+        read.is_ok() && all
+    }
+
     /// The answer of a key in `text`, which this was read from.
     #[must_use]
     pub fn get<'a>(&self, text: &'a str, key: &str) -> Option<&'a str> {
@@ -194,5 +206,9 @@ mod tests {
             assert_eq!(found.get(text, missing), None);
         }
         assert!(Responses::read("[]").is_err());
+        assert!(!Responses::are_answers(text));
+        for (given, are) in [("{}", true), (r#"{"a":{}}"#, true), ("null", false), ("7", false)] {
+            assert_eq!(Responses::are_answers(given), are, "{given}");
+        }
     }
 }

@@ -14,8 +14,8 @@ use super::*;
 use crate::auth::{Auth, Denied};
 use crate::base::{Name, Secret, Slot, Tasks, now};
 use crate::config::{
-    Config, EraSetting, KeyDeclaration, Namespace, Seal, SecretSource, Server, Store, Template,
-    TenantDeclaration, Timing, Transport, Upstream,
+    Config, EraSetting, KeyDeclaration, Limits, Namespace, Seal, SecretSource, Server, Store,
+    Template, TenantDeclaration, Timing, Transport, Upstream,
 };
 use crate::store::Sqlite;
 
@@ -79,6 +79,7 @@ fn config(folder: &Path) -> Config {
         store: Store { path: folder.join("store.db") },
         seal: Seal { key_file: folder.join("root.key") },
         namespace: Namespace { separator: "__".to_owned(), max_name: 48 },
+        limits: Limits::default(),
         upstreams: BTreeMap::from([(name("gh"), Arc::new(gh))]),
         tenants: BTreeMap::from([(name("filed"), filed)]),
     }

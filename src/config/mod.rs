@@ -6,6 +6,7 @@
 mod audit;
 mod check;
 mod file;
+mod limit;
 mod load;
 mod model;
 mod near;
@@ -17,6 +18,7 @@ mod tests;
 mod text;
 
 pub use audit::{Audit, Durable, WhenFull};
+pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
 pub use model::{
     ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, KeyDeclaration, Namespace,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Audit, Template};
+use super::{Audit, Limits, Template};
 use crate::base::{Name, Slot};
 
 /// Everything the file decides.
@@ -25,6 +25,8 @@ pub struct Config {
     pub namespace: Namespace,
     /// `[audit]`
     pub audit: Audit,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[upstreams.*]`, in the order of their names: the order of every merged list.
     pub upstreams: BTreeMap<Name, Arc<Upstream>>,
     /// `[tenants.*]`
@@ -90,11 +92,14 @@ pub struct UpstreamQuirks {
     pub session_id: bool,
     /// False: it is not believed when it says that its lists have changed.
     pub list_changed: bool,
+    /// True: it stops a call that is cancelled, and asks nothing for it any more. The protocol
+    /// does not demand it, and an upstream that has read a cancellation may go on with the call.
+    pub cancels: bool,
 }
 
 impl Default for UpstreamQuirks {
     fn default() -> Self {
-        Self { session_id: false, list_changed: true }
+        Self { session_id: false, list_changed: true, cancels: false }
     }
 }
 

@@ -88,6 +88,13 @@ impl Credentials {
         self.0.kept(&(tenant, upstream.name.clone()), upstream)?.ok()
     }
 
+    /// What was armed last, also when the store was written since: the link that was made with it
+    /// is there until other credentials are armed.
+    #[must_use]
+    pub fn armed_last(&self, tenant: TenantId, upstream: &Arc<Upstream>) -> Option<Arc<Armed>> {
+        self.0.entry(&(tenant, upstream.name.clone()))?.verdict.clone().ok()
+    }
+
     /// Arms an upstream with the caller's tenant's own credentials. Waits at most a few seconds.
     ///
     /// # Errors

@@ -69,6 +69,20 @@ pub struct Catalogue {
     pub skills: Skills,
     listings: [Listing; ListKind::COUNT],
     tools: Map<Box<str>, Arc<Tool>>,
+    /// Names of tools that were left out for what they say of headers.
+    unusable: BTreeSet<Box<str>>,
+}
+
+/// Why an entry was left out, and its name when a client must not use it by that either.
+struct LeftOut {
+    name: Option<Box<str>>,
+    reason: String,
+}
+
+impl From<String> for LeftOut {
+    fn from(reason: String) -> Self {
+        Self { name: None, reason }
+    }
 }
 
 impl Catalogue {
@@ -84,6 +98,7 @@ impl Catalogue {
             skills: Skills::None,
             listings: Default::default(),
             tools: Map::default(),
+            unusable: BTreeSet::new(),
         }
     }
 
@@ -105,7 +120,10 @@ impl Catalogue {
                     }
                     listing.items.push(item);
                 }
-                Err(reason) => reports.push(reason),
+                Err(left_out) => {
+                    self.unusable.extend(left_out.name);
+                    reports.push(left_out.reason);
+                }
             }
         }
         reports
@@ -123,7 +141,13 @@ impl Catalogue {
         self.tools.get(name)
     }
 
-    fn read_item(&self, kind: ListKind, era: Era, text: &Bytes) -> Result<Item, String> {
+    /// True for a tool that the upstream lists and that no client may call (R67).
+    #[must_use]
+    pub fn forbids(&self, name: &str) -> bool {
+        self.unusable.contains(name)
+    }
+
+    fn read_item(&self, kind: ListKind, era: Era, text: &Bytes) -> Result<Item, LeftOut> {
         let source = std::str::from_utf8(text).map_err(|error| error.to_string())?;
         let (mut id, mut schema, mut as_task) = (None, None, false);
         let mut definition = Definition::default();
@@ -146,7 +170,10 @@ impl Catalogue {
         });
         let id = match (read, id) {
             (Ok(_), Some(id)) => id,
-            _ => return Err(format!("an entry of {} without {}", kind.method(), kind.identity())),
+            _ => {
+                let reason = format!("an entry of {} without {}", kind.method(), kind.identity());
+                return Err(reason.into());
+            }
         };
         let app = (kind == ListKind::Tools).then(|| app_uri(source)).flatten().map(Into::into);
         let mut item = Item { id: id.into(), text: text.clone(), tool: None, definition, app };
@@ -168,12 +195,21 @@ impl Catalogue {
         era: Era,
         source: &str,
         schema: &Span,
-    ) -> Result<(), String> {
+    ) -> Result<(), LeftOut> {
         let mut tool = Tool::default();
-        // Only a client on modern HTTP reads the annotations; on a pipe they mean nothing.
-        if era == Era::Modern && matches!(self.upstream.transport, Transport::Http { .. }) {
-            tool.parameters = header_parameters(&source[schema.clone()])
-                .map_err(|reason| format!("tool `{:.80}` is left out: {reason}", item.id))?;
+        match header_parameters(&source[schema.clone()]) {
+            // Whatever the upstream makes of them: clients on HTTP read them in the list, send
+            // the headers, and these are held against the arguments (R6).
+            Ok(parameters) => tool.parameters = parameters,
+            // To a client on modern HTTP such a tool is none; elsewhere annotations mean nothing.
+            Err(reason)
+                if era == Era::Modern
+                    && matches!(self.upstream.transport, Transport::Http { .. }) =>
+            {
+                let reason = format!("tool `{:.80}` is left out: {reason}", item.id);
+                return Err(LeftOut { name: Some(item.id.clone()), reason });
+            }
+            Err(_) => {}
         }
         if !self.upstream.arguments.is_empty() {
             let properties = property_names(&source[schema.clone()]);

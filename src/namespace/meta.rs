@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::uri::join_uri;
 use crate::wire::Edits;
-use crate::wire::json::{JsonError, Reader, quote};
+use crate::wire::json::{JsonError, Reader, may_hold, quote};
 
 /// Makes `ui.resourceUri` and the deprecated `ui/resourceUri` of the `_meta` object at the reader
 /// public, and takes `ui.domain` out: hosts derive it from the URL that they connect to, and that
@@ -40,7 +40,7 @@ pub(super) fn rewrite_meta(
 /// The `ui.resourceUri` (or the deprecated `ui/resourceUri`) of a tool's definition.
 pub(super) fn app_uri(tool: &str) -> Option<String> {
     // Most tools have none, and need no second reading.
-    if !tool.contains("esourceUri") {
+    if !may_hold(tool, "esourceUri") {
         return None;
     }
     let tool: serde_json::Value = serde_json::from_str(tool).ok()?;

@@ -7,7 +7,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use crate::wire::Edits;
-use crate::wire::json::{JsonError, Reader, Span, Text, UPSTREAM_DEPTH};
+use crate::wire::json::{JsonError, Reader, Span, Text, UPSTREAM_DEPTH, may_hold};
 
 /// The type of an argument that travels as a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct HeaderParameter {
 /// # Errors
 /// A sentence when an annotation is not valid: a client on HTTP must then drop the tool (R67).
 pub(super) fn header_parameters(schema: &str) -> Result<Vec<HeaderParameter>, String> {
-    if !schema.contains("x-mcp-header") {
+    if !may_hold(schema, "x-mcp-header") {
         return Ok(Vec::new());
     }
     let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;

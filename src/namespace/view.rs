@@ -162,6 +162,9 @@ impl View {
                 NameKind::Tool => catalogue.tool(name).cloned(),
                 NameKind::Prompt => None,
             };
+            if tool.is_none() && kind == NameKind::Tool && catalogue.forbids(name) {
+                return None;
+            }
             return Some(self.plan(0, name.into(), tool));
         }
         let route = match kind {
@@ -372,6 +375,24 @@ mod tests {
             view.list(ListKind::Tools, Audience::Modern)
                 .starts_with(br#"{"name":"a__x","n":1.10}"#)
         );
+    }
+
+    #[test]
+    fn a_tool_left_out_for_its_headers_is_not_callable_by_name_alone() {
+        let tools =
+            r#"{"tools":[{"name":"bad","inputSchema":{"properties":{"a":{"x-mcp-header":""}}}}]}"#;
+        let text = Bytes::from_static(tools.as_bytes());
+        let page = read_page(ListKind::Tools, tools).unwrap();
+        for (era, left_out) in [(Era::Modern, true), (Era::Legacy, false)] {
+            let upstream = Upstream::for_test("a");
+            let door = Door::Single(upstream.name.clone());
+            let mut catalogue = Catalogue::new(Arc::new(upstream), 0);
+            assert_eq!(!catalogue.add(ListKind::Tools, era, &text, &page).is_empty(), left_out);
+            let view = View::new(door, vec![Arc::new(catalogue)], Namer::new("__", 48));
+            assert_eq!(view.name(NameKind::Tool, "bad").is_none(), left_out);
+            // One that is in no list may be new: its upstream answers.
+            assert!(view.name(NameKind::Tool, "unheard_of").is_some());
+        }
     }
 
     #[test]

@@ -124,8 +124,10 @@ impl Line {
         early: &mut Option<Cast>,
     ) -> Result<Answer, Fault> {
         let mut plan = self.plan(&caller, &posted, method).await?;
+        let admitted = self.admit_call(&caller.principal, method, &plan).await;
         if let Some(record) = record {
             record.planned(&plan, method);
+            record.admitted(admitted?);
         }
         let armed = self.arm(&caller.principal, plan.upstream()).await?;
         let mut carry = Carry::AsItIs;
@@ -268,7 +270,15 @@ impl Line {
             return request.await;
         }
         let reply = tokio::time::timeout(QUIET, request.as_mut()).await;
-        self.quick.note(&plan.upstream().name, plan.original(), reply.is_ok());
+        let quick = match &reply {
+            Ok(Ok(Reply::Message(_) | Reply::Json { .. })) => Some(true),
+            // It has only begun, or has failed: that says nothing about the tool.
+            Ok(Ok(Reply::Exchange(_)) | Err(_)) => None,
+            Err(_) => Some(false),
+        };
+        if let Some(quick) = quick {
+            self.quick.note(&plan.upstream().name, plan.original(), quick);
+        }
         match reply {
             Ok(reply) => reply,
             Err(_) => {

@@ -5,6 +5,7 @@
 use super::call::Caller;
 use super::task::Tasked;
 use crate::base::{Fault, Kind};
+use crate::bridge::Responses;
 use crate::config::Transport;
 use crate::credential::Armed;
 use crate::namespace::{ArgumentError, Plan, encode_header, inject, parameter_headers};
@@ -37,6 +38,14 @@ pub(super) fn compose(
     era: Era,
     carry: &Carry,
 ) -> Result<Outgoing, Fault> {
+    if (caller.era, era) == (Era::Modern, Era::Legacy)
+        && let Some(given) = posted.raw(Field::InputResponses)
+        && !Responses::are_answers(given)
+    {
+        // The upstream never sees them, so nobody else can tell.
+        let what = "`params.inputResponses` holds something that is no answer";
+        return Err(Fault::client(Kind::InvalidParams, what));
+    }
     let mut edits = Edits::default();
     if let Some(id) = posted.id() {
         edits.replace_with_id(id);
@@ -199,7 +208,8 @@ fn modern_members(caller: &Caller, method: &Method) -> Vec<String> {
     // Tasks of tools are followed for the client.
     let tool = method.route == Route::Name(NameKind::Tool);
     let tasks = if tool { CapSet::TASKS } else { CapSet::NONE };
-    let declares = caller.declares.with(tasks);
+    // The modern era has no notification of it.
+    let declares = caller.declares.with(tasks).without(CapSet::ROOTS_CHANGED);
     let client_info =
         caller.session.as_ref().map_or("{}", |session| &session.opening().client_info);
     let mut members = vec![

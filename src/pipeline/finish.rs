@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::admit::Admitted;
 use super::answer::{Answer, Body};
 use super::line::Line;
 use super::result::Ready;
@@ -40,6 +41,8 @@ pub(super) struct Record {
     listens: bool,
     /// What came of it when it is dropped.
     dropped: Outcome,
+    /// What a call holds until it has ended.
+    admitted: Option<Admitted>,
 }
 
 impl Record {
@@ -52,6 +55,7 @@ impl Record {
             logged: false,
             listens: false,
             dropped: Outcome::Abandoned,
+            admitted: None,
         }
     }
 
@@ -125,6 +129,11 @@ impl Record {
         event.upstream = Some(plan.upstream().name.clone());
         event.original = Some(original[..original.floor_char_boundary(NAME)].into());
         event.is_tool = method.route == Route::Name(NameKind::Tool);
+    }
+
+    /// Keeps what the call holds until it has ended.
+    pub(super) fn admitted(&mut self, admitted: Admitted) {
+        self.admitted = Some(admitted);
     }
 
     /// From now on it may have run.
@@ -214,6 +223,9 @@ impl Record {
 
     fn end(&mut self, outcome: Outcome, ran: Ran, reason: Option<&str>) -> Option<Kept> {
         let mut event = self.event.take()?;
+        if let Some(admitted) = self.admitted.take() {
+            admitted.spend(event.bytes_in + event.bytes_out);
+        }
         event.outcome = outcome;
         event.ran = ran;
         event.ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -369,6 +381,7 @@ fn outcome(kind: &Kind) -> Outcome {
         Kind::Upstream => Outcome::UpstreamFailed,
         Kind::NeedsSetup => Outcome::NeedsSetup,
         Kind::Internal => Outcome::Internal,
+        Kind::Limited { .. } => Outcome::Limited,
         Kind::Busy => Outcome::Busy,
         _ => Outcome::Refused,
     }

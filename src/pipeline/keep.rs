@@ -82,24 +82,21 @@ impl Line {
     }
 
     /// Takes the tenant's own link. One that takes the place of another is made to follow what
-    /// the tenant follows, and what may have been missed is announced.
+    /// the tenant follows. `again`: the other was held, and what may have been missed since it
+    /// ended is announced; before that, nobody was promised anything.
     async fn hold(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         upstream: &Arc<Upstream>,
         again: bool,
     ) -> Result<Option<Lease>, Fault> {
-        let open = self.open_house_link(tenant.info(), upstream);
+        let asker = tenant.shelf(upstream.name.as_str()).and_then(super::tenant::Shelf::asker);
+        let open = self.open_house_link(tenant.info(), upstream, asker.as_ref());
         let renewed = again || open.is_none();
-        let lease = match open {
-            Some(lease) => lease,
-            None => {
-                let shelf = tenant.shelf(upstream.name.as_str());
-                let Some(asker) = shelf.and_then(super::tenant::Shelf::asker) else {
-                    return Ok(None);
-                };
-                self.house_link(&asker, upstream).await?.0
-            }
+        let lease = match (open, asker) {
+            (Some(lease), _) => lease,
+            (None, Some(asker)) => self.house_link(&asker, upstream).await?.0,
+            (None, None) => return Ok(None),
         };
         if renewed {
             let watched = tenant.watched(&upstream.name);
@@ -107,11 +104,14 @@ impl Line {
             for uri in &watched {
                 self.follow(tenant, &lease, upstream, Some((true, uri))).await?;
             }
-            tenant.changed(self, upstream.name.as_str(), &ListKind::ALL);
+            // Read again in any case: what has changed is announced.
+            let may_have: &[ListKind] = if again { &ListKind::ALL } else { &[] };
+            tenant.changed(self, upstream.name.as_str(), may_have);
             for uri in &watched {
-                tenant.outlets().updated(&upstream.name, uri);
+                tenant.outlets().updated(&upstream.name, uri, None);
             }
         }
-        Ok(Some(lease))
+        // A lease of its own, which is not the one that tries whether the upstream is well again.
+        Ok(Some(lease.share()))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::answer::{Answer, Body, Feed, Outcome};
 use super::call::Caller;
 use super::finish::{Record, Tally};
@@ -9,13 +11,13 @@ use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
 use super::list::Reader;
 use super::modern::capabilities;
-use super::outlet::look_again;
+use super::outlet::{concerns, look_again};
 use super::quirk::{client_quirks, suit};
 use super::serve::{Posting, accepted, header};
 use super::take_up::refused;
-use crate::base::{Fault, Kind};
+use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Reply;
-use crate::session::{Level, Opening, Resumed, Session};
+use crate::session::{Item, Level, Opening, Return, Session};
 use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
@@ -32,6 +34,7 @@ impl Line {
         posting: &Posting,
         posted: &Posted,
     ) -> Result<Answer, Fault> {
+        self.admit(&posting.principal)?;
         let missing = |what: &str| {
             Fault::client(Kind::InvalidParams, format!("`params.{what}` is missing or wrong"))
         };
@@ -120,7 +123,7 @@ impl Line {
                 accepted(id, Era::Legacy)
             }
             PostedKind::Notification => {
-                self.notification(&posted, &session);
+                self.notification(&posting, &posted, &session).await;
                 accepted(id, Era::Legacy)
             }
             PostedKind::Request => {
@@ -135,6 +138,10 @@ impl Line {
                     }
                 };
                 let tool = method.route == Route::Name(NameKind::Tool);
+                if let Err(fault) = self.admit(&posting.principal) {
+                    let answer = record.settled(Err(fault)).await;
+                    return Outcome { id, era: Era::Legacy, tool, answer };
+                }
                 let quirks = client_quirks(&self.config, &session.opening().client_info);
                 let cap = quirks.and_then(|quirks| quirks.result_cap);
                 let answer =
@@ -184,15 +191,14 @@ impl Line {
                     let feed = Feed { events, ends, keep_alive: None, tally: Tally::default() };
                     Some(Ok(Answer::ok(Body::Events(feed))))
                 };
-                let opening = session.opening();
-                let apps = opening.capabilities.and(CapSet::APPS);
+                let declares = declared_by(session.opening());
                 let posting = *posting;
                 let caller = Box::new(Caller {
                     principal: posting.principal,
                     door: posting.door,
                     era: Era::Legacy,
                     level: session.level(),
-                    declares: opening.capabilities.questions_of(opening.revision).with(apps),
+                    declares,
                     tasks: false,
                     session: Some(session),
                     running: Some(running),
@@ -210,16 +216,47 @@ impl Line {
         }
     }
 
-    fn notification(&self, posted: &Posted, session: &Arc<Session>) {
-        if posted.called.name() == "notifications/cancelled"
-            && let Some(id) = posted.raw(Field::RequestId)
-        {
-            session.cancel(id);
+    async fn notification(&self, posting: &Posting, posted: &Posted, session: &Arc<Session>) {
+        match posted.called.name() {
+            "notifications/cancelled" => {
+                if let Some(id) = posted.raw(Field::RequestId) {
+                    session.cancel(id);
+                }
+            }
+            // Boxed: few requests are this one.
+            "notifications/roots/list_changed" => {
+                Box::pin(self.roots_changed(posting, posted, session)).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// The upstreams that were told of this client's roots on links of its own, and that it says
+    /// when they change, hear it as it was said.
+    async fn roots_changed(&self, posting: &Posting, posted: &Posted, session: &Session) {
+        let told = declared_by(session.opening());
+        if !told.has(CapSet::ROOTS_CHANGED) {
+            return;
+        }
+        let (tenant, holder) = (posting.principal.tenant().id(), posting.principal.key());
+        let own = session.id().text();
+        let links = self.pool.ready_where(|key| {
+            let principal = key.principal.as_deref();
+            key.tenant == Some(tenant)
+                && (principal == Some(own.as_str()) || principal == Some(holder.as_str()))
+                && key.capabilities == told
+                && concerns(&posting.door, &key.upstream)
+        });
+        for link in links.into_iter().filter(|link| link.facts().era == Era::Legacy) {
+            if let Err(error) = link.send(posted.body().clone()).await {
+                tracing::debug!(upstream = %error.upstream, %error, "a change of roots was not taken");
+            }
         }
     }
 
     /// GET: the stream on which a session hears what belongs to no request, a new one in the
-    /// place of the old; or, with `Last-Event-ID`, the rest of the stream that was cut there.
+    /// place of the old; or, with `Last-Event-ID`, the rest of the stream that was cut there. For
+    /// a request whose answer an earlier process had begun, that is the word that it broke off.
     pub async fn stream(self: &Arc<Self>, posting: &Posting) -> Outcome {
         let mut record = Record::of_head(self, posting, "GET").listens();
         let (request, answer) = match self.open_stream(posting, &mut record).await {
@@ -243,15 +280,24 @@ impl Line {
         let quirks = client_quirks(&self.config, &session.opening().client_info);
         let keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         let last = header(&posting.headers, &LAST_EVENT);
-        let (events, lost) = match last.and_then(|event| session.resume(event)) {
-            Some(Resumed { events, request: Some(request), .. }) => {
+        let (back, unknown) = match last.map(|event| session.resume(event)) {
+            Some(Return::To(back)) => (back, false),
+            // It must not take the place of the stream that belongs to no request.
+            Some(Return::Ended) => {
+                let request = last.and_then(|event| session.broken_off(event));
+                let request = request.ok_or_else(no_such_stream)?;
                 let tally = Tally::default();
-                return Ok((Feed { events, ends, keep_alive, tally }, Some(request)));
+                return Ok((Feed { events: broken_off(), ends, keep_alive, tally }, Some(request)));
             }
-            Some(Resumed { events, gap, .. }) => (events, gap),
             // Whoever names an event that nobody knows has missed what came after it.
-            None => (session.open_general(), last.is_some()),
+            Some(Return::Unknown) => (session.open_general(), true),
+            None => (session.open_general(), false),
         };
+        let (events, lost) = (back.events, back.gap || unknown);
+        if let Some(request) = back.request {
+            let tally = Tally::default();
+            return Ok((Feed { events, ends, keep_alive, tally }, Some(request)));
+        }
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
         let listed = tenant.outlets().add_session(&posting.door, &session);
@@ -318,6 +364,29 @@ impl Line {
             tracing::warn!("a change of a session is not in the store yet");
         }
     }
+}
+
+/// What upstreams are told of a session's client.
+fn declared_by(opening: &Opening) -> CapSet {
+    let others = opening.capabilities.and(CapSet::APPS.with(CapSet::ROOTS_CHANGED));
+    opening.capabilities.questions_of(opening.revision).with(others)
+}
+
+fn no_such_stream() -> Fault {
+    Fault::client(
+        Kind::HttpMethod("POST, GET, DELETE"),
+        "The call of this `Last-Event-ID` has ended and its stream is no longer kept",
+    )
+}
+
+/// The stream that ends a call which was under way when the proxy ended.
+fn broken_off() -> mpsc::Receiver<Item> {
+    let (sender, events) = mpsc::channel(1);
+    let sentence = "The proxy was restarted while it worked on this. The request may have been executed; check \
+                    before you repeat it.";
+    // The queue is new and empty.
+    let _ = sender.try_send(Err(Fault::upstream(Retry::MayHaveRun, sentence)));
+    events
 }
 
 fn no_session_header() -> Fault {

@@ -14,6 +14,7 @@ use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Tasks, TenantId};
 use crate::config::Config;
 use crate::credential::Credentials;
+use crate::limit::{Limiter, Turns};
 use crate::namespace::{Door, Namer};
 use crate::seal::Ring;
 use crate::session::{Ledger, Session, Sessions};
@@ -98,6 +99,8 @@ pub struct Line {
     pub(super) ring: Arc<Ring>,
     pub(super) parks: Parks,
     pub(super) kept: KeptTasks,
+    pub(super) limiter: Limiter,
+    pub(super) turns: Arc<Turns>,
     tenants: RwLock<Map<TenantId, Arc<Tenant>>>,
     memories: HashMap<Name, Arc<EraMemory>>,
 }
@@ -127,6 +130,8 @@ impl Line {
                 .keys()
                 .map(|name| (name.clone(), Arc::default()))
                 .collect(),
+            limiter: Limiter::new(parts.config.limits.clone()),
+            turns: Turns::new(parts.config.limits.calls),
             config: parts.config,
             credentials: parts.credentials,
             pool: parts.pool,
@@ -261,6 +266,7 @@ impl Line {
 
     async fn sweep(self: &Arc<Self>) {
         self.client.sweep();
+        self.limiter.sweep();
         for tenant in self.all_tenants() {
             self.keep_listening(&tenant);
             let (freed, tasks) = tenant.outlets().prune();

@@ -64,20 +64,26 @@ impl Line {
         if !apps || !http || house.facts().era == Era::Modern {
             return Ok((house, credential, told));
         }
+        // As in `call_link`.
+        drop(house);
         let armed = self.arm(asker, upstream).await?;
         let key = self.key(asker.tenant().id(), upstream, &armed, None, told);
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
     }
 
-    /// The tenant's own link if it is open.
+    /// The tenant's own link if it is open; where each principal has one, that of `asker`.
     pub(super) fn open_house_link(
         &self,
         tenant: &TenantInfo,
         upstream: &Arc<Upstream>,
+        asker: Option<&Principal>,
     ) -> Option<Lease> {
-        let armed = self.credentials.armed_cached(tenant.id(), upstream)?;
+        let armed = self.credentials.armed_last(tenant.id(), upstream)?;
+        let principal = asker
+            .filter(|_| self.needs_principal(upstream))
+            .map(|asker| asker.key().as_str().into());
         let told = declared(upstream, None);
-        self.pool.ready(&self.key(tenant.id(), upstream, &armed, None, told))
+        self.pool.ready(&self.key(tenant.id(), upstream, &armed, principal, told))
     }
 
     /// The link for a call.
@@ -110,6 +116,9 @@ impl Line {
                 if !per_principal(house.facts().era) {
                     return Ok(house);
                 }
+                // It may be the one that tries whether the upstream is well again: given back
+                // before the next, or that would have to wait for it.
+                drop(house);
                 let holder = Some(Arc::from(principal.key().as_str()));
                 let told = declared(upstream, Some(caller));
                 let key = self.key(tenant, upstream, armed, holder, told);
@@ -117,9 +126,8 @@ impl Line {
                     return Ok(lease);
                 }
                 let lease = self.lease(key, principal, upstream, armed).await?;
-                let asks = told.and(CapSet::QUESTIONS) != CapSet::NONE;
-                if asks || self.tenant(principal).outlets().any_session(principal.key()) {
-                    // Some servers send questions and log messages on this stream alone.
+                if self.tenant(principal).outlets().any_session(principal.key()) {
+                    // Some servers send log messages on this stream alone.
                     lease.listen(Interest { lists: true, ..Interest::default() });
                 }
                 Ok(lease)
@@ -247,7 +255,7 @@ impl Line {
         upstream: &Arc<Upstream>,
         armed: &Arc<Armed>,
     ) -> Result<Arc<dyn Link>, LinkError> {
-        let sink = self.sink(&key);
+        let sink = self.sink(&key, armed);
         let redactor = armed.clone();
         let redact = Arc::new(move |text: &str| redactor.redact(text).into_owned());
         let name: &Name = &upstream.name;
@@ -269,9 +277,19 @@ impl Line {
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
                     session_id: upstream.quirks.session_id,
+                    cancels: upstream.quirks.cancels,
                     redact,
                 };
-                open_http(target, self.client.clone(), sink, self.tasks.clone()).await
+                let asks = key.principal.is_some()
+                    && key.capabilities.and(CapSet::QUESTIONS) != CapSet::NONE;
+                let link = open_http(target, self.client.clone(), sink, self.tasks.clone()).await?;
+                if asks && link.facts().era == Era::Legacy {
+                    // Some servers ask on the session's own stream alone, and what they ask before
+                    // it stands is lost: no call goes ahead of it.
+                    link.listen(Interest { lists: true, ..Interest::default() });
+                    link.listening().await;
+                }
+                Ok(link)
             }
             Transport::Stdio { cwd, limits, interactive, .. } => {
                 let spec = ChildSpec {
@@ -288,6 +306,7 @@ impl Line {
                     shared: key.principal.is_none(),
                     exclusive: *interactive == Interactive::Exclusive
                         && key.capabilities != CapSet::NONE,
+                    cancels: upstream.quirks.cancels,
                     redact,
                 };
                 Ok(stdio::open(spec, sink, &self.tasks).await?)
@@ -295,11 +314,11 @@ impl Line {
         }
     }
 
-    fn sink(self: &Arc<Self>, key: &LinkKey) -> Sink {
-        let (line, key) = (Arc::downgrade(self), key.clone());
+    fn sink(self: &Arc<Self>, key: &LinkKey, armed: &Arc<Armed>) -> Sink {
+        let (line, key, armed) = (Arc::downgrade(self), key.clone(), armed.clone());
         Arc::new(move |event| {
             if let Some(line) = line.upgrade() {
-                line.heard(&key, &event);
+                line.heard(&key, &armed, &event);
             }
         })
     }

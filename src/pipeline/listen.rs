@@ -18,6 +18,7 @@ use super::tenant::Tenant;
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Name, now};
 use crate::config::{Transport, Upstream};
+use crate::credential::Armed;
 use crate::namespace::Plan;
 use crate::session::{Followed, Session};
 use crate::upstream::{Event, Lease, LinkKey};
@@ -279,7 +280,7 @@ impl Line {
 
     /// What an upstream said on its own account: to the tenant whose link it is, or to all that
     /// share it.
-    pub(super) fn heard(self: &Arc<Self>, key: &LinkKey, event: &Event) {
+    pub(super) fn heard(self: &Arc<Self>, key: &LinkKey, armed: &Armed, event: &Event) {
         let tenants = match &key.tenant {
             Some(id) => self.find_tenant(id).into_iter().collect(),
             None => self.all_tenants(),
@@ -303,17 +304,21 @@ impl Line {
                         .collect();
                     tenant.changed(self, key.upstream.as_str(), &kinds);
                 }
-                Event::Updated { uri, .. } => tenant.outlets().updated(&key.upstream, uri),
+                Event::Updated { uri, message } => {
+                    tenant.outlets().updated(&key.upstream, uri, Some(message));
+                }
                 // A process that all tenants share: nobody knows whose call it speaks of.
                 Event::Log(_) if key.tenant.is_none() => {}
                 Event::Log(message) => {
-                    tenant.outlets().log(&key.upstream, key.principal.as_deref(), message)
+                    // Some upstreams repeat the credentials that they were given.
+                    let text = armed.redact(message.text());
+                    tenant.outlets().log(&key.upstream, key.principal.as_deref(), &text);
                 }
                 Event::Missed => {
                     // Something may have been missed: clients are told to look again (R30).
                     tenant.changed(self, key.upstream.as_str(), &ListKind::ALL);
                     for uri in tenant.watched(&key.upstream) {
-                        tenant.outlets().updated(&key.upstream, &uri);
+                        tenant.outlets().updated(&key.upstream, &uri, None);
                     }
                 }
                 Event::Other(message) => tenant.outlets().task(&key.upstream, message),
@@ -337,7 +342,7 @@ async fn see_to(tenant: Arc<Tenant>, listening: Listening, late: Option<mpsc::Re
     let Some(mut late) = late else { return };
     while let Some(Verdict { plan, refused, .. }) = late.recv().await {
         match refused {
-            None => tenant.outlets().updated(&plan.upstream().name, plan.original()),
+            None => tenant.outlets().updated(&plan.upstream().name, plan.original(), None),
             Some(Kind::UnknownMethod) => tenant.outlets().end_listen(&listening),
             // It stays counted: a link that is made later follows it.
             Some(_) => {}
@@ -352,7 +357,7 @@ impl Tenant {
             return;
         }
         // Without a link nobody is left to be told.
-        if let Some(lease) = line.open_house_link(self.info(), upstream)
+        if let Some(lease) = line.open_house_link(self.info(), upstream, None)
             && let Err(fault) = line.follow(self, &lease, upstream, Some((false, uri))).await
         {
             tracing::debug!(upstream = %upstream.name, reason = %fault.public, "unsubscribe failed");

@@ -2,6 +2,7 @@
 //!
 //! No stage calls the next; only this module does. Start reading at `serve`, then `call`.
 
+mod admit;
 mod answer;
 mod call;
 mod compose;
@@ -29,6 +30,7 @@ mod take_up;
 mod talk;
 mod task;
 mod tenant;
+mod update;
 
 pub use answer::{Answer, Body, Feed, Outcome};
 pub use finish::{End, Tally};

@@ -44,6 +44,10 @@ impl Line {
             }
         };
         let tool = method.route == Route::Name(NameKind::Tool);
+        if let Err(fault) = self.admit(&posting.principal) {
+            let answer = record.settled(Err(fault)).await;
+            return Outcome { id, era: Era::Modern, tool, answer };
+        }
         let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
         let quirks = client_quirks(&self.config, client);
         let answer = match method.route {

@@ -12,6 +12,7 @@ use super::finish::Tally;
 use super::holders::Place;
 use super::quirk::client_quirks;
 use super::task::described_to;
+use super::update::reworded;
 use crate::auth::Principal;
 use crate::base::{KeyId, Name};
 use crate::bridge::{Task, TaskHandle, Whose};
@@ -186,8 +187,9 @@ impl Outlets {
         }
     }
 
-    /// Tells everybody who follows a resource that it was updated.
-    pub(super) fn updated(&self, upstream: &Name, uri: &str) {
+    /// Tells everybody who follows a resource that it was updated; in the words of the upstream,
+    /// when it has said so.
+    pub(super) fn updated(&self, upstream: &Name, uri: &str, message: Option<&Message>) {
         let public = join_uri(upstream.as_str(), uri);
         let list = self.list();
         let doors: BTreeSet<bool> = list.iter().map(|outlet| outlet.door == Door::Merged).collect();
@@ -197,16 +199,22 @@ impl Outlets {
             self.send_where(
                 |door| concerns(door, upstream) && (*door == Door::Merged) == merged,
                 |listener| {
-                    let meta = match listener {
-                        Listener::Session(session) if session.follows(shown) => String::new(),
+                    let listen = match listener {
+                        Listener::Session(session) if session.follows(shown) => None,
                         Listener::Listen(Listen { id, filter, .. })
                             if filter.watched.iter().any(|(public, ..)| covers(public, shown)) =>
                         {
-                            format!(",{}", subscription_meta(id))
+                            Some(id.as_str())
                         }
                         _ => return None,
                     };
-                    Some(updated(shown, &meta))
+                    let told = message.and_then(|message| {
+                        reworded(message.text(), merged.then_some(shown), listen)
+                    });
+                    Some(told.unwrap_or_else(|| {
+                        let meta = listen.map(|id| format!(",{}", subscription_meta(id)));
+                        updated(shown, &meta.unwrap_or_default())
+                    }))
                 },
             );
         }
@@ -270,15 +278,17 @@ impl Outlets {
     }
 
     /// A log message that belongs to no call: to sessions alone, at or above their level; of a
-    /// principal's own link only to its sessions.
-    pub(super) fn log(&self, upstream: &Name, principal: Option<&str>, message: &Message) {
-        let level = message_level(message.text());
+    /// principal's own link only to its sessions. A modern client hears what belongs to its call
+    /// alone, and that one call runs does not make this its own: a legacy upstream's two streams
+    /// are not ordered with each other, so it may have been said during the call before.
+    pub(super) fn log(&self, upstream: &Name, principal: Option<&str>, message: &str) {
+        let level = message_level(message);
         self.send(upstream, |listener| match listener {
             Listener::Session(session) if passes(session.level(), level) => {
                 let key = session.opening().key;
                 let own = principal
                     .is_none_or(|holder| holder == key.as_str() || holder == session.id().text());
-                own.then(|| message.text().to_owned())
+                own.then(|| message.to_owned())
             }
             _ => None,
         });
@@ -355,7 +365,8 @@ impl Outlets {
     }
 }
 
-fn concerns(door: &Door, upstream: &Name) -> bool {
+/// Whether an upstream stands behind a door.
+pub(super) fn concerns(door: &Door, upstream: &Name) -> bool {
     match door {
         Door::Merged => true,
         Door::Single(name) => name == upstream,
@@ -422,24 +433,4 @@ pub(super) fn passes(threshold: Option<Level>, level: Option<Level>) -> bool {
         (Some(threshold), Some(level)) => level >= threshold,
         _ => true,
     }
-}
-
-/// Changes the URI of a `notifications/resources/updated` into its public form.
-pub(super) fn updated_uri(text: &str) -> Option<String> {
-    let mut uri = None;
-    let mut reader = Reader::new(text, UPSTREAM_DEPTH);
-    let _ = reader.object::<JsonError>(|reader, key| {
-        if key.is("params") && reader.peek()? == b'{' {
-            reader.object::<JsonError>(|reader, key| {
-                if key.is("uri") && reader.peek()? == b'"' {
-                    uri = reader.string()?.decode().map(std::borrow::Cow::into_owned);
-                    return Ok(());
-                }
-                reader.value().map(drop)
-            })?;
-            return Ok(());
-        }
-        reader.value().map(drop)
-    });
-    uri
 }

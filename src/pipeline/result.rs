@@ -14,7 +14,7 @@ use crate::namespace::{
     Recipient, ShiftedEdits, UriWay, falls_back, rewrite_error_uri, rewrite_result,
 };
 use crate::upstream::Message;
-use crate::wire::json::{Span, quote};
+use crate::wire::json::{Span, may_hold};
 use crate::wire::{CapSet, Edits, Era, Inbound, InboundKind, NameKind, Place, ResultParts, Route};
 
 /// A response ready for the client, with the HTTP status that it asks for when nothing has been
@@ -130,7 +130,7 @@ fn shape_result(asked: &Asked, message: &Message, edits: &mut Edits) -> Result<(
         let text = &text[payload.clone()];
         let structured = parts.structured.map(|place| &message.text()[place.span()]);
         let public = asked.merged
-            && (text.contains("uri") || parts.meta.is_some() && text.contains("resourceUri"));
+            && (may_hold(text, "uri") || parts.meta.is_some() && text.contains("resourceUri"));
         let revision = asked.revision();
         if public || falls_back(way, revision, structured) {
             let upstream = asked.merged.then(|| asked.upstream.name.as_str());
@@ -352,12 +352,6 @@ pub(super) fn notify(asked: &Asked, message: &Message) -> Option<Bytes> {
                 .then(|| hidden(asked, message.bytes.clone()))
                 .flatten()
         }
-        "notifications/resources/updated" if asked.merged => {
-            let uri = super::outlet::updated_uri(text)?;
-            let public =
-                crate::namespace::join_uri(asked.upstream.name.as_str(), &uri).into_owned();
-            Some(Bytes::from(text.replacen(&quote(&uri), &quote(&public), 1)))
-        }
         // Lists and resources are announced on their own streams, once, after they were read.
         "notifications/resources/updated"
         | "notifications/tools/list_changed"
@@ -377,6 +371,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::wire::json::quote;
 
     const MODERN: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 

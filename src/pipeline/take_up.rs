@@ -1,6 +1,6 @@
 //! Sessions over restarts: a pointer that is not in memory is read, held against the store, and
 //! its session goes on. What may already have run is never sent again: a call that was under way
-//! when the proxy ended just breaks off.
+//! when the proxy ended breaks off, and a client that comes back for its answer is told so.
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl Line {
             for (plan, first) in counted {
                 let name = &plan.upstream().name;
                 match line.watch_counted(&principal, &tenant, &plan, first).await {
-                    Ok(()) => tenant.outlets().updated(name, plan.original()),
+                    Ok(()) => tenant.outlets().updated(name, plan.original(), None),
                     // It stays counted: a link that is made later follows it.
                     Err(fault) => {
                         tracing::debug!(upstream = %name, reason = %fault.public, "subscribe failed");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tower_service::Service;
@@ -20,6 +20,7 @@ use super::body::ReplyBody;
 use super::connection::Activity;
 use super::guard::Guard;
 use super::listen::MOST_HEAD;
+use super::media;
 use super::probe::{self, Readiness};
 use super::reply::{refusal, reply};
 use super::sse::{self, OldDoor, Streams};
@@ -132,13 +133,16 @@ impl Doors {
         };
         match parts.method {
             Method::POST => {
-                let fit = check_media_type(&posting.headers);
-                fit.map_err(|fault| self.refused(&posting, fault))?;
+                let stream = media::check(&posting.headers);
+                let stream = stream.map_err(|fault| self.refused(&posting, fault))?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
                 let read = self.read(body, silence).await;
                 posting.body = read.map_err(|fault| self.refused(&posting, fault))?;
                 match self.line.open(posting) {
+                    Opened::Letter(letter) if stream => {
+                        Ok(media::streamed(Box::pin(self.line.serve(letter)).await))
+                    }
                     Opened::Letter(letter) => Ok(self.line.serve(letter).await),
                     Opened::Batch(posting) => Ok(Box::pin(self.batch(*posting)).await),
                     Opened::Refused(outcome) => Ok(outcome),
@@ -208,7 +212,7 @@ impl Doors {
             }
             (OldDoor::Messages(_), Method::POST) => {
                 let conversation = self.streams.find(parts.uri.query(), &posting)?;
-                check_media_type(&parts.headers)?;
+                media::check(&parts.headers)?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
                 let body = self.read(body, silence).await?;
@@ -314,43 +318,6 @@ fn check_head(parts: &Parts) -> Result<(), Fault> {
             Kind::HeadTooLarge,
             format!("The headers are larger than {MOST_HEAD} bytes"),
         ));
-    }
-    Ok(())
-}
-
-/// Whether a value of `Accept` takes any of the two types of our answers.
-fn takes_ours(accept: &http::HeaderValue) -> bool {
-    if accept == "application/json, text/event-stream" {
-        return true;
-    }
-    let Ok(accept) = accept.to_str() else { return false };
-    accept.split(',').any(|range| {
-        let essence = range.split(';').next().unwrap_or_default().trim();
-        ["application/json", "text/event-stream", "*/*", "application/*", "text/*"]
-            .iter()
-            .any(|ours| essence.eq_ignore_ascii_case(ours))
-    })
-}
-
-/// JSON and nothing else, not compressed.
-fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
-    let wrong = |what| Err(Fault::client(Kind::MediaType, what));
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let content_type = types.next();
-    let plain = content_type.is_some_and(|content_type| content_type == "application/json");
-    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !(plain || essence.eq_ignore_ascii_case("application/json")) || types.next().is_some() {
-        return wrong("`Content-Type` must be application/json");
-    }
-    if headers.get_all(header::ACCEPT).iter().any(|accept| !takes_ours(accept)) {
-        return Err(Fault::client(
-            Kind::NotAcceptable,
-            "`Accept` must name application/json and text/event-stream",
-        ));
-    }
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return wrong("Compressed bodies are not taken");
     }
     Ok(())
 }

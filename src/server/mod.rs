@@ -8,6 +8,7 @@ mod conversation;
 mod door;
 mod guard;
 mod listen;
+mod media;
 mod message;
 mod pipe;
 mod probe;

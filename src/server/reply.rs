@@ -94,6 +94,9 @@ fn finish(response: &mut Response<ReplyBody>, kind: &Kind) {
         Kind::Busy => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
+        Kind::Limited { wait, .. } => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*wait));
+        }
         // The rest of the body is not read.
         Kind::HeadTooLarge | Kind::TooLarge | Kind::BodyTimeout => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -136,6 +139,8 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
         Kind::UnknownResource(_) => (StatusCode::OK, -32002),
         Kind::Undeclared(_) if modern => (StatusCode::BAD_REQUEST, -32021),
         Kind::Upstream | Kind::NeedsSetup | Kind::Undeclared(_) => (StatusCode::OK, -32603),
+        // Outside what JSON-RPC and MCP keep for themselves (R22).
+        Kind::Limited { .. } => (StatusCode::TOO_MANY_REQUESTS, -31_429),
         Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, -32603),
         Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, -32603),
     }
@@ -170,6 +175,9 @@ pub(super) fn fault_message(id: &str, era: Era, tool: bool, fault: &Fault) -> St
         ),
         Kind::Undeclared(required) if era == Era::Modern => {
             format!(",\"data\":{{\"requiredCapabilities\":{required}}}")
+        }
+        Kind::Limited { limit, wait } => {
+            format!(",\"data\":{{\"limit\":\"{limit}\",\"retryAfter\":{wait}}}")
         }
         Kind::UnknownResource(uri) => format!(",\"data\":{{\"uri\":{}}}", quote(uri)),
         _ => String::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::state::Session;
-use super::tape::{GENERAL, Item};
+use super::tape::{Found, GENERAL, Item};
 use crate::base::Fault;
 use crate::wire::Revision;
 
@@ -20,6 +20,17 @@ const GENERAL_QUEUE: usize = 256;
 pub struct Cast {
     session: Arc<Session>,
     stream: u32,
+}
+
+/// What the event leads to that a client has heard last.
+#[derive(Debug)]
+pub enum Return {
+    /// Its stream goes on.
+    To(Resumed),
+    /// It was the stream of a call, and nothing of it is kept any more.
+    Ended,
+    /// Nobody knows this event.
+    Unknown,
 }
 
 /// A stream that a client has come back to.
@@ -40,7 +51,7 @@ impl Cast {
     #[must_use]
     pub fn begin(session: &Arc<Session>, id: &str, tool: bool) -> (Self, mpsc::Receiver<Item>) {
         let prime = session.primes();
-        let request = Some((id.to_owned(), tool));
+        let request = (id.to_owned(), tool);
         let (stream, events) =
             session.tapes(|tapes, now| tapes.open(request, prime, CALL_QUEUE, now));
         (Self { session: session.clone(), stream }, events)
@@ -77,18 +88,32 @@ impl Session {
         self.primes()
     }
 
-    /// Opens the stream that belongs to no request, in the place of an older one.
+    /// Opens the stream that belongs to no request, in the place of an older one, with what
+    /// nobody was there to hear.
     #[must_use]
-    pub fn open_general(&self) -> mpsc::Receiver<Item> {
+    pub fn open_general(&self) -> Resumed {
         let prime = self.primes();
-        self.tapes(|tapes, now| tapes.open(None, prime, GENERAL_QUEUE, now)).1
+        let opened = self.tapes(|tapes, now| tapes.open_general(prime, GENERAL_QUEUE, now));
+        Resumed { events: opened.events, request: None, gap: opened.gap }
     }
 
-    /// Goes on with the stream after the event of this id; none when the id is unknown.
+    /// Goes on with a stream after the event of this id.
     #[must_use]
-    pub fn resume(&self, event: &str) -> Option<Resumed> {
-        let found = self.tapes(|tapes, now| tapes.resume(event, GENERAL_QUEUE, now))?;
-        Some(Resumed { events: found.events, request: found.request, gap: found.gap })
+    pub fn resume(&self, event: &str) -> Return {
+        match self.tapes(|tapes, now| tapes.resume(event, GENERAL_QUEUE, now)) {
+            Found::Stream(found) => {
+                Return::To(Resumed { events: found.events, request: found.request, gap: found.gap })
+            }
+            Found::Ended => Return::Ended,
+            Found::Unknown => Return::Unknown,
+        }
+    }
+
+    /// The request whose stream an earlier process had begun, when the event of this id is one of
+    /// its: its id as JSON text, and whether it calls a tool.
+    #[must_use]
+    pub fn broken_off(&self, event: &str) -> Option<(String, bool)> {
+        self.tapes(|tapes, _| tapes.broken_off(event))
     }
 
     /// Says something on the stream that belongs to no request. A client that does not read loses

@@ -16,7 +16,7 @@ mod state;
 mod table;
 mod tape;
 
-pub use cast::{Cast, Resumed};
+pub use cast::{Cast, Resumed, Return};
 pub use follow::covers;
 pub use ledger::Ledger;
 pub use level::Level;

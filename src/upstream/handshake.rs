@@ -14,6 +14,9 @@ pub enum Verdict {
     Modern(Facts),
     /// It is modern and refused the probe for a reason that another probe would not cure.
     Refused(String),
+    /// It refused the revision of the probe and names that very revision among those it speaks:
+    /// to be asked once more (R64). With the reason for when that does not help.
+    Again(String),
     /// It is legacy, or not an answer of a modern server: go on with `initialize`.
     Legacy,
 }
@@ -96,7 +99,11 @@ pub fn judge_discover(answer: &Message) -> Verdict {
         }
         InboundKind::Error => match payload["code"].as_i64() {
             Some(-32022) => {
-                let supported = payload["data"]["supported"].to_string();
+                let supported = &payload["data"]["supported"];
+                let ours = Revision::LATEST_MODERN.as_str();
+                if supported.as_array().is_some_and(|all| all.iter().any(|one| one == ours)) {
+                    return Verdict::Again(format!("it refuses {ours} and says that it speaks it"));
+                }
                 Verdict::Refused(format!("it speaks only {supported}"))
             }
             Some(code @ (-32021 | -32020)) => {
@@ -123,7 +130,8 @@ pub(super) fn is_unknown_method(code: Option<i64>) -> bool {
 /// Judges the answer to `initialize`.
 ///
 /// # Errors
-/// A sentence for the log when it is an error or no `InitializeResult`.
+/// A sentence when it is an error or no `InitializeResult`, with what the upstream has said: not
+/// for the log before its secrets are taken out.
 pub fn judge_initialize(answer: &Message) -> Result<Facts, String> {
     let payload = answer.inbound.payload.clone().ok_or("`initialize` was not answered")?;
     let text = &answer.text()[payload];
@@ -132,14 +140,14 @@ pub fn judge_initialize(answer: &Message) -> Result<Facts, String> {
         let message = payload["message"].as_str().unwrap_or_default();
         return Err(format!(
             "`initialize` was refused: {}",
-            message.chars().take(200).collect::<String>()
+            message.chars().take(4_000).collect::<String>()
         ));
     }
     let version =
         payload["protocolVersion"].as_str().ok_or("`initialize` was answered without a version")?;
     let revision = Revision::parse(version)
         .filter(|revision| revision.era() == Era::Legacy)
-        .ok_or_else(|| format!("it chose a revision that is not spoken: {version:.40}"))?;
+        .ok_or_else(|| format!("it chose a revision that is not spoken: {version:.4000}"))?;
     Ok(facts(Era::Legacy, revision, &payload, |payload| &payload["serverInfo"]))
 }
 
@@ -187,6 +195,8 @@ mod tests {
         }
         let refused = r#"{"id":1,"error":{"code":-32022,"message":"no","data":{"supported":["2027-01-01"]}}}"#;
         assert!(matches!(judge_discover(&message(refused)), Verdict::Refused(_)));
+        let confused = refused.replace("2027-01-01", "2026-07-28");
+        assert!(matches!(judge_discover(&message(&confused)), Verdict::Again(_)));
     }
 
     #[test]

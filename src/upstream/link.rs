@@ -157,8 +157,8 @@ pub enum Reply {
 }
 
 /// The messages of one request that did not come all at once. Dropping it before the response
-/// has come refuses the questions that are open, then cancels the request at the upstream, in the
-/// way of its transport and era.
+/// has come cancels the request at the upstream, in the way of its transport and era, and refuses
+/// the questions that are open then.
 pub trait Exchange: Send + std::fmt::Debug {
     /// The next message; may be dropped and called again without losing anything.
     ///

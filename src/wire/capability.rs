@@ -28,6 +28,9 @@ impl CapSet {
     /// `extensions["io.modelcontextprotocol/tasks"]` (SEP-2663)
     pub const TASKS: Self = Self(64);
 
+    /// `roots.listChanged`: it says when its roots change (until 2025-11-25)
+    pub const ROOTS_CHANGED: Self = Self(128);
+
     /// Everything that a client can be asked.
     pub const QUESTIONS: Self = Self(31);
 
@@ -84,6 +87,7 @@ impl CapSet {
             Self::ROOTS,
             Self::APPS,
             Self::TASKS,
+            Self::ROOTS_CHANGED,
         ];
         known.into_iter().filter(|one| bits & one.bits() != 0).fold(Self::NONE, Self::with)
     }
@@ -94,6 +98,7 @@ impl CapSet {
     /// When it is no object, or a member has a wrong type.
     pub fn read(text: &str) -> Result<Self, JsonError> {
         let mut set = Self::NONE;
+        let all = text;
         let mut reader = Reader::new(text, super::json::CLIENT_DEPTH);
         reader.object::<JsonError>(|reader, key| {
             if key.is("elicitation") {
@@ -120,7 +125,20 @@ impl CapSet {
                 })?;
             } else if key.is("roots") {
                 set = set.with(Self::ROOTS);
-                reader.value()?;
+                if reader.peek()? != b'{' {
+                    return reader.value().map(drop);
+                }
+                let mut text = "";
+                reader.object::<JsonError>(|reader, key| {
+                    let value = reader.value()?;
+                    if key.is("listChanged") {
+                        text = &all[value];
+                    }
+                    Ok(())
+                })?;
+                if text == "true" {
+                    set = set.with(Self::ROOTS_CHANGED);
+                }
             } else if key.is("extensions") {
                 reader.object::<JsonError>(|reader, key| {
                     if key.is("io.modelcontextprotocol/ui") {
@@ -149,6 +167,7 @@ impl CapSet {
             (Self::ROOTS, "roots"),
             (Self::APPS, "extensions.io.modelcontextprotocol/ui"),
             (Self::TASKS, "extensions.io.modelcontextprotocol/tasks"),
+            (Self::ROOTS_CHANGED, "roots.listChanged"),
         ];
         let names: Vec<&str> =
             all.iter().filter(|(one, _)| self.has(*one)).map(|(_, name)| *name).collect();
@@ -187,7 +206,9 @@ impl CapSet {
             members.push(format!("\"sampling\":{{{tools}}}"));
         }
         if self.has(Self::ROOTS) {
-            members.push("\"roots\":{}".to_owned());
+            let told = self.has(Self::ROOTS_CHANGED);
+            members
+                .push(format!("\"roots\":{{{}}}", if told { "\"listChanged\":true" } else { "" }));
         }
         let extensions = self.extensions();
         if extensions.len() > 2 {

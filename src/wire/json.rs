@@ -28,6 +28,18 @@ pub enum JsonError {
 /// A range of bytes.
 pub type Span = Range<usize>;
 
+/// Whether a string of this JSON text may hold `word`, which is of ASCII letters, digits and
+/// dashes: it stands there, or some such character is escaped. Cheaper than to read the text; no
+/// string holds it when this is false.
+#[must_use]
+pub fn may_hold(text: &str, word: &str) -> bool {
+    text.contains(word)
+        || text
+            .split("\\u00")
+            .skip(1)
+            .any(|rest| matches!(rest.as_bytes().first(), Some(b'2'..=b'7')))
+}
+
 /// A string as it stands in the text.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
@@ -394,6 +406,13 @@ mod tests {
 
     fn judge(text: &str) -> bool {
         serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+    }
+
+    #[test]
+    fn a_word_is_found_however_it_is_escaped() {
+        assert!(may_hold(r#"{"uri":1}"#, "uri") && may_hold(r#"{"u\u0072i":1}"#, "uri"));
+        assert!(may_hold(r#"{"\u0055RI":1}"#, "URI"));
+        assert!(!may_hold(r#"{"url":"caf\u00e9 \u2075 \u0009"}"#, "uri"));
     }
 
     #[test]

@@ -82,12 +82,12 @@ fn a_call_that_is_cancelled_while_it_asks_leaves_nothing() {
     let id = client.last_id();
     client.say(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
         "params": {"requestId": id}}));
-    let told = until("the upstream is told", PATIENCE, || {
+    let told = until("the upstream is told, and its question refused", PATIENCE, || {
         let told = report(&mut client);
-        (told["waiting"] == 0).then_some(told)
+        (told["waiting"] == 0 && told["answered"] == 1).then_some(told)
     });
-    // The question was refused; whether its refusal or the cancellation ended the call is no matter.
-    assert_eq!(told["answered"], 1, "{told}");
+    // In this order: a refusal would have finished it.
+    assert_eq!((&told["cancelled"], &told["finished"]), (&json!(1), &json!(0)), "{told}");
 
     // A modern upstream holds nothing between rounds: it just hears nothing more.
     let mut client = Speaker::new(&proxy, Era::Legacy, "/mcp/every");

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Era, Proxy};
+use crate::support::{Client, Era, Proxy, sentence};
 
 /// What became of the calls to one upstream.
 #[derive(Debug, Default, Clone)]
@@ -131,15 +131,4 @@ impl Load {
         }
         right
     }
-}
-
-/// Reads the sentence of product.md: which upstream, what happened, whether it may have run,
-/// what to do next. Gives the middle two.
-pub(crate) fn sentence(upstream: &str, is_error: bool, said: &str) -> Option<String> {
-    let rest = said.strip_prefix(&format!("Upstream `{upstream}` "))?;
-    let (happened, rest) = rest.split_once(". The request ")?;
-    let (ran, next) = rest.strip_suffix('.')?.split_once("; ")?;
-    let known = matches!(ran, "was not executed" | "may have been executed");
-    (is_error && known && !happened.is_empty() && !next.is_empty())
-        .then(|| format!("{happened}, {ran}"))
 }

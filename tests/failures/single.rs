@@ -4,11 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{
-    load::sentence,
-    world::{PATIENCE, Place, World, kill, mark, stdio},
-};
-use crate::support::{Client, Era, everything, text, until};
+use super::world::{PATIENCE, Place, World, kill, mark, stdio};
+use crate::support::{Client, Era, everything, sentence, text, until};
 
 /// The hostile server of the examples.
 fn child() -> String {

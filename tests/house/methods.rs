@@ -34,8 +34,8 @@ const PINNED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "src/pipeline/legacy.rs",
-        &["ping", "notifications/cancelled"],
-        "of the methods answered here it is told from the others; of the notifications only this one acts",
+        &["ping", "notifications/cancelled", "notifications/roots/list_changed"],
+        "of the methods answered here it is told from the others; of the notifications only these act",
     ),
     ("src/pipeline/finish.rs", &["ping"], "of the methods answered here it alone decides nothing"),
     // The line: what goes to a client.

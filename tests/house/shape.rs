@@ -9,7 +9,7 @@ use crate::source::{sources, texts};
 const EVERYWHERE: &[&str] = &["src", "examples", "tests"];
 const MOST_LINES: usize = 600;
 const MOST_LINES_OF_MOD: usize = 80;
-const MOST_LINES_OF_LIB: usize = 150;
+const MOST_LINES_OF_LIB: usize = 170;
 const MOST_LINES_OF_MAIN: usize = 40;
 
 /// Names that say nothing, so that everything ends up there.

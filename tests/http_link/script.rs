@@ -363,6 +363,7 @@ impl Stage {
                 era,
                 start: START,
                 session_id: false,
+                cancels: false,
                 capabilities,
                 redact: Arc::new(|text| text.replace("canary", "[redacted]")),
             },

@@ -215,7 +215,24 @@ async fn a_legacy_stream_that_cannot_be_polled_is_gone_and_cancelled() {
     let error = stage.failure("tools/call").await;
     assert_eq!((error.cause, error.ran), (Cause::Gone, Ran::Maybe));
     stage.upstream.until_seen("notifications/cancelled", 1).await;
-    assert_eq!(stage.upstream.count("tools/call"), 1);
+    assert_eq!((stage.upstream.count("tools/call"), stage.upstream.count("GET")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_stream_is_not_polled_in_another_session() {
+    let stage = Stage::new(legacy(|seen| match (seen.method(), seen.header("mcp-session-id")) {
+        ("tools/call", _) => vec![stream(), piece("id: p1\nretry: 500\ndata:\n\n"), end()],
+        ("tools/list", Some("s1")) => reply(404, "", ""),
+        _ => ok(seen),
+    }))
+    .await;
+    let (error, listed) = tokio::join!(stage.failure("tools/call"), async {
+        stage.upstream.until_seen("tools/call", 1).await;
+        stage.request("tools/list").await
+    });
+    assert_eq!((error.cause, error.ran), (Cause::Gone, Ran::Maybe));
+    assert!(listed.is_ok());
+    assert_eq!((stage.upstream.count("initialize"), stage.upstream.count("GET")), (2, 0));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ import contextlib
 import urllib.parse
 
 import httpx
+import mcp.types
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
@@ -25,6 +26,8 @@ def steps_of(session):
     async def take(step):
         if "list" in step:
             return await plan.everything(*lists[step["list"]])
+        if "say" in step:
+            return await plan.PERSON.talk(step, session.call_tool)
         if "call" in step:
             return await session.call_tool(step["call"], step.get("arguments", {}))
         if "read" in step:
@@ -58,9 +61,9 @@ async def main():
     if plan.ERA != "legacy":
         raise ValueError(f"this SDK does not know the era {plan.ERA}")
     async with transport() as (read, write, *_):
-        async with ClientSession(read, write) as session:
+        async with ClientSession(read, write, **plan.handlers(mcp.types)) as session:
             hello = await session.initialize()
-            steps = await plan.walk(steps_of(session))
+            steps = await plan.walk(steps_of(session), hello.protocolVersion)
             plan.report(hello.protocolVersion, hello.serverInfo, steps)
 
 

@@ -2,6 +2,7 @@
 import asyncio
 
 import httpx2
+import mcp_types
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -24,6 +25,8 @@ def steps_of(client):
     async def take(step):
         if "list" in step:
             return await plan.everything(*lists[step["list"]])
+        if "say" in step:
+            return await plan.PERSON.talk(step, client.call_tool)
         if "call" in step:
             return await client.call_tool(step["call"], step.get("arguments", {}))
         if "read" in step:
@@ -44,8 +47,8 @@ async def main():
             transport = stdio_client(StdioServerParameters(command=command, args=args, env=plan.ENV))
         else:
             transport = streamable_http_client(plan.URL, http_client=http)
-        async with Client(transport, mode=plan.ERA) as client:
-            steps = await plan.walk(steps_of(client))
+        async with Client(transport, mode=plan.ERA, **plan.handlers(mcp_types)) as client:
+            steps = await plan.walk(steps_of(client), client.protocol_version)
             plan.report(client.protocol_version, client.server_info, steps)
 
 

@@ -3,7 +3,10 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { program, run } from './plan.mjs';
+import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import { declared, listen, program, run } from './plan.mjs';
+
+const schemas = { elicitation: ElicitRequestSchema, sampling: CreateMessageRequestSchema, roots: ListRootsRequestSchema };
 
 await run(async (url, headers, era) => {
   if (era !== 'legacy') throw new Error(`this SDK does not know the era ${era}`);
@@ -15,11 +18,13 @@ await run(async (url, headers, era) => {
   // Not every transport tells what was agreed upon; each is told.
   const told = transport.setProtocolVersion?.bind(transport);
   transport.setProtocolVersion = version => { protocol = version; told?.(version); };
-  const client = new Client({ name: 'ts1', version: '1.0.0' });
+  const client = new Client({ name: 'ts1', version: '1.0.0' }, { capabilities: declared });
+  listen((kind, _, answer) => client.setRequestHandler(schemas[kind], answer));
   await client.connect(transport);
   const close = async () => {
     await transport.terminateSession?.();
     await client.close();
   };
-  return { client, protocol: () => protocol, close };
+  const call = (params, options) => client.callTool(params, undefined, options);
+  return { client, call, protocol: () => protocol, close };
 });

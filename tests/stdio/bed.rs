@@ -49,6 +49,7 @@ impl Bed {
             capabilities: CapSet::NONE,
             shared: false,
             exclusive: false,
+            cancels: false,
             launcher: Launcher::new(env!("CARGO_BIN_EXE_mcp-proxy"), std::env::vars_os()),
             redact: Arc::new(|text: &str| text.replace("s3cret", "[redacted]")),
         }

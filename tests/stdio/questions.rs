@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mcp_proxy::base::now;
 use mcp_proxy::upstream::stdio::StdioLink;
 use mcp_proxy::upstream::{Asker, Cause, Event, Exchange, Link, Message, Outgoing, Ran, Reply};
 use mcp_proxy::wire::{CapSet, InboundKind};
 use serde_json::{Value, json};
 
-use super::bed::{Bed, call, tool, until, value};
+use super::bed::{Bed, PATIENCE, call, tool, until, value};
 
 const FORM: &str = "{\"message\":\"who?\",\"requestedSchema\":{}}";
 
@@ -151,7 +152,7 @@ async fn what_nobody_takes_is_refused_in_the_protocols_words() {
 }
 
 #[tokio::test]
-async fn an_exchange_that_is_dropped_refuses_its_questions_then_cancels() {
+async fn an_exchange_that_is_dropped_cancels_then_refuses_its_questions() {
     let bed = Bed::new();
     let link = open(&bed, &[], false).await;
     let mut asking = exchange(&link, form("a", "q1")).await;
@@ -162,9 +163,38 @@ async fn an_exchange_that_is_dropped_refuses_its_questions_then_cancels() {
     let report = call(&link, "report", "{}").await.unwrap();
     let heard = report["heard"].as_array().unwrap();
     assert_eq!(heard.len(), 4, "{heard:?}");
-    assert_eq!((&heard[0], &heard[2]), (&json!({"answer": "q1"}), &json!({"answer": "q2"})));
-    assert!(heard[1]["cancelled"].is_u64() && heard[3]["cancelled"].is_u64(), "{heard:?}");
+    assert_eq!((&heard[1], &heard[3]), (&json!({"answer": "q1"}), &json!({"answer": "q2"})));
+    assert!(heard[0]["cancelled"].is_u64() && heard[2]["cancelled"].is_u64(), "{heard:?}");
     assert_eq!(report["answers"][1]["result"]["action"], "cancel");
+}
+
+/// The file says that this upstream stops what is cancelled; it answers nothing then.
+#[tokio::test]
+async fn a_cancelled_call_of_one_that_stops_keeps_nothing_from_others_for_long() {
+    let bed = Bed::new();
+    let mut spec = bed.spec(&["quiet"]);
+    (spec.capabilities, spec.cancels) = (CapSet::QUESTIONS, true);
+    let link = bed.open_spec(spec).await.unwrap();
+    let held = hold(&link, "a").await;
+    held.abort();
+    held.await.unwrap_err();
+    while call(&link, "report", "{}").await.unwrap()["cancelled"] == json!([]) {}
+    let mut refused = 0;
+    let end = now() + PATIENCE;
+    let mut exchange = loop {
+        match link.request(form("b", &format!("q{refused}"))).await.unwrap() {
+            Reply::Exchange(exchange) => break exchange,
+            Reply::Message(message) => {
+                assert_eq!(value(&message)["answered"]["result"]["action"], "cancel");
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(now() < end, "it is never free");
+    };
+    assert!(refused > 0, "what it was just writing may still come");
+    let message = exchange.next().await.unwrap();
+    assert_eq!(message.inbound.kind, InboundKind::Request);
 }
 
 #[tokio::test]

@@ -194,3 +194,14 @@ impl Client {
 pub(crate) fn text(answer: &Value) -> &str {
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {answer}"))
 }
+
+/// Reads the sentence of product.md: which upstream, what happened, whether it may have run,
+/// what to do next. Gives the middle two.
+pub(crate) fn sentence(upstream: &str, is_error: bool, said: &str) -> Option<String> {
+    let rest = said.strip_prefix(&format!("Upstream `{upstream}` "))?;
+    let (happened, rest) = rest.split_once(". The request ")?;
+    let (ran, next) = rest.strip_suffix('.')?.split_once("; ")?;
+    let known = matches!(ran, "was not executed" | "may have been executed");
+    (is_error && known && !happened.is_empty() && !next.is_empty())
+        .then(|| format!("{happened}, {ran}"))
+}

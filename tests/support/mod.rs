@@ -15,8 +15,8 @@ mod stream;
 mod swarm;
 
 pub(crate) use canary::Canary;
-pub(crate) use mcp::{Client, Era, text};
-pub(crate) use peers::{Peers, found, install, say};
+pub(crate) use mcp::{Client, Era, sentence, text};
+pub(crate) use peers::{Peer, Peers, found, install, say};
 pub(crate) use process::{Process, until};
 pub(crate) use program::{address_in, asker, everything, serve_everything, serve_tasker, tasker};
 pub(crate) use proxy::{Proxy, Setup};

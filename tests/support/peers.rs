@@ -103,6 +103,17 @@ impl Peers {
         command
     }
 
+    /// The program and the script of a server that asks, by its SDK (`ts1`, `py2`, …).
+    pub(crate) fn server(&self, sdk: &str) -> (PathBuf, PathBuf) {
+        match sdk.split_at(2) {
+            ("ts", _) => ("node".into(), self.home.join(format!("server_{sdk}.mjs"))),
+            (_, line) => (
+                self.home.join(format!("python{line}/bin/python")),
+                self.home.join(format!("server_{sdk}.py")),
+            ),
+        }
+    }
+
     /// The four clients, each with the eras that it knows.
     pub(crate) const CLIENTS: [(&str, &[&str]); 4] = [
         ("ts1", &["legacy"]),
@@ -134,6 +145,40 @@ impl Peers {
         self.report(client, era, "-", key, plan, Some(program))
     }
 
+    /// Connects a client that does what it is told step by step.
+    ///
+    /// # Panics
+    /// When it makes no connection.
+    pub(crate) fn connect(&self, client: &str, era: &str, url: &str, key: &str) -> Peer {
+        let process = Process::start(&mut self.command(client, [url, era, "-"], key));
+        process.line("that it is connected", |line| line.contains("\"connected\"").then_some(()));
+        Peer { name: format!("{client} {era}"), process, steps: 0 }
+    }
+
+    fn command(&self, client: &str, args: [&str; 3], key: &str) -> Command {
+        let (program, script) = match client {
+            "ts1" | "ts2" => ("node".into(), format!("{client}.mjs")),
+            "py1" => (self.home.join("python1/bin/python"), "py1.py".to_owned()),
+            _ => (self.home.join("python2/bin/python"), "py2.py".to_owned()),
+        };
+        let mut command = Command::new(program);
+        command.arg(self.home.join(script)).args(args);
+        // A proxy of this machine's must not stand between two programs of it.
+        command.env("MCP_KEY", key).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        command
+    }
+
+    /// Runs a plan in which the client is killed.
+    ///
+    /// # Panics
+    /// When it ends otherwise.
+    pub(crate) fn die(&self, client: &str, era: &str, url: &str, key: &str, plan: &Value) {
+        let (status, output, errors) =
+            Process::run(&mut self.command(client, [url, era, &plan.to_string()], key), b"", PLAN);
+        let killed = std::os::unix::process::ExitStatusExt::signal(&status).is_some();
+        assert!(killed, "{client} ({era}) was not killed but {status}:\n{output}{errors}");
+    }
+
     fn report(
         &self,
         client: &str,
@@ -143,18 +188,42 @@ impl Peers {
         plan: &Value,
         started: Option<&[&str]>,
     ) -> Value {
-        let (program, script) = match client {
-            "ts1" | "ts2" => ("node".into(), format!("{client}.mjs")),
-            "py1" => (self.home.join("python1/bin/python"), "py1.py".to_owned()),
-            _ => (self.home.join("python2/bin/python"), "py2.py".to_owned()),
-        };
-        let mut command = Command::new(program);
-        command.arg(self.home.join(script)).args([url, era, &plan.to_string()]);
+        let mut command = self.command(client, [url, era, &plan.to_string()], key);
         command.envs(started.map(|words| ("MCP_PROGRAM", serde_json::json!(words).to_string())));
-        // A proxy of this machine's must not stand between two programs of it.
-        command.env("MCP_KEY", key).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
         let (_, output, errors) = Process::run(&mut command, b"", PLAN);
         let report = output.lines().last().and_then(|line| serde_json::from_str(line).ok());
         report.unwrap_or_else(|| panic!("{client} ({era}) printed no report:\n{output}{errors}"))
+    }
+}
+
+/// A client that is connected, and idle between its steps. It ends with the value.
+pub(crate) struct Peer {
+    name: String,
+    process: Process,
+    steps: usize,
+}
+
+impl Peer {
+    /// Which client it is, and its era.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells it a step (see tests/peers/plan.mjs).
+    pub(crate) fn begin(&mut self, step: &Value) {
+        self.steps += 1;
+        self.process.tell(&step.to_string());
+    }
+
+    /// What became of the last step: `{"ok":true,"result":…}` or `{"ok":false,"error":…}`.
+    ///
+    /// # Panics
+    /// When the client has ended, or that takes two minutes.
+    pub(crate) fn finish(&mut self) -> Value {
+        let outcome = |line: &str| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            (line["step"] == self.steps).then_some(line)
+        };
+        self.process.line_within(PLAN, "what became of its step", outcome)
     }
 }

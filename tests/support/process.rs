@@ -125,6 +125,15 @@ impl Process {
         self.child.id()
     }
 
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it does not read (any more).
+    pub(crate) fn tell(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("piped");
+        writeln!(input, "{line}").unwrap_or_else(|error| panic!("{}: {error}", self.name));
+    }
+
     /// Everything it has printed up to now.
     pub(crate) fn log(&self) -> String {
         self.lines.seen.lock().expect("no holder panics").0.join("\n")
@@ -135,7 +144,20 @@ impl Process {
     /// # Panics
     /// When the program ends or half a minute passes before.
     pub(crate) fn line<T>(&self, what: &str, read: impl Fn(&str) -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
+        self.line_within(PATIENCE, what, read)
+    }
+
+    /// The same with another patience.
+    ///
+    /// # Panics
+    /// When the program ends or `patience` passes before.
+    pub(crate) fn line_within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let end = Instant::now() + patience;
         let mut seen = self.lines.seen.lock().expect("no holder panics");
         loop {
             if let Some(found) = seen.0.iter().find_map(|line| read(line)) {

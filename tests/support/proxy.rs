@@ -170,6 +170,20 @@ impl Proxy {
         setup
     }
 
+    /// Kills it (SIGKILL) and gives back the folder at once, and what waits until nothing of it is
+    /// left.
+    pub(crate) fn crash(self) -> (Setup, impl FnOnce()) {
+        let Self { mut process, setup, .. } = self;
+        let below = process.descendants();
+        process.kill();
+        let nothing_is_left = move || {
+            until("no process is left behind", Duration::from_secs(10), || {
+                survivors(&below).is_empty().then_some(())
+            });
+        };
+        (setup, nothing_is_left)
+    }
+
     /// Ends it, checks that nothing of it is left, and gives back the folder.
     pub(crate) fn stop(self) -> Setup {
         let Self { process, setup, .. } = self;

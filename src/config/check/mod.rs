@@ -5,6 +5,7 @@ mod argument;
 mod audit;
 mod command;
 mod endpoint;
+mod limit;
 mod quirk;
 mod reference;
 mod root;

@@ -45,6 +45,7 @@ pub(super) fn upstream(item: &Item<'_>, report: &mut Report<'_>) -> UpstreamQuir
     let mut flag = |key, report: &mut Report<'_>| table.take(key)?.boolean(report);
     quirks.session_id = flag("session_id", report).unwrap_or(quirks.session_id);
     quirks.list_changed = flag("list_changed", report).unwrap_or(quirks.list_changed);
+    quirks.cancels = flag("cancels", report).unwrap_or(quirks.cancels);
     table.finish(report, &[], &[]);
     quirks
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{audit, server, tenant, upstream, value};
+use super::{audit, limit, server, tenant, upstream, value};
 use crate::config::file::Table;
 use crate::config::report::Report;
 use crate::config::{Config, Namespace, Seal, Store};
@@ -17,7 +17,7 @@ pub(in crate::config) struct Surroundings<'a> {
 }
 
 /// Sections of later versions.
-const LATER: [&str; 7] = ["profiles", "roles", "limits", "oauth", "otel", "admin", "console"];
+const LATER: [&str; 6] = ["profiles", "roles", "oauth", "otel", "admin", "console"];
 const FOREIGN: [(&str, &str); 3] = [
     ("mcpServers", "write a section [upstreams.NAME] for each server"),
     ("mcp_servers", "write a section [upstreams.NAME] for each server"),
@@ -38,9 +38,12 @@ pub(in crate::config) fn check(
     let (upstreams, declared) =
         upstream::check(section("upstreams", report), &namespace, around, report);
     let audit = audit::check(section("audit", report), report);
+    let names: Vec<&str> = declared.keys().copied().collect();
+    let limits = limit::check(section("limits", report), &names, report);
     let tenants = tenant::check(section("tenants", report), &declared, around, report);
     root.finish(report, &LATER, &FOREIGN);
-    Config { server, store, seal, namespace, audit, upstreams, tenants, revision: [0; 8] }
+    let revision = [0; 8];
+    Config { server, store, seal, namespace, audit, limits, upstreams, tenants, revision }
 }
 
 fn store(table: Option<Table<'_>>, around: &Surroundings<'_>, report: &mut Report<'_>) -> Store {

@@ -94,7 +94,7 @@ fn quirks_are_found_by_the_name_of_a_client() {
     let (config, _) = checked(
         "[server]\nclient_quirks = [{ name = \"old\", keep_alive = \"5s\" }, \
          { name = \"ol*\", list_changed = false, result_cap = \"64KiB\" }]\n\
-         [upstreams.a]\nurl = \"http://a/\"\nquirks = { session_id = true }\n",
+         [upstreams.a]\nurl = \"http://a/\"\nquirks = { session_id = true, cancels = true }\n",
     );
     let entry = |name: &str| config.server.client_quirks.iter().find(|entry| entry.fits(name));
     let old = entry("old").unwrap();
@@ -103,7 +103,7 @@ fn quirks_are_found_by_the_name_of_a_client() {
     assert_eq!((others.list_changed, others.result_cap), (false, Some(64 << 10)));
     assert!(entry("o").is_none() && entry("Old").is_none());
     let quirks = config.upstreams["a"].quirks;
-    assert!(quirks.session_id && quirks.list_changed);
+    assert!(quirks.session_id && quirks.list_changed && quirks.cancels);
 }
 
 #[test]

@@ -261,10 +261,10 @@ impl Waiting {
         }
     }
 
-    /// Nobody waits any more: what is open is refused, and the call cancelled with its exchange
-    /// (R38).
+    /// Nobody waits any more: the call is cancelled with its exchange, and what is open then is
+    /// refused (R38).
     async fn give_up(mut self) {
-        self.refuse().await;
         self.turn.rest = None;
+        self.refuse().await;
     }
 }

@@ -3,6 +3,7 @@
 use crate::bridge::{Asks, BridgeError, Question, Toward};
 use crate::namespace::{Recipient, ShiftedEdits, UriWay, falls_back, rewrite_result};
 use crate::wire::Edits;
+use crate::wire::json::may_hold;
 
 /// The changes that word a question of an upstream for whom it is put to. What a model is shown
 /// names resources as the client knows them (R84), in content that it knows.
@@ -15,7 +16,7 @@ pub(in crate::pipeline) fn worded(
 ) -> Result<Edits, BridgeError> {
     let mut edits = question.worded(params, upstream, toward, "")?;
     let way = UriWay::Messages;
-    let public = recipient.upstream.is_some() && params.contains("uri");
+    let public = recipient.upstream.is_some() && may_hold(params, "uri");
     if question.asks == Asks::Model && (public || falls_back(way, recipient.revision, None)) {
         let mut part = ShiftedEdits { edits: &mut edits, base: 0 };
         rewrite_result(way, params, recipient, &mut part)?;

@@ -21,7 +21,7 @@ impl Line {
         declares: CapSet,
     ) -> Result<Message, Fault> {
         let (era, method) = (lease.facts().era, verb.method());
-        let declares = declares.with(CapSet::TASKS);
+        let declares = declares.with(CapSet::TASKS).without(CapSet::ROOTS_CHANGED);
         let members = format!("\"taskId\":{}{more}", quote(id));
         let routed = era == Era::Modern && matches!(upstream.transport, Transport::Http { .. });
         let outgoing = Outgoing {

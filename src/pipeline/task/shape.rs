@@ -8,6 +8,7 @@ use crate::namespace::{Recipient, ShiftedEdits, UriWay, rewrite_result};
 use crate::pipeline::relay::Asked;
 use crate::pipeline::result::{Ready, add_modern, garbage};
 use crate::pipeline::talk::{Talk, worded};
+use crate::pipeline::update::SUBSCRIPTION;
 use crate::upstream::Message;
 use crate::wire::json::{JsonError, Reader, Span, UPSTREAM_DEPTH, quote};
 use crate::wire::{Edits, Era, Revision, Route, TaskVerb};
@@ -100,8 +101,6 @@ pub(in crate::pipeline) fn described_to(
     let changed = edits.apply(&bytes::Bytes::copy_from_slice(params.as_bytes()));
     String::from_utf8(changed.to_vec()).ok()
 }
-
-const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 impl Talk {
     /// The answer to a call that has become a task, in the words of a modern client.

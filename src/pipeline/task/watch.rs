@@ -46,7 +46,7 @@ impl Line {
     /// Somebody who followed tasks of an upstream is gone.
     pub(in crate::pipeline) fn unfollow(&self, tenant: &Tenant, upstream: &str) {
         let Some(upstream) = self.config.upstreams.get(upstream) else { return };
-        if let Some(lease) = self.open_house_link(tenant.info(), upstream) {
+        if let Some(lease) = self.open_house_link(tenant.info(), upstream, None) {
             lease.listen(tenant.interest(&upstream.name));
         }
     }

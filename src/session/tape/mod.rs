@@ -5,4 +5,4 @@ mod reel;
 mod tests;
 
 pub use reel::Item;
-pub(super) use reel::{Budget, GENERAL, Tapes};
+pub(super) use reel::{Budget, Found, GENERAL, Tapes};

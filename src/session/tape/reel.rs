@@ -2,9 +2,12 @@
 //! 1.9). No I/O and no clock: the time comes in, items come out.
 //!
 //! An event's id names the process, the stream and the event. So an id of another process is an
-//! unknown one, and a stream is resumed with its own events alone (R50).
+//! unknown one, and a stream is resumed with its own events alone (R50). On the stream of a request
+//! it names the request, too: after a restart that is all that is left of it, and enough to answer
+//! a client that comes back.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -30,6 +33,8 @@ const ALL_BYTES: usize = 256 << 20;
 const STREAMS: usize = 64;
 /// What an entry costs besides its bytes.
 const ENTRY: usize = 128;
+/// Longest id of a request, as JSON text, that event ids carry along.
+const REQUEST: usize = 64;
 /// After how many milliseconds a client is to come back.
 const RETRY: &[u8] = b"retry: 1000\n";
 
@@ -74,12 +79,45 @@ struct Stream {
     number: u32,
     /// The request that it answers: its id as JSON text, and whether it calls a tool.
     request: Option<(String, bool)>,
+    /// The end of its event ids, which names the request.
+    mark: String,
     live: Option<mpsc::Sender<Item>>,
     ended: bool,
     /// Since when nobody hears it.
     left_at: Option<u32>,
     /// The last of its events that is no longer kept.
     lost: Option<u64>,
+    /// The last of its events.
+    last: Option<u64>,
+    /// The first of its events that nobody was there to hear.
+    unheard: Option<u64>,
+    /// Where it begins; what a stream whose place it has taken has said lies before.
+    since: u64,
+    /// It began with an event, so that whoever has heard it names none from before.
+    primed: bool,
+}
+
+impl Stream {
+    fn new(
+        number: u32,
+        request: Option<(String, bool)>,
+        live: mpsc::Sender<Item>,
+        since: u64,
+    ) -> Self {
+        Self {
+            number,
+            mark: mark(request.as_ref()),
+            request,
+            live: Some(live),
+            ended: false,
+            left_at: None,
+            lost: None,
+            last: None,
+            unheard: None,
+            since,
+            primed: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -95,6 +133,17 @@ impl Entry {
     fn weight(&self) -> usize {
         ENTRY + self.item.as_ref().map_or(0, Bytes::len)
     }
+}
+
+/// What the id of an event leads to.
+#[derive(Debug)]
+pub(in crate::session) enum Found {
+    /// Its stream, which goes on.
+    Stream(Continued),
+    /// The stream of a call of which nothing is kept any more.
+    Ended,
+    /// Nothing.
+    Unknown,
 }
 
 /// A stream that goes on where it was cut.
@@ -120,48 +169,86 @@ impl Tapes {
         }
     }
 
-    /// Opens a stream for the answer to a request, or, without one, the general stream in the
-    /// place of an older one. With `prime` the first event carries nothing but its id (2025-11-25).
+    /// Opens a stream for the answer to a request. With `prime` the first event carries nothing
+    /// but its id (2025-11-25).
     pub(in crate::session) fn open(
         &mut self,
-        request: Option<(String, bool)>,
+        request: (String, bool),
         prime: bool,
         queue: usize,
         now: u32,
     ) -> (u32, mpsc::Receiver<Item>) {
-        let number = if request.is_some() {
-            self.next_stream += 1;
-            self.next_stream - 1
-        } else {
-            self.streams.retain(|stream| stream.number != GENERAL);
-            GENERAL
-        };
+        let number = self.next_stream;
+        self.next_stream += 1;
         if self.streams.len() >= STREAMS
             && let Some(at) = self.streams.iter().position(|stream| stream.ended)
         {
             let gone = self.streams.remove(at).number;
             self.forget(|entry| entry.stream == gone);
         }
-        let (sender, events) = mpsc::channel(queue);
+        let since = self.next_event;
+        let (live, events) = mpsc::channel(queue);
+        let stream = Stream::new(number, Some(request), live.clone(), since);
         if prime {
-            // Its id says: everything after this.
-            let mut out = RETRY.to_vec();
-            sse::encode(&mut out, Some(&self.event_id(number)), b"");
             self.next_event += 1;
             // The queue is new and empty.
-            let _ = sender.try_send(Ok(Bytes::from(out)));
+            let _ = live.try_send(Ok(self.prime(number, since, &stream.mark)));
         }
-        let live = Some(sender);
-        self.streams.push(Stream {
-            number,
-            request,
-            live,
-            ended: false,
-            left_at: None,
-            lost: None,
-        });
+        self.streams.push(stream);
         self.expire(now);
         (number, events)
+    }
+
+    /// Opens the general stream in the place of an older one, for a client that does not say what
+    /// it has heard last. What was said when nobody was there to hear it is said now.
+    pub(in crate::session) fn open_general(
+        &mut self,
+        prime: bool,
+        queue: usize,
+        now: u32,
+    ) -> Continued {
+        self.expire(now);
+        let old = self.streams.iter().position(|stream| stream.number == GENERAL);
+        let old = old.map(|at| self.streams.remove(at));
+        let left = |old: &&Stream| old.live.as_ref().is_none_or(mpsc::Sender::is_closed);
+        let unheard = old.as_ref().filter(left).and_then(|old| old.unheard);
+        let from = unheard.unwrap_or(self.next_event);
+        self.forget(|entry| entry.stream == GENERAL && entry.event < from);
+        let missed: Vec<Item> = self.kept_after(GENERAL, None);
+        let (live, events) = mpsc::channel(queue + missed.len());
+        // With something to say, everything after the event before it.
+        let since = if unheard.is_some() { from.saturating_sub(1) } else { from };
+        if prime {
+            // There is room for all of them.
+            let _ = live.try_send(Ok(self.prime(GENERAL, since, "")));
+            self.next_event = self.next_event.max(since + 1);
+        }
+        for item in missed {
+            let _ = live.try_send(item);
+        }
+        let (last, lost) = old.map_or((None, None), |old| (old.last, old.lost));
+        let gap = unheard.is_some() && lost.is_some_and(|lost| lost >= from);
+        let heard = last.map(|last| last.min(from.saturating_sub(1)));
+        // An older stream cannot be taken up where it was: all it has said is over.
+        let lost = lost.max(heard);
+        let stream = Stream::new(GENERAL, None, live, since);
+        self.streams.push(Stream { last, lost, primed: prime, ..stream });
+        Continued { events, request: None, gap }
+    }
+
+    /// An event that carries nothing but its id, which says: everything after this.
+    fn prime(&self, stream: u32, event: u64, mark: &str) -> Bytes {
+        let mut out = RETRY.to_vec();
+        sse::encode(&mut out, Some(&self.event_id(stream, event, mark)), b"");
+        Bytes::from(out)
+    }
+
+    fn kept_after(&self, stream: u32, after: Option<u64>) -> Vec<Item> {
+        self.kept
+            .iter()
+            .filter(|entry| entry.stream == stream && Some(entry.event) > after)
+            .map(|entry| entry.item.clone())
+            .collect()
     }
 
     /// Says something on a stream: gives it with the queue of whoever listens. It is kept, too.
@@ -173,15 +260,21 @@ impl Tapes {
         now: u32,
     ) -> Option<(mpsc::Sender<Item>, Item)> {
         let event = self.next_event;
+        let at = self.streams.iter().position(|found| found.number == stream)?;
         let item = message.map(|message| {
-            let mut out = Vec::with_capacity(message.len() + 48);
-            sse::encode(&mut out, Some(&self.event_id(stream)), message);
+            let id = self.event_id(stream, event, &self.streams[at].mark);
+            let mut out = Vec::with_capacity(message.len() + id.len() + 24);
+            sse::encode(&mut out, Some(&id), message);
             Bytes::from(out)
         });
-        let found = self.streams.iter_mut().find(|found| found.number == stream)?;
+        let found = &mut self.streams[at];
         self.next_event += 1;
         found.ended |= last;
+        found.last = Some(event);
         let live = if last { found.live.take() } else { found.live.clone() };
+        if live.is_none() {
+            found.unheard.get_or_insert(event);
+        }
         self.keep(Entry { stream, event, at: now, last, item: item.clone() }, now);
         Some((live?, item))
     }
@@ -194,7 +287,7 @@ impl Tapes {
         }
     }
 
-    /// Whoever had this queue has gone, or does not read.
+    /// Whoever had this queue has gone, or does not read, and has not got what was said last.
     pub(in crate::session) fn leave(&mut self, stream: u32, queue: &mpsc::Sender<Item>, now: u32) {
         let found = self.streams.iter_mut().find(|found| found.number == stream);
         if let Some(stream) = found
@@ -202,6 +295,7 @@ impl Tapes {
         {
             stream.live = None;
             stream.left_at = Some(now);
+            stream.unheard = stream.last;
         }
     }
 
@@ -224,31 +318,31 @@ impl Tapes {
         })
     }
 
-    /// Goes on after the event of this id; none when the id is not one of these streams'.
-    pub(in crate::session) fn resume(
-        &mut self,
-        id: &str,
-        queue: usize,
-        now: u32,
-    ) -> Option<Continued> {
-        let (stream, after) = self.read_id(id)?;
+    /// Goes on after the event of this id.
+    pub(in crate::session) fn resume(&mut self, id: &str, queue: usize, now: u32) -> Found {
+        let Some((process, stream, after, mark)) = read_id(id) else { return Found::Unknown };
         self.expire(now);
-        let missed: Vec<Item> = self
-            .kept
-            .iter()
-            .filter(|entry| entry.stream == stream && entry.event > after)
-            .map(|entry| entry.item.clone())
-            .collect();
-        let found = self.streams.iter_mut().find(|found| found.number == stream)?;
+        let known = process == self.process && after < self.next_event;
+        let own = |found: &Stream| known && found.number == stream && found.mark == mark;
+        let Some(place) = self.streams.iter().position(own) else {
+            return if stream == GENERAL { Found::Unknown } else { Found::Ended };
+        };
+        // What was said since another stream has taken its place was said there; unless it may be
+        // that very stream, which has not given an id yet.
+        let own = after >= self.streams[place].since;
+        let missed = if own { self.kept_after(stream, Some(after)) } else { Vec::new() };
         let (sender, events) = mpsc::channel(queue + missed.len());
         for item in missed {
             // There is room for all of them.
             let _ = sender.try_send(item);
         }
-        let gap = found.lost.is_some_and(|lost| lost > after);
+        let found = &mut self.streams[place];
+        let perhaps = !own && !found.primed && found.last >= Some(found.since);
+        let gap = perhaps || found.lost.is_some_and(|lost| lost > after);
         found.left_at = None;
+        found.unheard = None;
         found.live = (!found.ended).then_some(sender);
-        Some(Continued { events, request: found.request.clone(), gap })
+        Found::Stream(Continued { events, request: found.request.clone(), gap })
     }
 
     /// Forgets what is too old.
@@ -266,17 +360,17 @@ impl Tapes {
         self.streams.is_empty() && self.kept.is_empty()
     }
 
-    fn event_id(&self, stream: u32) -> String {
-        format!("{:x}-{stream:x}-{:x}", self.process, self.next_event)
+    /// The request whose answer broke off with an earlier process, by the id of an event on its
+    /// stream: its id as JSON text, and whether it called a tool. Whoever sends the id wrote it or
+    /// was given it, and alone is answered: it needs no seal.
+    pub(in crate::session) fn broken_off(&self, id: &str) -> Option<(String, bool)> {
+        let (process, _, _, mark) = read_id(id)?;
+        let request = read_mark(mark.strip_prefix('-')?)?;
+        (process != self.process).then_some(request)
     }
 
-    fn read_id(&self, id: &str) -> Option<(u32, u64)> {
-        let mut parts = id.split('-');
-        let process = u32::from_str_radix(parts.next()?, 16).ok()?;
-        let stream = u32::from_str_radix(parts.next()?, 16).ok()?;
-        let event = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let whole = parts.next().is_none() && process == self.process && event < self.next_event;
-        whole.then_some((stream, event))
+    fn event_id(&self, stream: u32, event: u64, mark: &str) -> String {
+        format!("{:x}-{stream:x}-{event:x}{mark}", self.process)
     }
 
     fn keep(&mut self, entry: Entry, now: u32) {
@@ -329,8 +423,52 @@ impl Tapes {
     }
 }
 
+/// The process, the stream and the event of an event's id, and what names the request.
+fn read_id(id: &str) -> Option<(u32, u32, u64, &str)> {
+    let ends = id.match_indices('-').nth(2).map_or(id.len(), |(at, _)| at);
+    let (id, mark) = id.split_at(ends);
+    let mut parts = id.split('-');
+    let process = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let stream = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let event = u64::from_str_radix(parts.next()?, 16).ok()?;
+    Some((process, stream, event, mark))
+}
+
 impl Drop for Tapes {
     fn drop(&mut self) {
         self.budget.give(self.bytes);
     }
+}
+
+/// The end of the event ids on the stream of a request: `-t` for a tool's and `-r` for others,
+/// and the request's id in hexadecimal digits.
+fn mark(request: Option<&(String, bool)>) -> String {
+    let Some((id, tool)) = request.filter(|(id, _)| id.len() <= REQUEST) else {
+        return String::new();
+    };
+    let mut mark = String::with_capacity(2 + 2 * id.len());
+    mark.push_str(if *tool { "-t" } else { "-r" });
+    for byte in id.bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(mark, "{byte:02x}");
+    }
+    mark
+}
+
+/// Reads what `mark` wrote, without its dash; none for what cannot be a request's id.
+fn read_mark(mark: &str) -> Option<(String, bool)> {
+    let tool = match mark.bytes().next()? {
+        b't' => true,
+        b'r' => false,
+        _ => return None,
+    };
+    let digits = mark.get(1..).filter(|digits| digits.len() <= 2 * REQUEST)?;
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    };
+    let bytes = digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    let id = String::from_utf8(bytes).ok()?;
+    let value: serde_json::Value = serde_json::from_str(&id).ok()?;
+    ((value.is_string() || value.is_number()) && id.trim() == id).then_some((id, tool))
 }

@@ -161,7 +161,7 @@ async fn refused(response: Response, id: u64) -> Answer {
         400..=499 => (Cause::Garbage, Ran::No),
         _ => (Cause::Garbage, Ran::Maybe),
     };
-    let start: String = String::from_utf8_lossy(&text).chars().take(200).collect();
+    let start: String = String::from_utf8_lossy(&text).chars().take(4_000).collect();
     let mut refusal =
         Refusal::new(status, cause, ran, format!("HTTP {code}: {}", start.escape_debug()));
     refusal.about_session = about_session || code == 404;

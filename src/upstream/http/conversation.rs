@@ -126,6 +126,8 @@ impl Drop for Cancel {
 pub(super) struct Conversation {
     core: Arc<Core>,
     id: u64,
+    /// The number of the session that it belongs to.
+    session: u32,
     events: Option<Events>,
     patience: Patience,
     cancel: Cancel,
@@ -139,7 +141,7 @@ pub(super) struct Conversation {
 impl Conversation {
     pub(super) fn new(
         core: &Arc<Core>,
-        id: u64,
+        (id, session): (u64, u32),
         body: Arriving,
         patience: Patience,
         cancel: Cancel,
@@ -147,6 +149,7 @@ impl Conversation {
         Self {
             core: Arc::clone(core),
             id,
+            session,
             events: Some(Events::new(body)),
             patience,
             cancel,
@@ -258,6 +261,7 @@ impl Conversation {
             InboundKind::Result | InboundKind::Error => match own(message, self.id) {
                 Ok(message) => return Ok(Some(message)),
                 Err(detail) => {
+                    let detail = self.core.road.clean(&detail);
                     tracing::debug!(upstream = %self.core.road.upstream, detail, "event dropped");
                 }
             },
@@ -265,11 +269,15 @@ impl Conversation {
         Ok(None)
     }
 
-    /// Asks for the rest of a stream that was cut.
+    /// Asks for the rest of a stream that was cut. What is refused once is refused for ever; and
+    /// in a new session nobody knows the events of the lost one.
     async fn resume(&mut self) -> Result<(), LinkError> {
         let wait = self.retry.map_or(RESUME, Duration::from_millis).clamp(RESUME_MIN, RESUME_MAX);
         sleep(wait).await;
         let session = self.core.session();
+        if session.number != self.session {
+            return Err(self.core.road.error(Cause::Gone, Ran::Maybe, "its session was lost"));
+        }
         let got = self.core.road.get(session.headers(), self.last_id.as_deref()).await;
         let detail = match got {
             Ok(response) => match open_stream(response).await {
@@ -277,7 +285,12 @@ impl Conversation {
                     self.events = Some(events);
                     return Ok(());
                 }
-                Err((_, detail)) => detail,
+                Err((status, detail)) => {
+                    if matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429) {
+                        self.failures = RESUME_FAILURES;
+                    }
+                    detail
+                }
             },
             Err(error) => error.detail,
         };

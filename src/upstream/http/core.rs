@@ -262,7 +262,7 @@ impl Core {
         debug_assert_eq!(message.inbound.kind, InboundKind::Request);
         let method = message.inbound.method.as_deref().unwrap_or_default();
         if !self.is_legacy() {
-            let method: String = method.chars().take(80).collect();
+            let method: String = self.road.clean(method).chars().take(80).collect();
             tracing::warn!(upstream = %self.road.upstream, method, "a modern upstream sent a request; ignored");
             return;
         }
@@ -271,14 +271,16 @@ impl Core {
         }
     }
 
-    /// Tells a legacy upstream that nobody waits for this request any more, after the refusals of
-    /// what it has asked. For a modern one the closed connection says it.
+    /// Tells a legacy upstream that nobody waits for this request any more, before the refusals of
+    /// what it has asked: no work goes on because of a refusal. For a modern one the closed
+    /// connection says it.
     pub(super) fn cancel(self: &Arc<Self>, id: u64, mut refusals: Vec<Bytes>) {
         if self.is_legacy() {
-            refusals.push(Bytes::from(format!(
+            let cancelled = format!(
                 "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
                  \"params\":{{\"requestId\":{id}}}}}"
-            )));
+            );
+            refusals.insert(0, Bytes::from(cancelled));
             self.errands("upstream-cancel", refusals);
         }
     }

@@ -93,18 +93,24 @@ fn may_be_older(asked: &Asked) -> bool {
 async fn probe(road: &Road, capabilities: CapSet) -> Result<Result<Facts, String>, LinkError> {
     let mut headers = road.headers(Revision::LATEST_MODERN, None);
     headers.insert(METHOD, HeaderValue::from_static("server/discover"));
-    let asked = ask(road, headers, &discover(capabilities), DISCOVER_ID).await?;
-    let message = match asked.answer {
-        Ok(message) => message,
-        Err(refusal) if refusal.is_not_understood() => {
-            return Ok(Err(format!("`server/discover` got {}", road.clean(&refusal.detail))));
+    let mut again = true;
+    loop {
+        let asked = ask(road, headers.clone(), &discover(capabilities), DISCOVER_ID).await?;
+        let message = match asked.answer {
+            Ok(message) => message,
+            Err(refusal) if refusal.is_not_understood() => {
+                return Ok(Err(format!("`server/discover` got {}", road.clean(&refusal.detail))));
+            }
+            Err(refusal) => return Err(road.error(refusal.cause, Ran::No, &refusal.detail)),
+        };
+        match judge_discover(&message) {
+            Verdict::Modern(facts) => return Ok(Ok(facts)),
+            Verdict::Again(_) if again => again = false,
+            Verdict::Refused(reason) | Verdict::Again(reason) => {
+                return Err(road.error(Cause::Garbage, Ran::No, &reason));
+            }
+            Verdict::Legacy => return Ok(Err("`server/discover` was not understood".to_owned())),
         }
-        Err(refusal) => return Err(road.error(refusal.cause, Ran::No, &refusal.detail)),
-    };
-    match judge_discover(&message) {
-        Verdict::Modern(facts) => Ok(Ok(facts)),
-        Verdict::Refused(reason) => Err(road.error(Cause::Garbage, Ran::No, &reason)),
-        Verdict::Legacy => Ok(Err("`server/discover` was not understood".to_owned())),
     }
 }
 

@@ -120,7 +120,8 @@ impl Core {
                     return Ok(Reply::Json { id, length, body });
                 }
                 Ok(Answer::Stream(body)) => {
-                    let mut rest = Conversation::new(core, id, body, patience, cancel);
+                    let mut rest =
+                        Conversation::new(core, (id, session.number), body, patience, cancel);
                     // Boxed: an answer without a stream does not carry the reading of one with it.
                     let first = Box::pin(rest.next()).await?;
                     let complete =

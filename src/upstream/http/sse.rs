@@ -70,7 +70,7 @@ pub(super) async fn open(
     let shared = Arc::new(Shared::new(
         target.upstream.clone(),
         Arc::clone(&target.redact),
-        target.capabilities,
+        (target.capabilities, target.cancels),
         Ways { queue, control },
         sink,
         tasks.clone(),
@@ -121,9 +121,11 @@ async fn read(mut events: Events, shared: Arc<Shared>) {
                 break End { cause: Cause::Gone, detail: "its stream has ended".to_owned() };
             }
             Err(broken) if broken.cause == Cause::Garbage => {
-                tracing::warn!(upstream = %shared.upstream, "an event is no message: {}", broken.detail);
+                tracing::warn!(upstream = %shared.upstream, "an event is no message: {}", (shared.redact)(&broken.detail));
             }
-            Err(broken) => break End { cause: broken.cause, detail: broken.detail },
+            Err(broken) => {
+                break End { cause: broken.cause, detail: (shared.redact)(&broken.detail) };
+            }
         }
     };
     shared.finish(&end);
@@ -199,7 +201,7 @@ impl Poster {
         if ran == Ran::No {
             call.give_back();
         }
-        if self.shared.give_up(call, None) {
+        if self.shared.give_up(call, None, None) {
             call.end(Err(end));
         }
     }

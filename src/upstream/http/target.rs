@@ -17,6 +17,9 @@ use crate::upstream::link::{Cause, LinkError, Ran};
 use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
 use crate::wire::{CapSet, Revision};
 
+/// Most that is shown of what an upstream has said in a failure.
+const SHOWN: usize = 500;
+
 /// One HTTP upstream as one tenant reaches it, every reference resolved.
 #[derive(Clone)]
 pub struct HttpTarget {
@@ -34,6 +37,8 @@ pub struct HttpTarget {
     pub capabilities: CapSet,
     /// It gets a session id of ours when it gives none.
     pub session_id: bool,
+    /// It asks nothing any more for a call that was cancelled.
+    pub cancels: bool,
     /// Takes this tenant's secrets out of a text before it is kept.
     pub redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }
@@ -153,9 +158,10 @@ impl Road {
         LinkError { upstream: self.upstream.clone(), cause, ran, detail: self.clean(detail) }
     }
 
-    /// A text that an upstream or the network had a part in, fit for the log.
+    /// A text that an upstream or the network had a part in, fit for the log. It is cut here and
+    /// not before: half a secret is not found.
     pub(super) fn clean(&self, text: &str) -> String {
-        (self.redact)(text)
+        (self.redact)(text).chars().take(SHOWN).collect()
     }
 
     /// A request that got no response.
@@ -211,6 +217,7 @@ mod tests {
             era: EraSetting::Auto,
             start: Duration::from_secs(1),
             session_id: false,
+            cancels: false,
             capabilities: CapSet::NONE,
             redact: Arc::new(|text| text.replace("canary", "[redacted]")),
         };

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::base::now;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::link::Cause;
 
 /// Requests that fail one after another before a place whose links live gets a pause.
 const FAILURES: u32 = 5;
-/// What those are told who come while one request tries whether it is well again.
+/// While one request tries whether it is well again, others wait this long; then the next one
+/// tries. The first may be a call that takes long, or a link that is held for its news.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// Whether a place may be tried. Costs one atomic load while nothing is wrong.
@@ -27,14 +30,14 @@ struct Record {
     breaker: Breaker,
     /// Requests in a row that a live link did not answer.
     failures: u32,
-    /// One request tries whether it is well again.
-    probing: bool,
+    /// Until then one request alone tries whether it is well again.
+    probing: Option<Instant>,
 }
 
 impl Health {
     pub(super) fn new() -> Self {
         let seed = getrandom::u64().unwrap_or_default();
-        let record = Record { breaker: Breaker::new(seed), failures: 0, probing: false };
+        let record = Record { breaker: Breaker::new(seed), failures: 0, probing: None };
         Self { troubled: AtomicBool::new(false), state: Mutex::new(record) }
     }
 
@@ -60,13 +63,18 @@ impl Health {
         if state.failures < FAILURES {
             return Ok(false);
         }
-        state.breaker.permit(now())?;
-        if std::mem::replace(&mut state.probing, true) { Err(PROBE) } else { Ok(true) }
+        let now = now();
+        state.breaker.permit(now)?;
+        if let Some(until) = state.probing.filter(|until| *until > now) {
+            return Err(until - now);
+        }
+        state.probing = Some(now + PROBE);
+        Ok(true)
     }
 
     /// The request that tried is over, however it went.
     pub(super) fn end_probe(&self) {
-        self.state().probing = false;
+        self.state().probing = None;
     }
 
     /// A link was made, or was not, or has ended by itself.

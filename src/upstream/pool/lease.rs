@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use crate::base::Clock;
@@ -102,8 +103,8 @@ pub(super) struct Entry {
     pub(super) health: Arc<Health>,
     pub(super) link: OnceLock<Arc<dyn Link>>,
     pub(super) outcome: watch::Receiver<Outcome>,
-    /// Taken out of the pool: a link that is still being made is closed when it is ready.
-    pub(super) ended: AtomicBool,
+    /// Taken out of the pool: a link that is still being made is given up.
+    pub(super) ended: CancellationToken,
     /// A request of a client has gone well over it.
     pub(super) served: AtomicBool,
     pub(super) busy: AtomicU32,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use super::lease::{Entry, Lease, LinkState, Outcome};
@@ -71,7 +72,7 @@ impl Shared {
 
     /// Ends a link that was taken out.
     fn end(&self, entry: &Arc<Entry>) -> Option<tokio::task::JoinHandle<()>> {
-        entry.ended.store(true, Ordering::SeqCst);
+        entry.ended.cancel();
         let link = Arc::clone(entry.link.get()?);
         Some(self.tasks.spawn("link-close", async move { link.close().await }))
     }
@@ -245,7 +246,7 @@ impl Pool {
             health,
             link: OnceLock::new(),
             outcome,
-            ended: AtomicBool::new(false),
+            ended: CancellationToken::new(),
             served: AtomicBool::new(false),
             busy: AtomicU32::new(0),
             used: AtomicU32::new(shared.clock.seconds()),
@@ -343,15 +344,24 @@ async fn start(
     outcome: watch::Sender<Outcome>,
     open: impl Future<Output = Result<Arc<dyn Link>, LinkError>>,
 ) {
-    let result = match open.await {
+    let ended = || {
+        let detail = "its link was ended while it was made";
+        LinkError::before(&entry.key.upstream, Cause::Closing, detail)
+    };
+    let opened = tokio::select! {
+        biased;
+        opened = open => opened,
+        // What was begun ends with it.
+        () = entry.ended.cancelled() => Err(ended()),
+    };
+    let result = match opened {
         Ok(link) => {
             entry.health.made(Ok(()));
             entry.touch();
             let link = entry.link.get_or_init(|| link);
-            if entry.ended.load(Ordering::SeqCst) {
+            if entry.ended.is_cancelled() {
                 link.close().await;
-                let detail = "its link was ended while it was made";
-                Err(LinkError::before(&entry.key.upstream, Cause::Closing, detail))
+                Err(ended())
             } else {
                 Ok(())
             }

@@ -257,6 +257,10 @@ async fn an_upstream_that_hangs_fails_fast_and_one_request_tries_it() {
     drop(probe);
     assert!(stage.pool.ready(&key(None)).is_none());
     tokio::time::sleep(Duration::from_secs(1)).await;
+    // One that tries for long keeps the others away for a second only.
+    let _slow = stage.pool.ready(&key(None)).unwrap();
+    assert!(stage.pool.ready(&key(None)).is_none());
+    tokio::time::sleep(Duration::from_secs(1)).await;
     stage.pool.ready(&key(None)).unwrap().report(Ok(()));
     let _both = (stage.pool.ready(&key(None)).unwrap(), stage.pool.ready(&key(None)).unwrap());
 }

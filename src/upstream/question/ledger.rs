@@ -1,6 +1,14 @@
 //! Which questions of an upstream are open, and whose they are. Nothing on a pipe or on a GET
 //! stream says which call a question belongs to; so it is handed over only when it can be of one
 //! caller alone, and never guessed (product.md, Links). No I/O and no clock: time is passed in.
+//!
+//! A call that was given up counts among those in flight until it was answered all the same, with
+//! a result or an error, and else for `max_time`. That its cancellation was read frees nothing: an
+//! upstream may go on with what is cancelled, and its SDK answers a ping meanwhile. Only one that
+//! is known to stop (`quirks = { cancels = true }`) is believed when it answers a ping that was
+//! sent behind the cancellation on an ordered way.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -10,6 +18,8 @@ use crate::wire::CapSet;
 
 /// Questions of one call that may be open at a time; one more is refused.
 const QUESTIONS: usize = 16;
+/// How long an upstream that stops what is cancelled may still write what it was just writing.
+const MOMENT: Duration = Duration::from_secs(2);
 /// Calls that were given up and may still ask; with more nobody is asked anything for a while.
 const LEFT: usize = 256;
 
@@ -48,6 +58,8 @@ struct Left {
     call: u64,
     asker: Asker,
     until: Instant,
+    /// The request whose answer says that its cancellation was read.
+    ping: Option<u64>,
 }
 
 impl Ledger {
@@ -143,8 +155,36 @@ impl Ledger {
         if self.left.len() >= LEFT {
             self.crowded = self.crowded.max(Some(until));
         } else {
-            self.left.push(Left { call, asker, until });
+            self.left.push(Left { call, asker, until, ping: None });
         }
+    }
+
+    /// The answer to request `ping` says that the cancellation of `call` was read. False when that
+    /// call is not waited for.
+    pub(in crate::upstream) fn sounded(&mut self, call: u64, ping: u64) -> bool {
+        let left = self.left.iter_mut().find(|left| left.call == call);
+        left.map(|left| left.ping = Some(ping)).is_some()
+    }
+
+    /// Request `ping` was answered: what it was sent behind may ask for a moment longer, with what
+    /// was being written then. False when it is none of `sounded`.
+    pub(in crate::upstream) fn has_read(&mut self, ping: u64, now: Instant) -> bool {
+        let left = self.left.iter_mut().find(|left| left.ping == Some(ping));
+        left.map(|left| left.until = left.until.min(now + MOMENT)).is_some()
+    }
+
+    /// True while another caller's call that was given up may still be worked on.
+    pub(in crate::upstream) fn left_by_others(
+        &mut self,
+        asker: Option<Asker>,
+        now: impl Fn() -> Instant,
+    ) -> bool {
+        if self.left.is_empty() && self.crowded.is_none() {
+            return false;
+        }
+        let now = now();
+        self.crowded.is_some_and(|until| until > now)
+            || self.left.iter().any(|left| left.until > now && Some(left.asker) != asker)
     }
 
     /// A call that was given up was answered all the same: it asks nothing any more.

@@ -249,7 +249,7 @@ impl Ticket {
     pub(in crate::upstream) fn forget(mut self) {
         self.done = true;
         self.call.abandon();
-        self.shared.give_up(&self.call, None);
+        self.shared.give_up(&self.call, None, None);
     }
 
     fn error(&self, cause: Cause, written: bool, detail: String) -> LinkError {
@@ -260,8 +260,9 @@ impl Ticket {
     fn withdraw(&mut self, written: bool) {
         self.done = true;
         let left = written.then(|| now() + self.max_time);
-        if self.shared.give_up(&self.call, left) && written {
-            self.shared.cancel(self.call.id, self.reason);
+        let reason = written.then_some(self.reason);
+        if self.shared.give_up(&self.call, left, reason) && written {
+            self.shared.sound(self.call.id);
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::upstream::question::{Question, refusal};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{Era, Inbound, InboundKind};
 
+/// So much of a line that is no message is searched for secrets, to show its beginning.
+const GARBAGE: usize = 8 * 1_024;
 /// So many lines that are no message are logged one by one, then only each thousandth.
 const LOGGED: u64 = 10;
 
@@ -54,9 +56,8 @@ impl Shared {
         }
         *garbage += 1;
         if *garbage <= LOGGED || garbage.is_multiple_of(1_000) {
-            let head: String =
-                String::from_utf8_lossy(&bytes[..bytes.len().min(800)]).chars().take(200).collect();
-            let head = clean(&head, &self.redact);
+            let head = String::from_utf8_lossy(&bytes[..bytes.len().min(GARBAGE)]);
+            let head: String = clean(&head, &self.redact).chars().take(200).collect();
             tracing::warn!(upstream = %self.upstream, count = *garbage,
                 "a line on standard output is no message: {head}");
         }
@@ -97,7 +98,7 @@ impl Shared {
         };
         if let Some(call) = self.take(id) {
             call.end(Ok(message));
-        } else if !self.settled_in(id) && !self.listen_ended(id, &message) {
+        } else if !self.settled_in(id) && !self.has_read(id) && !self.listen_ended(id, &message) {
             tracing::debug!(upstream = %self.upstream, id, "a response that nobody waits for");
         }
     }
@@ -155,7 +156,7 @@ impl Shared {
     fn question(&self, message: Message) {
         let Some(question) = Question::read(&message) else { return };
         if self.era.get() == Some(&Era::Modern) {
-            let method = question.method;
+            let method = clean(question.method, &self.redact);
             tracing::warn!(upstream = %self.upstream, "a modern server sent a request: {method:.80}");
             return;
         }

@@ -26,11 +26,17 @@ pub(super) struct Framer {
     scanned: usize,
     skipping: bool,
     limit: usize,
+    head: usize,
 }
 
 impl Framer {
     pub(super) fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), scanned: 0, skipping: false, limit }
+        Self { buffer: BytesMut::new(), scanned: 0, skipping: false, limit, head: HEAD }
+    }
+
+    /// Keeps so much of a line that is too long.
+    pub(super) fn with_head(self, head: usize) -> Self {
+        Self { head, ..self }
     }
 
     /// Where the next bytes are to be read into.
@@ -54,7 +60,7 @@ impl Framer {
                     self.scanned = 0;
                 } else if self.buffer.len() > self.limit {
                     self.skipping = true;
-                    let head = Bytes::copy_from_slice(&self.buffer[..HEAD.min(self.limit)]);
+                    let head = Bytes::copy_from_slice(&self.buffer[..self.head.min(self.limit)]);
                     self.buffer = BytesMut::new();
                     self.scanned = 0;
                     return Some(Frame::TooLong(head));
@@ -69,7 +75,7 @@ impl Framer {
             }
             line.truncate(end - usize::from(line[..end].ends_with(b"\r")));
             if line.len() > self.limit {
-                line.truncate(HEAD);
+                line.truncate(self.head);
                 return Some(Frame::TooLong(Bytes::copy_from_slice(&line)));
             }
             if !line.is_empty() {

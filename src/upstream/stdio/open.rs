@@ -7,7 +7,7 @@ use super::call::{Arrival, Ticket};
 use super::link::StdioLink;
 use super::owner::Running;
 use super::spec::ChildSpec;
-use super::stderr::Tail;
+use super::stderr::{SHOWN, Tail, clean};
 use crate::base::{Tasks, now};
 use crate::config::EraSetting;
 use crate::upstream::handshake::{
@@ -82,7 +82,10 @@ impl Ladder<'_> {
         Running::start(self.spec, self.sink, self.tasks, self.tail)
     }
 
-    fn down(&self, detail: impl Into<String>) -> LinkError {
+    fn down(&self, detail: impl AsRef<str>) -> LinkError {
+        // Cut here and not before: half a secret is not found.
+        let detail = clean(detail.as_ref(), &self.spec.redact);
+        let detail: String = detail.chars().take(SHOWN).collect();
         LinkError::before(&self.spec.upstream, Cause::Down, detail)
     }
 
@@ -146,18 +149,23 @@ impl Ladder<'_> {
             EraSetting::Modern => self.spec.start,
             _ => PROBE.min(self.spec.start / 2),
         };
-        let mut ticket = match self.ask(running, &discover(CapSet::NONE)).await {
-            Ok(ticket) => ticket,
-            Err(error) => return Ok(Probe::Ended(self.not_started(error))),
-        };
-        match tokio::time::timeout(patience, answer(&mut ticket)).await {
-            Err(_) => Ok(Probe::Silent(ticket)),
-            Ok(Err(error)) => Ok(Probe::Ended(self.not_started(error))),
-            Ok(Ok(message)) => match judge_discover(&message) {
-                Verdict::Modern(facts) => Ok(Probe::Modern(facts)),
-                Verdict::Refused(reason) => Err(self.down(reason)),
-                Verdict::Legacy => Ok(Probe::Legacy),
-            },
+        let mut again = true;
+        loop {
+            let mut ticket = match self.ask(running, &discover(CapSet::NONE)).await {
+                Ok(ticket) => ticket,
+                Err(error) => return Ok(Probe::Ended(self.not_started(error))),
+            };
+            let message = match tokio::time::timeout(patience, answer(&mut ticket)).await {
+                Err(_) => return Ok(Probe::Silent(ticket)),
+                Ok(Err(error)) => return Ok(Probe::Ended(self.not_started(error))),
+                Ok(Ok(message)) => message,
+            };
+            match judge_discover(&message) {
+                Verdict::Modern(facts) => return Ok(Probe::Modern(facts)),
+                Verdict::Again(_) if again => again = false,
+                Verdict::Refused(reason) | Verdict::Again(reason) => return Err(self.down(reason)),
+                Verdict::Legacy => return Ok(Probe::Legacy),
+            }
         }
     }
 

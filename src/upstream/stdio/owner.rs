@@ -68,7 +68,7 @@ impl Running {
         let shared = Arc::new(Shared::new(
             spec.upstream.clone(),
             Arc::clone(&spec.redact),
-            spec.capabilities,
+            (spec.capabilities, spec.cancels),
             Ways { queue, control },
             Arc::clone(sink),
             tasks.clone(),

@@ -42,6 +42,8 @@ pub(in crate::upstream) struct Shared {
     pub(in crate::upstream) redact: Redact,
     /// What was declared to a legacy child: it may ask nothing else.
     capabilities: CapSet,
+    /// It asks nothing any more for a call that was cancelled.
+    cancels: bool,
     pub(in crate::upstream) tasks: Tasks,
     /// Set by the handshake; until then questions are answered as a legacy server's.
     pub(in crate::upstream) era: OnceLock<Era>,
@@ -75,7 +77,7 @@ impl Shared {
     pub(in crate::upstream) fn new(
         upstream: Name,
         redact: Redact,
-        capabilities: CapSet,
+        (capabilities, cancels): (CapSet, bool),
         ways: Ways,
         sink: Sink,
         tasks: Tasks,
@@ -85,6 +87,7 @@ impl Shared {
             upstream,
             redact,
             capabilities,
+            cancels,
             era: OnceLock::new(),
             listening: Mutex::default(),
             stop,
@@ -188,6 +191,23 @@ impl Shared {
         )));
     }
 
+    /// Finds out when an upstream has read the cancellation of `call`: a ping behind it is
+    /// answered after it was read. Of one that may go on with what is cancelled that says nothing.
+    pub(in crate::upstream) fn sound(&self, call: u64) {
+        if !self.cancels || self.era.get() != Some(&Era::Legacy) {
+            return;
+        }
+        let ping = self.mint();
+        if self.calls().questions.sounded(call, ping) {
+            self.control(own_request(Era::Legacy, CapSet::NONE, "ping", "").render(ping));
+        }
+    }
+
+    /// True when `id` is a ping of `sound`.
+    pub(in crate::upstream) fn has_read(&self, id: u64) -> bool {
+        self.cancels && self.calls().questions.has_read(id, now())
+    }
+
     /// False for an answer to a question that is not open.
     fn answers(&self, message: &Bytes) -> bool {
         let Ok(text) = std::str::from_utf8(message) else { return true };
@@ -199,9 +219,16 @@ impl Shared {
         }
     }
 
-    /// Takes a call out that nobody waits for any more and refuses its open questions; `left` is
-    /// until when the upstream may go on working on it. False when it is not there (any more).
-    pub(in crate::upstream) fn give_up(&self, call: &Call, left: Option<Instant>) -> bool {
+    /// Takes a call out that nobody waits for any more, tells the upstream so when it was `written`
+    /// with the reason, and refuses its open questions: in this order, so that none of its work goes
+    /// on because of a refusal. `left` is until when the upstream may go on all the same. False when
+    /// the call is not there (any more).
+    pub(in crate::upstream) fn give_up(
+        &self,
+        call: &Call,
+        left: Option<Instant>,
+        written: Option<&str>,
+    ) -> bool {
         let mut calls = self.calls();
         if calls.open.remove(&call.id).is_none() {
             return false;
@@ -211,6 +238,9 @@ impl Shared {
             calls.questions.leave(call.id, call.asker(), until, now());
         }
         drop(calls);
+        if let Some(reason) = written {
+            self.cancel(call.id, reason);
+        }
         refusals.into_iter().for_each(|refusal| self.control(refusal));
         true
     }
@@ -279,10 +309,13 @@ impl Shared {
         self.calls().open.get(&id).cloned()
     }
 
-    /// The call in flight when there is exactly one.
+    /// The call in flight when there is exactly one, and none of another caller that was given up
+    /// and may still be worked on.
     pub(in crate::upstream) fn only(&self) -> Option<Arc<Call>> {
-        let calls = self.calls();
-        if calls.open.len() == 1 { calls.open.values().next().cloned() } else { None }
+        let mut calls = self.calls();
+        let Calls { open, questions, .. } = &mut *calls;
+        let call = open.values().next().filter(|_| open.len() == 1)?;
+        (!questions.left_by_others(call.asker(), now)).then(|| Arc::clone(call))
     }
 
     /// Hands an event to the owner of the link. Before the handshake is done there is no link,

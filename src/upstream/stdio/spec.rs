@@ -133,6 +133,8 @@ pub struct ChildSpec {
     pub shared: bool,
     /// Its callers' calls go one at a time, so that each question has one owner.
     pub exclusive: bool,
+    /// It asks nothing any more for a call that was cancelled.
+    pub cancels: bool,
     /// How it is launched.
     pub launcher: Launcher,
     /// Takes this child's secrets out of what is logged.

@@ -12,8 +12,10 @@ use crate::base::Name;
 
 /// How much is kept.
 const RING: usize = 64 * 1024;
-/// Longest line kept whole.
+/// Most of a line that is kept. It is read further, so that no secret is cut before it is found.
 const LINE: usize = 4 * 1024;
+/// Most that is shown of what a child has to do with a failure.
+pub(super) const SHOWN: usize = 500;
 
 /// The last lines that a child wrote, without its secrets and without control characters.
 #[derive(Debug, Default)]
@@ -70,11 +72,12 @@ pub(super) async fn read(
     upstream: Name,
     redact: Redact,
 ) {
-    let mut framer = Framer::new(LINE);
+    let mut framer = Framer::new(2 * LINE).with_head(2 * LINE);
     while stream.read_buf(framer.space()).await.is_ok_and(|count| count > 0) {
         while let Some(frame) = framer.next() {
             let (Frame::Line(line) | Frame::TooLong(line)) = frame;
             let line = clean(&String::from_utf8_lossy(&line), &redact);
+            let line: String = line.chars().take(LINE).collect();
             tracing::debug!(%upstream, "stderr: {line}");
             tail.push(line);
         }

@@ -1,0 +1,303 @@
+//! Every bucket of the process, and who goes into which.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::bucket::{Bucket, Exceeded};
+use crate::base::{KeyId, Map, Name, TenantId};
+use crate::config::{Limit, Limits};
+
+/// Parts of the table, so that calls of different scopes do not wait for each other.
+const SHARDS: usize = 16;
+
+/// Which limit was reached, as the file names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// `key`
+    Key,
+    /// `tenant`
+    Tenant,
+    /// `upstream`
+    Upstream,
+    /// `tool`
+    Tool,
+}
+
+impl Scope {
+    /// Its key in the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Tenant => "tenant",
+            Self::Upstream => "upstream",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+/// Whose request it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The tenant's name, by which the file may have limits of its own for it.
+    pub name: &'a Name,
+    /// The key.
+    pub key: KeyId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Place {
+    Key(TenantId, KeyId),
+    Tenant(TenantId),
+    Upstream(TenantId, Name),
+    Tool(TenantId, Name, Box<str>),
+}
+
+type Shard = Mutex<Map<Place, Arc<Bucket>>>;
+
+/// The limits of the file, and what was used of them. State is of this process: replicas each
+/// have their own.
+#[derive(Debug)]
+pub struct Limiter {
+    limits: Limits,
+    hasher: foldhash::fast::RandomState,
+    shards: [Shard; SHARDS],
+}
+
+impl Limiter {
+    /// Nothing used so far.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, hasher: Default::default(), shards: Default::default() }
+    }
+
+    /// One request, of whatever kind.
+    ///
+    /// # Errors
+    /// With the limit that was reached.
+    pub fn request(&self, whose: Whose<'_>) -> Result<(), (Scope, Exceeded)> {
+        let key = self.limits.key;
+        if key.rate.is_some() {
+            let bucket = self.bucket(Place::Key(whose.tenant, whose.key), key);
+            bucket.pass().map_err(|exceeded| (Scope::Key, exceeded))?;
+        }
+        let tenant = self.of_tenant(whose.name);
+        if tenant.rate.is_some() {
+            let bucket = self.bucket(Place::Tenant(whose.tenant), tenant);
+            bucket.pass().map_err(|exceeded| (Scope::Tenant, exceeded))?;
+        }
+        Ok(())
+    }
+
+    /// One call that is about to go to an upstream; `tool` is the original name where it is one.
+    /// The permit counts as long as it lives.
+    ///
+    /// # Errors
+    /// With the limit that was reached; nothing was used then.
+    pub fn call(
+        &self,
+        whose: Whose<'_>,
+        upstream: &Name,
+        tool: Option<&str>,
+    ) -> Result<Permit, (Scope, Exceeded)> {
+        let mut permit = Permit::default();
+        let (key, tenant) = (self.limits.key, self.of_tenant(whose.name));
+        permit.enter(Scope::Key, key, || self.bucket(Place::Key(whose.tenant, whose.key), key))?;
+        permit.enter(Scope::Tenant, tenant, || self.bucket(Place::Tenant(whose.tenant), tenant))?;
+        let there = *self.limits.upstreams.get(upstream).unwrap_or(&self.limits.upstream);
+        let place = || Place::Upstream(whose.tenant, upstream.clone());
+        let bucket = (!there.is_none()).then(|| self.bucket(place(), there));
+        permit.enter_and_pass(Scope::Upstream, bucket)?;
+        if let Some(tool) = tool {
+            let limit = self.of_tool(upstream, tool);
+            let place = || Place::Tool(whose.tenant, upstream.clone(), tool.into());
+            let bucket = (!limit.is_none()).then(|| self.bucket(place(), limit));
+            permit.enter_and_pass(Scope::Tool, bucket)?;
+        }
+        permit.begun = true;
+        Ok(permit)
+    }
+
+    /// Forgets what nobody has used for long enough. To be called now and then.
+    pub fn sweep(&self) {
+        for shard in &self.shards {
+            // Whoever holds a bucket took it under this lock.
+            lock(shard).retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_idle());
+        }
+    }
+
+    fn of_tenant(&self, name: &Name) -> Limit {
+        let own = if self.limits.tenants.is_empty() { None } else { self.limits.tenants.get(name) };
+        *own.unwrap_or(&self.limits.tenant)
+    }
+
+    fn of_tool(&self, upstream: &Name, tool: &str) -> Limit {
+        let own = self.limits.tools.get(upstream).into_iter().flatten();
+        own.filter(|(pattern, _)| fits(pattern, tool))
+            .map(|(_, limit)| *limit)
+            .next()
+            .unwrap_or(self.limits.tool)
+    }
+
+    fn bucket(&self, place: Place, limit: Limit) -> Arc<Bucket> {
+        let at = usize::try_from(self.hasher.hash_one(&place) >> 60).unwrap_or(0) % SHARDS;
+        let mut shard = lock(&self.shards[at]);
+        shard.entry(place).or_insert_with(|| Arc::new(Bucket::new(limit))).clone()
+    }
+}
+
+fn lock(shard: &Shard) -> MutexGuard<'_, Map<Place, Arc<Bucket>>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// True when the pattern means this name; each `*` stands for any text.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(start) else { return false };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return name.ends_with(part);
+        }
+        let Some(at) = name.find(part) else { return false };
+        name = &name[at + part.len()..];
+    }
+    true
+}
+
+/// A call that was let in. Dropping it ends the call.
+#[derive(Debug, Default)]
+pub struct Permit {
+    buckets: Vec<Arc<Bucket>>,
+    begun: bool,
+}
+
+impl Permit {
+    fn enter(
+        &mut self,
+        scope: Scope,
+        limit: Limit,
+        bucket: impl FnOnce() -> Arc<Bucket>,
+    ) -> Result<(), (Scope, Exceeded)> {
+        // Its rate was asked when the request came.
+        if (Limit { rate: None, ..limit }).is_none() {
+            return Ok(());
+        }
+        let bucket = bucket();
+        bucket.enter().map_err(|exceeded| (scope, exceeded))?;
+        self.buckets.push(bucket);
+        Ok(())
+    }
+
+    fn enter_and_pass(
+        &mut self,
+        scope: Scope,
+        bucket: Option<Arc<Bucket>>,
+    ) -> Result<(), (Scope, Exceeded)> {
+        let Some(bucket) = bucket else { return Ok(()) };
+        bucket.enter().map_err(|exceeded| (scope, exceeded))?;
+        let passed = bucket.pass();
+        self.buckets.push(bucket);
+        passed.map_err(|exceeded| (scope, exceeded))
+    }
+
+    /// Bytes that the call has moved, both ways.
+    pub fn spend(&self, bytes: u64) {
+        for bucket in &self.buckets {
+            bucket.spend(bytes);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        for bucket in &self.buckets {
+            if self.begun {
+                bucket.leave();
+            } else {
+                bucket.take_back();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::super::Measure;
+    use super::*;
+    use crate::config::Rate;
+
+    fn whose(name: &Name, tenant: u8) -> Whose<'_> {
+        Whose {
+            tenant: TenantId::from_bytes([tenant; 16]),
+            name,
+            key: "aaaaaaaaaa".parse().unwrap(),
+        }
+    }
+
+    fn at_once(number: u32) -> Limit {
+        Limit { concurrent: NonZeroU32::new(number), ..Limit::default() }
+    }
+
+    #[test]
+    fn patterns_fit_whole_names() {
+        let good = [("*", "x"), ("a*", "a"), ("*_b", "a_b"), ("a*c*e", "abcde"), ("ab", "ab")];
+        let bad = [("a*", "ba"), ("ab", "abc"), ("a*a", "a"), ("*x*", "abc")];
+        for (pattern, name) in good {
+            assert!(fits(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in bad {
+            assert!(!fits(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn each_scope_is_counted_apart_and_refusals_use_nothing() {
+        let (acme, crm) = (Name::new("acme").unwrap(), Name::new("crm").unwrap());
+        let limits = Limits {
+            key: at_once(2),
+            tools: [(crm.clone(), vec![("del*".to_owned(), at_once(1))])].into(),
+            ..Limits::default()
+        };
+        let limiter = Limiter::new(limits);
+        let one = limiter.call(whose(&acme, 1), &crm, Some("delete")).unwrap();
+        let (scope, exceeded) = limiter.call(whose(&acme, 1), &crm, Some("delete")).unwrap_err();
+        assert_eq!((scope, exceeded.measure), (Scope::Tool, Measure::Concurrent));
+        // The refused one did not keep a place of its key.
+        let two = limiter.call(whose(&acme, 1), &crm, Some("read")).unwrap();
+        let (scope, _) = limiter.call(whose(&acme, 1), &crm, None).unwrap_err();
+        assert_eq!(scope, Scope::Key);
+        // Another tenant has a place of its own, also with the same id of a key.
+        drop(limiter.call(whose(&acme, 2), &crm, Some("delete")).unwrap());
+        drop((one, two));
+        limiter.sweep();
+        assert!(limiter.shards.iter().all(|shard| lock(shard).is_empty()));
+    }
+
+    #[test]
+    fn a_tenant_may_have_limits_of_its_own() {
+        let (acme, other) = (Name::new("acme").unwrap(), Name::new("other").unwrap());
+        let rate = |count| {
+            let count = NonZeroU32::new(count).unwrap();
+            let rate = Rate { count, per: Duration::from_secs(3_600), burst: count };
+            Limit { rate: Some(rate), ..Limit::default() }
+        };
+        let limits = Limits {
+            tenant: rate(1),
+            tenants: [(acme.clone(), rate(3))].into(),
+            ..Limits::default()
+        };
+        let limiter = Limiter::new(limits);
+        for _ in 0..3 {
+            limiter.request(whose(&acme, 1)).unwrap();
+        }
+        assert_eq!(limiter.request(whose(&acme, 1)).unwrap_err().0, Scope::Tenant);
+        limiter.request(whose(&other, 2)).unwrap();
+        assert!(limiter.request(whose(&other, 2)).is_err());
+    }
+}
