@@ -23,7 +23,7 @@ impl Chain {
 }
 
 impl Links for Chain {
-    fn link(&self, row: &AuditRow, before: &Digest) -> Digest {
+    fn link(&self, row: &AuditRow, record: &[u8], before: &Digest) -> Digest {
         // All but the record have a fixed length.
         self.links.code(&[
             before,
@@ -31,7 +31,7 @@ impl Links for Chain {
             &row.id.to_le_bytes(),
             &row.seq.to_le_bytes(),
             &row.at.to_le_bytes(),
-            &row.record,
+            record,
         ])
     }
 

@@ -82,8 +82,8 @@ pub(super) fn encode(event: &Event, digests: &MacKey) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     out.push(FORM);
     put_number(&mut out, event.at);
-    out.push(place(&Outcome::ALL, event.outcome));
-    out.push(place(&Ran::ALL, event.ran));
+    out.push(place(&Outcome::ALL, &event.outcome));
+    out.push(place(&Ran::ALL, &event.ran));
     for number in [event.bytes_in, event.bytes_out, event.ms, event.count] {
         put_number(&mut out, number);
     }
@@ -109,9 +109,9 @@ pub(super) fn encode(event: &Event, digests: &MacKey) -> Vec<u8> {
     out
 }
 
-fn place<T: PartialEq>(all: &[T], one: T) -> u8 {
+fn place<T: PartialEq>(all: &[T], one: &T) -> u8 {
     all.iter()
-        .position(|other| *other == one)
+        .position(|other| other == one)
         .and_then(|at| u8::try_from(at).ok())
         .unwrap_or(u8::MAX)
 }

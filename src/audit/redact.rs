@@ -11,7 +11,8 @@ pub(super) const SHORT: usize = 80;
 /// A text of at most `most` bytes in which nothing moves a cursor or ends a line.
 pub(super) fn plain(text: &str, most: usize) -> Cow<'_, str> {
     let text = &text[..text.floor_char_boundary(most)];
-    if text.contains(char::is_control) {
+    let printable = |byte: u8| (b' '..0x7f).contains(&byte);
+    if !text.bytes().all(printable) && text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, " "))
     } else {
         Cow::Borrowed(text)
@@ -20,6 +21,9 @@ pub(super) fn plain(text: &str, most: usize) -> Cow<'_, str> {
 
 /// A name, or a URI without user, query and fragment.
 pub(super) fn name(text: &str) -> Cow<'_, str> {
+    if memchr::memchr(b':', text.as_bytes()).is_none() {
+        return plain(text, NAME);
+    }
     let Some(scheme) = text.find("://") else {
         // `data:` and the like carry whole documents.
         return match text.split_once(',') {

@@ -237,8 +237,8 @@ impl AuditReader {
             );
             step.trusted = false;
         }
-        let fits = self.chain.link(row, &step.before) == row.mac;
-        if !fits && self.chain.link(row, &GAP_LINK) == row.mac {
+        let fits = self.chain.link(row, &row.record, &step.before) == row.mac;
+        if !fits && self.chain.link(row, &row.record, &GAP_LINK) == row.mac {
             let what = "what stands before this record was changed or removed, and the proxy wrote on behind it";
             verdict.find(row.seq, what);
         } else if !fits && step.trusted {

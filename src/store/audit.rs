@@ -89,9 +89,9 @@ pub const GAP_LINK: Digest = [0xff; 32];
 
 /// Makes links. Whoever implements it has the key; the store has not.
 pub trait Links: Send + Sync {
-    /// The link of a record to the one before it, whose link is `before`. The row's own `mac` is
-    /// not read.
-    fn link(&self, row: &AuditRow, before: &Digest) -> Digest;
+    /// The link of a record at the place of this row to the one before it, whose link is `before`.
+    /// The row's own `record` and `mac` are not read.
+    fn link(&self, row: &AuditRow, record: &[u8], before: &Digest) -> Digest;
     /// What binds a head; its own `seal` is not read.
     fn seal(&self, head: &AuditHead) -> Digest;
     /// What binds the book; its own `seal` is not read.

@@ -169,7 +169,7 @@ impl AuditStore for AuditFile {
     }
 
     fn problems(&self) -> Pending<'_, Vec<String>> {
-        Box::pin(self.file.read(|step| problems(step)))
+        Box::pin(self.file.read(problems))
     }
 
     fn prune(&self, before: u64, most: u64, links: Arc<dyn Links>) -> Pending<'_, u64> {

@@ -156,7 +156,7 @@ pub(super) fn append(
         };
         let head = &mut heads[place];
         book.last_id += 1;
-        let mut row = AuditRow {
+        let row = AuditRow {
             id: book.last_id,
             tenant: entry.tenant,
             seq: head.last + 1,
@@ -164,14 +164,13 @@ pub(super) fn append(
             record: Vec::new(),
             mac: NO_LINK,
         };
-        row.record.clone_from(&entry.record);
-        let mac = links.link(&row, &head.mac);
+        let mac = links.link(&row, &entry.record, &head.mac);
         insert.execute(params![
             row::signed(row.id),
             row::signed(head.chain),
             row::signed(row.seq),
             row::signed(row.at),
-            row.record,
+            entry.record,
             mac,
         ])?;
         (head.last, head.at, head.mac) = (row.seq, row.at, mac);
