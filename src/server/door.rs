@@ -121,7 +121,10 @@ impl Doors {
             None => Box::pin(self.auth.check(&parts.headers)).await,
         }
         .map_err(|denied| self.denied(denied, peer))?;
-        let door = self.behind(name)?;
+        let (door, unknown) = match self.behind(name) {
+            Ok(door) => (door, None),
+            Err(fault) => (Door::Merged, Some(fault)),
+        };
         let path = name.map_or_else(|| self.merged.clone(), |_| Arc::from(path));
         let mut posting = Posting {
             principal,
@@ -131,6 +134,9 @@ impl Doors {
             body: Bytes::new(),
             carrier: Carrier::Http,
         };
+        if let Some(fault) = unknown {
+            return Err(self.refused(&posting, fault));
+        }
         match parts.method {
             Method::POST => {
                 let stream = media::check(&posting.headers);
@@ -152,7 +158,8 @@ impl Doors {
             Method::DELETE => Ok(legacy(Box::pin(self.line.terminate(&posting)).await)),
             _ => {
                 let what = "Use POST, or GET and DELETE with a session";
-                Err(Fault::client(Kind::HttpMethod("POST, GET, DELETE"), what))
+                let fault = Fault::client(Kind::HttpMethod("POST, GET, DELETE"), what);
+                Err(self.refused(&posting, fault))
             }
         }
     }

@@ -73,6 +73,9 @@ fn each_request_leaves_one_record_that_says_what_came_of_it() {
         client.send("tools/list", json!({"cursor": "mine"}));
         // Neither JSON, nor a good type, nor a session; and pings are no decisions.
         let bearer = format!("Bearer {}", proxy.key());
+        let elsewhere = [("Authorization", bearer.as_str())];
+        let elsewhere = post(proxy.address(), "/mcp/nowhere", &elsewhere, b"{}");
+        assert_eq!(Raw::exchange(proxy.address(), &elsewhere).expect("an answer").status, 404);
         let send = |headers: &[(&str, &str)], body: &[u8]| {
             let mut all = vec![("Authorization", bearer.as_str())];
             all.extend(headers);
@@ -112,7 +115,7 @@ fn each_request_leaves_one_record_that_says_what_came_of_it() {
             ("tools/list - ok yes", 1),
             ("tools/list - refused no", 1),
             ("no/such/method - refused no", 1),
-            ("POST - refused no", 2),
+            ("POST - refused no", 3),
             ("auth malformed refused no", 1),
         ]);
         match era {
