@@ -9,12 +9,14 @@ use tokio::net::TcpListener;
 use super::error::StartError;
 use super::foundation::Foundation;
 use crate::admin::{self, Api, Side};
+use crate::audit::Audit;
 use crate::auth::{Admission, Auth, Guard};
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
 use crate::server::{Doors, Entrance, Mount, Readiness, TlsAcceptor, acceptor};
+use crate::store::AuditFile;
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
 use crate::upstream::{HttpClient, Pool};
@@ -30,6 +32,7 @@ pub struct Built {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
+    pub(super) audit: Option<Audit>,
     pub(super) readiness: Readiness,
     pub(super) tasks: Tasks,
     pub(super) most_connections: usize,
@@ -48,6 +51,7 @@ pub(super) struct Core {
     pub(super) auth: Auth,
     pub(super) line: Arc<Line>,
     pub(super) pool: Arc<Pool>,
+    pub(super) audit: Option<Audit>,
 }
 
 impl Core {
@@ -74,6 +78,7 @@ impl Core {
             auth.changed(),
         );
         credentials.tend(tasks);
+        let audit = audit(&config, foundation)?;
         let pool = Arc::new(Pool::new(tasks));
         let clock = Arc::new(Clock::default());
         let line = Line::new(Parts {
@@ -87,10 +92,21 @@ impl Core {
             ring: foundation.ring.clone(),
             session_states: foundation.stores.sessions.clone(),
             calls,
+            audit: audit.clone(),
         });
         line.watch(clock);
-        Ok(Self { auth, line, pool })
+        Ok(Self { auth, line, pool, audit })
     }
+}
+
+/// The audit, unless the file wants none. Its tasks are its own, since it ends after all others.
+fn audit(config: &Config, foundation: &Foundation) -> Result<Option<Audit>, StartError> {
+    if !config.audit.enabled {
+        return Ok(None);
+    }
+    let tasks = Tasks::default();
+    let file = AuditFile::open(&AuditFile::beside(&config.store.path), &tasks)?;
+    Ok(Some(Audit::start(file, &foundation.ring, config.audit.clone(), &tasks)))
 }
 
 /// Builds the proxy and binds its address. Nothing is served before `run`.
@@ -111,7 +127,7 @@ pub async fn build(
     let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
     let core = Core::new(config.clone(), foundation, resolve, launcher, calls, tasks).await?;
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
-    let Core { auth, line, pool } = core;
+    let Core { auth, line, pool, audit } = core;
     let api = Api::new(admin::Parts {
         config: config.clone(),
         stores: foundation.stores.clone(),
@@ -130,6 +146,9 @@ pub async fn build(
         None => None,
     };
     let readiness = Readiness::default();
+    if let Some(audit) = &audit {
+        readiness.depend_on(audit.clone());
+    }
     let doors = Doors::new(guard, auth, line, max_body, readiness.clone(), tasks);
     let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)));
     Ok(Built {
@@ -138,6 +157,7 @@ pub async fn build(
         tls,
         doors,
         pool,
+        audit,
         readiness,
         tasks: tasks.clone(),
         most_connections,

@@ -3,6 +3,7 @@
 //! `file` reads TOML and knows where each value stands, `check` walks it and collects every
 //! problem in a `report`, and `load` is the door: a path in, a [`Config`] or [`Problems`] out.
 
+mod audit;
 mod check;
 mod file;
 mod limit;
@@ -17,6 +18,7 @@ mod template;
 mod tests;
 mod text;
 
+pub use audit::{Audit, Durable, WhenFull};
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
 pub use model::{
