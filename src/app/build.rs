@@ -135,6 +135,7 @@ pub async fn build(
         vault: foundation.vault.clone(),
         auth: auth.clone(),
         line: line.clone(),
+        audit: audit.clone(),
         tasks: tasks.clone(),
     });
     let operator = match config.admin.listen {
