@@ -46,6 +46,17 @@ pub struct Parts {
     pub line: Arc<Line>,
     /// Owns what was begun, also when its client has gone.
     pub tasks: Tasks,
+    /// What serves it; nothing where no proxy runs.
+    pub place: Option<Place>,
+}
+
+/// What serves the API.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where the operator's routes are.
+    pub url: String,
+    /// The file that it was started with, as a whole path; nothing where there was none.
+    pub file: Option<String>,
 }
 
 /// Which listener a request came to.
@@ -66,6 +77,7 @@ pub struct Api {
     pub(super) auth: Auth,
     pub(super) line: Arc<Line>,
     pub(super) started: tokio::time::Instant,
+    pub(super) place: Option<Place>,
     guard: Guard,
     tasks: Tasks,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
@@ -82,10 +94,22 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, stores, ring, vault, auth, line, tasks } = parts;
+        let Parts { config, stores, ring, vault, auth, line, tasks, place } = parts;
         let guard = Guard::new(&config.server);
         let (started, writes) = (now(), tokio::sync::Mutex::default());
-        Arc::new(Self { config, stores, ring, vault, auth, line, started, guard, tasks, writes })
+        Arc::new(Self {
+            config,
+            stores,
+            ring,
+            vault,
+            auth,
+            line,
+            started,
+            place,
+            guard,
+            tasks,
+            writes,
+        })
     }
 
     /// Serves one request. It never fails: whatever happens has an answer.
@@ -198,12 +222,12 @@ impl Api {
 /// One line for each change, with who did it; the role says when it was the operator for a tenant.
 fn note(route: &Route, caller: &Caller, done: &Result<Reply, Problem>) {
     let tenant = caller.tenant().map(|tenant| tenant.name().as_str());
-    let (key, role) = (caller.key(), caller.role());
+    let (key, by, role) = (caller.key(), caller.key_name(), caller.role());
     let outcome = match done {
         Ok(reply) => reply.status.to_string(),
         Err(problem) => problem.to_string(),
     };
-    tracing::info!(route = route.doc.id, %key, %role, tenant, outcome, "admin");
+    tracing::info!(route = route.doc.id, %key, %by, %role, tenant, outcome, "admin");
 }
 
 async fn read<B>(body: B) -> Result<Bytes, Problem>
