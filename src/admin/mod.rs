@@ -26,4 +26,4 @@ mod token;
 mod upstreams;
 
 pub use router::{Row, surface};
-pub use serve::{Api, Parts, Side};
+pub use serve::{Api, Parts, Place, Side};

@@ -79,7 +79,8 @@ impl Record {
         Some(Self { audit, event, started: now() })
     }
 
-    /// Ends it. What is done is answered when its record is on disk, if the file says so.
+    /// Ends it. What is done is answered when its record is on disk: it may not be lost once it
+    /// was acknowledged, however calls are recorded.
     pub(super) async fn end(
         mut self,
         bytes_in: usize,
@@ -92,8 +93,7 @@ impl Record {
         };
         event.bytes_in = bytes_in as u64;
         event.ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let Some(kept) = self.audit.record(self.event) else { return done };
-        match kept.wait().await {
+        match self.audit.record_now(self.event).wait().await {
             Ok(()) => done,
             Err(error) => {
                 tracing::error!(%error, "what was done through the API is not in the audit yet");

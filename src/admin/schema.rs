@@ -123,6 +123,7 @@ pub(super) fn schemas() -> Map<String, Value> {
                         json!({ "declared": number, "connections": number }),
                     ),
                     "sessions": number, "memory_bytes": { "type": ["integer", "null"] },
+                    "url": text, "file": maybe,
                 }),
             ),
         ),

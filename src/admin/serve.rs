@@ -50,6 +50,17 @@ pub struct Parts {
     pub audit: Option<Audit>,
     /// Owns what was begun, also when its client has gone.
     pub tasks: Tasks,
+    /// What serves it; nothing where no proxy runs.
+    pub place: Option<Place>,
+}
+
+/// What serves the API.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where the operator's routes are.
+    pub url: String,
+    /// The file that it was started with, as a whole path; nothing where there was none.
+    pub file: Option<String>,
 }
 
 /// Which listener a request came to.
@@ -71,6 +82,7 @@ pub struct Api {
     pub(super) line: Arc<Line>,
     pub(super) audit: Option<Audit>,
     pub(super) started: tokio::time::Instant,
+    pub(super) place: Option<Place>,
     guard: Guard,
     tasks: Tasks,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
@@ -87,7 +99,7 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, stores, ring, vault, auth, line, audit, tasks } = parts;
+        let Parts { config, stores, ring, vault, auth, line, audit, tasks, place } = parts;
         let guard = Guard::new(&config.server);
         let (started, writes) = (now(), tokio::sync::Mutex::default());
         Arc::new(Self {
@@ -99,6 +111,7 @@ impl Api {
             line,
             audit,
             started,
+            place,
             guard,
             tasks,
             writes,
@@ -244,12 +257,12 @@ impl Api {
 /// One line for each change, with who did it; the role says when it was the operator for a tenant.
 fn note(route: &Route, caller: &Caller, done: &Result<Reply, Problem>) {
     let tenant = caller.tenant().map(|tenant| tenant.name().as_str());
-    let (key, role) = (caller.key(), caller.role());
+    let (key, by, role) = (caller.key(), caller.key_name(), caller.role());
     let outcome = match done {
         Ok(reply) => reply.status.to_string(),
         Err(problem) => problem.to_string(),
     };
-    tracing::info!(route = route.doc.id, %key, %role, tenant, outcome, "admin");
+    tracing::info!(route = route.doc.id, %key, %by, %role, tenant, outcome, "admin");
 }
 
 /// Reads the rest of a request.

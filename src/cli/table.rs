@@ -34,6 +34,26 @@ impl Table {
     }
 }
 
+/// What a document of the API says, for a cell.
+pub(super) fn cell(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "-".to_owned(),
+        serde_json::Value::String(text) if text.is_empty() => "-".to_owned(),
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(items) if items.is_empty() => "-".to_owned(),
+        serde_json::Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// A point in time of a document of the API, to the minute.
+pub(super) fn moment_of(value: &serde_json::Value) -> String {
+    match value.as_str() {
+        Some(time) => time.replacen('T', " ", 1).chars().take(16).collect(),
+        None => "-".to_owned(),
+    }
+}
+
 /// A line of a table with commas (RFC 4180). A cell that a spreadsheet would take for a formula is
 /// made a text by an apostrophe.
 pub(super) fn csv(cells: impl IntoIterator<Item = String>) -> String {
