@@ -7,12 +7,13 @@ use tokio::net::TcpListener;
 
 use super::error::StartError;
 use super::foundation::Foundation;
+use super::reload::{Reloader, Source};
 use crate::auth::Auth;
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
-use crate::server::{Doors, Guard, Readiness, TlsAcceptor, acceptor};
+use crate::server::{Acceptor, Doors, Readiness, acceptor};
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
 use crate::upstream::{HttpClient, Pool};
@@ -20,15 +21,30 @@ use crate::upstream::{HttpClient, Pool};
 /// Finds the value of a source that the file names.
 pub type Resolve = dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync;
 
+/// Where the configuration comes from.
+pub struct Origins {
+    /// Finds the secrets that the file names.
+    pub resolve: Arc<Resolve>,
+    /// The file, unless there is none.
+    pub file: Option<Source>,
+}
+
+impl std::fmt::Debug for Origins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Origins").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 /// A proxy that is ready to run.
 pub struct Built {
     pub(super) listener: TcpListener,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Arc<Acceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
     pub(super) readiness: Readiness,
     pub(super) tasks: Tasks,
-    pub(super) most_connections: usize,
+    /// None where the configuration came from no file.
+    pub(super) reloader: Option<Arc<Reloader>>,
     /// Where it listens, with the port that the system chose.
     pub address: SocketAddr,
 }
@@ -42,6 +58,7 @@ impl std::fmt::Debug for Built {
 /// Everything behind the doors.
 pub(super) struct Core {
     pub(super) auth: Auth,
+    pub(super) credentials: Credentials,
     pub(super) line: Arc<Line>,
     pub(super) pool: Arc<Pool>,
 }
@@ -73,7 +90,7 @@ impl Core {
         let clock = Arc::new(Clock::default());
         let line = Line::new(Parts {
             config,
-            credentials,
+            credentials: credentials.clone(),
             pool: pool.clone(),
             client: HttpClient::new(),
             launcher,
@@ -84,7 +101,7 @@ impl Core {
             calls,
         });
         line.watch(clock);
-        Ok(Self { auth, line, pool })
+        Ok(Self { auth, credentials, line, pool })
     }
 }
 
@@ -95,30 +112,24 @@ impl Core {
 pub async fn build(
     config: Arc<Config>,
     foundation: &Foundation,
-    resolve: &Resolve,
+    origins: Origins,
     launcher: Launcher,
     calls: Option<CallLog>,
     tasks: &Tasks,
 ) -> Result<Built, StartError> {
-    let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
+    let Origins { resolve, file } = origins;
+    let tls = Arc::new(Acceptor::default());
+    tls.set(config.server.tls.as_ref().map(acceptor).transpose()?);
     let requested = config.server.listen;
-    let guard = Guard::new(&config.server);
-    let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
-    let core = Core::new(config, foundation, resolve, launcher, calls, tasks).await?;
+    let core = Core::new(config, foundation, &*resolve, launcher, calls, tasks).await?;
     let listen_error = |reason| StartError::Listen { address: requested, reason };
     let listener = TcpListener::bind(requested).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
-    let Core { auth, line, pool } = core;
+    let Core { auth, credentials, line, pool } = core;
     let readiness = Readiness::default();
-    let doors = Arc::new(Doors::new(guard, auth, line, max_body, readiness.clone(), tasks));
-    Ok(Built {
-        listener,
-        tls,
-        doors,
-        pool,
-        readiness,
-        tasks: tasks.clone(),
-        most_connections,
-        address,
-    })
+    let behind = (auth.clone(), credentials, line.clone());
+    let reloader =
+        file.map(|file| Arc::new(Reloader::new(file, resolve, behind, tls.clone(), tasks)));
+    let doors = Arc::new(Doors::new(auth, line, readiness.clone(), tasks));
+    Ok(Built { listener, tls, doors, pool, readiness, tasks: tasks.clone(), reloader, address })
 }

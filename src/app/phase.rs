@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::build::Built;
 use super::error::StartError;
-use super::signal::Stops;
+use super::signal::{Stops, hangups};
 use crate::base::Tasks;
 use crate::server::{Grace, listen};
 
@@ -43,16 +43,21 @@ impl Phase {
 /// When signals cannot be waited for.
 pub async fn run(built: Built) -> Result<(), StartError> {
     let mut stops = Stops::new()?;
-    let Built { listener, tls, doors, pool, readiness, tasks, most_connections, address } = built;
+    let Built { listener, tls, doors, pool, readiness, tasks, reloader, address } = built;
+    let reloads = tasks.stop().child_token();
+    if let Some(reloader) = reloader {
+        tasks.spawn("reloads", reloader.watch(hangups()?, reloads.clone()));
+    }
     let connections = Tasks::default();
     let grace = Grace::default();
     connections.spawn(
         "listener",
-        listen(listener, doors.clone(), tls, most_connections, connections.clone(), grace.clone()),
+        listen(listener, doors.clone(), tls, connections.clone(), grace.clone()),
     );
     readiness.set(true);
     tracing::info!(phase = ?Phase::Ready, %address, "listening on http://{address}");
     stops.next().await;
+    reloads.cancel();
     enter(Phase::Draining);
     readiness.set(false);
     grace.begin();

@@ -1,21 +1,24 @@
 //! The check itself: first in memory, then in the store.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Semaphore, watch};
 
 use super::cache::{Cache, Entry};
+use super::declared::Declared;
 use super::error::{AuthError, Denied};
 use super::key::KEY_PREFIX;
 use super::principal::{Principal, TenantInfo};
 use super::{declared, header, issue, key};
 use crate::base::{KeyId, Name, Secret, TenantId, unix_seconds};
 use crate::config::{SecretSource, TenantDeclaration};
-use crate::seal::{Digest, Ring};
+use crate::seal::Ring;
 use crate::store::{FoundKey, Origin, Stores};
 
 /// Look-ups in the store at a time: junk with valid checksums waits in line here, and the line
@@ -32,8 +35,9 @@ pub(super) struct Inner {
     pub(super) cache: Cache,
     pub(super) changed: watch::Sender<u64>,
     pub(super) ring: Arc<Ring>,
-    declared: HashMap<Digest, Principal>,
-    pub(super) tenants: HashSet<Name>,
+    pub(super) declared: ArcSwap<Declared>,
+    /// Moves when other tenants are in the file, so that all keys are judged again.
+    pub(super) declarations: AtomicU64,
     look_ups: Semaphore,
 }
 
@@ -69,10 +73,35 @@ impl Auth {
             cache: Cache::default(),
             changed: watch::Sender::new(0),
             ring,
-            declared,
-            tenants: tenants.keys().cloned().collect(),
+            declared: ArcSwap::from_pointee(declared),
+            declarations: AtomicU64::new(0),
             look_ups: Semaphore::new(LOOK_UPS),
         })))
+    }
+
+    /// Reads the keys of another version of the file. Nothing changes by it for callers.
+    ///
+    /// # Errors
+    /// As [`Auth::new`].
+    pub async fn read(
+        &self,
+        tenants: &BTreeMap<Name, TenantDeclaration>,
+        resolve: &(dyn Fn(&SecretSource) -> Result<Secret, String> + Sync),
+    ) -> Result<Declared, AuthError> {
+        declared::read(&*self.0.stores.tenants, &self.0.ring, tenants, resolve).await
+    }
+
+    /// Puts what was read in the place of what the file said before. Keys that are in both go on;
+    /// those that are gone have ended, and so have, within the watch's next look, the store's keys
+    /// of tenants that are gone.
+    pub fn declare(&self, mut declared: Declared) {
+        let ended = declared.succeed(&self.0.declared.load());
+        self.0.declared.store(Arc::new(declared));
+        self.0.declarations.fetch_add(1, Ordering::Release);
+        for principal in ended {
+            tracing::info!(key = %principal.key(), "the key is no longer in the file; it has ended");
+            principal.ended().cancel();
+        }
     }
 
     /// Moves whenever any process has written to the store, at most 200 ms later.
@@ -93,7 +122,7 @@ impl Auth {
             Ok(Shape::Made(id)) => self.0.cached(id, text),
             Ok(Shape::Written) => {
                 let digest = declared::digest(&self.0.ring, text);
-                Some(self.0.declared.get(&digest).cloned().ok_or(Denied::Unknown))
+                Some(self.0.declared.load().key(&digest).cloned().ok_or(Denied::Unknown))
             }
         }
     }
@@ -181,7 +210,7 @@ impl Inner {
         if found.key.expires_at.is_some_and(|at| at <= unix_seconds()) {
             return Err(Denied::Expired);
         }
-        if found.tenant.origin == Origin::File && !self.tenants.contains(&found.tenant.name) {
+        if found.tenant.origin == Origin::File && !self.declared.load().has(&found.tenant.name) {
             return Err(Denied::NoTenant);
         }
         Ok(())

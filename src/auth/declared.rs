@@ -1,6 +1,6 @@
 //! Keys that the operator wrote into the file: in memory only, found by their keyed digest.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::AuthError;
@@ -25,13 +25,45 @@ pub(super) fn digest(ring: &Ring, text: &str) -> Digest {
     ring.digest("declared key", &[text.as_bytes()])
 }
 
+/// The tenants that the file declares, and their keys.
+#[derive(Debug, Default)]
+pub struct Declared {
+    keys: HashMap<Digest, Principal>,
+    tenants: HashSet<Name>,
+}
+
+impl Declared {
+    /// The principal of a key of the file.
+    pub(super) fn key(&self, digest: &Digest) -> Option<&Principal> {
+        self.keys.get(digest)
+    }
+
+    /// True for a tenant of the file.
+    pub(super) fn has(&self, tenant: &Name) -> bool {
+        self.tenants.contains(tenant)
+    }
+
+    /// Takes over the principals of keys that are the same, so that what they opened goes on.
+    /// Gives those of the others, which have ended.
+    pub(super) fn succeed(&mut self, old: &Self) -> Vec<Principal> {
+        let mut ended = Vec::new();
+        for (digest, known) in &old.keys {
+            match self.keys.get_mut(digest) {
+                Some(new) if new.same_as(known) => new.clone_from(known),
+                _ => ended.push(known.clone()),
+            }
+        }
+        ended
+    }
+}
+
 /// Gives each tenant of the file its lasting id and reads its keys.
 pub(super) async fn read(
     tenants: &dyn Tenants,
     ring: &Ring,
     declared: &BTreeMap<Name, TenantDeclaration>,
     resolve: &(dyn Fn(&SecretSource) -> Result<Secret, String> + Sync),
-) -> Result<HashMap<Digest, Principal>, AuthError> {
+) -> Result<Declared, AuthError> {
     let mut keys = HashMap::<Digest, Principal>::new();
     for (name, declaration) in declared {
         let record = tenants.adopt(fresh_tenant(name, Origin::File)?).await?;
@@ -61,5 +93,5 @@ pub(super) async fn read(
             }
         }
     }
-    Ok(keys)
+    Ok(Declared { keys, tenants: declared.keys().cloned().collect() })
 }

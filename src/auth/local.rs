@@ -45,6 +45,6 @@ impl Auth {
 
     async fn tenant(&self, name: &Name) -> Result<Option<crate::store::TenantRecord>, StoreError> {
         let found = self.0.stores.tenants.find(name).await?;
-        Ok(found.filter(|found| found.origin != Origin::File || self.0.tenants.contains(name)))
+        Ok(found.filter(|found| found.origin != Origin::File || self.0.declared.load().has(name)))
     }
 }

@@ -18,7 +18,7 @@ mod tests;
 mod watch;
 
 pub use check::Auth;
-pub use declared::declared_key_id;
+pub use declared::{Declared, declared_key_id};
 pub use error::{AuthError, Denied};
 pub use issue::{fresh_tenant, issue};
 pub use key::KEY_PREFIX;

@@ -86,6 +86,17 @@ impl Principal {
         &self.0.ended
     }
 
+    /// Whether the other one may do the same, on behalf of the same.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        // Without `..`: what is added decides, too.
+        let Inner { tenant, key, key_name, origin, ended: _ } = &*self.0;
+        let other = &*other.0;
+        *tenant == other.tenant
+            && *key == other.key
+            && *key_name == other.key_name
+            && *origin == other.origin
+    }
+
     /// Whether somebody besides the cache holds it.
     pub(super) fn in_use(&self) -> bool {
         Arc::strong_count(&self.0) > 1

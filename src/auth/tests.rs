@@ -360,3 +360,48 @@ async fn a_flood_of_well_formed_junk_leaves_known_keys_alone() {
     }
     assert!(house.auth.check_cached(&known).unwrap().is_ok());
 }
+
+#[tokio::test]
+async fn keys_of_the_file_that_stay_go_on_and_those_that_leave_end() {
+    let (one, two) =
+        ("the-first-key-of-the-file-is-this-long", "the-second-key-of-the-file-as-well");
+    let house = house_with(&file(&[("a", one), ("b", two)])).await;
+    let headers = |text: &str| {
+        let value = format!("Bearer {text}").parse().unwrap();
+        HeaderMap::from_iter([(AUTHORIZATION, value)])
+    };
+    let (stays, goes) = (
+        house.auth.check(&headers(one)).await.unwrap(),
+        house.auth.check(&headers(two)).await.unwrap(),
+    );
+    // What cannot be read changes nothing.
+    assert!(house.auth.read(&file(&[("a", "short")]), &sources).await.is_err());
+    let declared = house.auth.read(&file(&[("a", one)]), &sources).await.unwrap();
+    assert!(house.auth.check(&headers(two)).await.is_ok(), "not yet");
+    house.auth.declare(declared);
+    assert!(!stays.ended().is_cancelled() && goes.ended().is_cancelled());
+    assert_eq!(house.auth.check(&headers(two)).await.unwrap_err(), Denied::Unknown);
+    let again = house.auth.check(&headers(one)).await.unwrap();
+    assert!(!again.ended().is_cancelled());
+    // One that may do something else from now on is another one.
+    let declared = house.auth.read(&file(&[("other", one)]), &sources).await.unwrap();
+    house.auth.declare(declared);
+    assert!(stays.ended().is_cancelled());
+    assert_eq!(house.auth.check(&headers(one)).await.unwrap().key_name(), "other");
+}
+
+#[tokio::test]
+async fn stored_keys_of_a_tenant_that_left_the_file_end() {
+    let house = house_with(&file(&[])).await;
+    let filed = house.stores.tenants.find(&Name::new("filed").unwrap()).await.unwrap().unwrap();
+    let (record, text) = issue(&house.ring, filed.id, "made", None).unwrap();
+    house.stores.keys.insert(filed.id, record).await.unwrap();
+    house.auth.watch(&house.tasks);
+    let value = format!("Bearer {}", text.expose()).parse().unwrap();
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+    let principal = house.auth.check(&headers).await.unwrap();
+    let declared = house.auth.read(&BTreeMap::new(), &sources).await.unwrap();
+    house.auth.declare(declared);
+    tokio::time::timeout(Duration::from_secs(1), principal.ended().cancelled()).await.unwrap();
+    assert!(house.auth.check(&headers).await.is_err());
+}

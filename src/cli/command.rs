@@ -21,7 +21,7 @@ use crate::config::{self, Config, Warning};
 
 /// The shipped file: what is served where there is none.
 pub(super) const SHIPPED: &str = include_str!("../../mcp-proxy.toml");
-const FILE: &str = "mcp-proxy.toml";
+pub(super) const FILE: &str = "mcp-proxy.toml";
 
 /// Many MCP servers behind one URL, for many tenants.
 #[derive(Debug, Parser)]

@@ -13,7 +13,7 @@ use super::{Limits, Template};
 use crate::base::{Name, Slot};
 
 /// Everything the file decides.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// `[server]`
     pub server: Server,
@@ -32,7 +32,7 @@ pub struct Config {
 }
 
 /// `[server]`: where and to whom the doors are open.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Address of the listener; port 0 lets the system choose.
     pub listen: SocketAddr,
@@ -53,7 +53,7 @@ pub struct Server {
     /// A legacy session without a request for this long is forgotten (default 1 h).
     pub session_idle: Duration,
     /// What certain clients need, the first entry that fits a client decides.
-    pub client_quirks: Vec<ClientQuirks>,
+    pub client_quirks: Vec<Arc<ClientQuirks>>,
 }
 
 /// One entry of `client_quirks`: how a client that cannot be mended is treated.
@@ -99,7 +99,7 @@ impl Default for UpstreamQuirks {
 }
 
 /// PEM files of the listener's certificate chain and private key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Certificate chain.
     pub cert: PathBuf,
@@ -108,21 +108,21 @@ pub struct Tls {
 }
 
 /// `[store]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// The SQLite file (`sqlite:PATH`), relative to the configuration file's folder.
     pub path: PathBuf,
 }
 
 /// `[seal]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
     /// File of 32 random bytes, mode 0600, relative to the configuration file's folder.
     pub key_file: PathBuf,
 }
 
 /// `[namespace]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
     /// 1 to 3 characters of `_ - .` between upstream and name (default `__`).
     pub separator: String,
@@ -131,7 +131,7 @@ pub struct Namespace {
 }
 
 /// `[upstreams.NAME]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Its name in the file, which is also its prefix.
     pub name: Name,
@@ -155,8 +155,43 @@ pub struct Upstream {
     pub uses_key: bool,
 }
 
+impl Upstream {
+    /// True when a link that was made for the other entry serves this one as well: what differs,
+    /// if anything, is looked at for each call or list.
+    #[must_use]
+    pub fn same_link(&self, other: &Self) -> bool {
+        self.link() == other.link()
+    }
+
+    /// True when what was listed for the other entry is what would be listed for this one.
+    #[must_use]
+    pub fn same_lists(&self, other: &Self) -> bool {
+        // A list that was read has no arguments in it that the proxy fills in.
+        self.same_link(other) && self.arguments == other.arguments
+    }
+
+    /// What a link is made from, secrets aside: whenever it differs, a new link is needed.
+    #[must_use]
+    pub fn link(&self) -> impl PartialEq + std::fmt::Debug + '_ {
+        // Whoever adds a key says here whether its change ends processes.
+        let Self {
+            name,
+            transport,
+            arguments: _,
+            bare: _,
+            quirks: UpstreamQuirks { session_id, list_changed: _, cancels },
+            era,
+            timing: Timing { timeout: _, max_time: _, start, idle_stop },
+            slots: _,
+            uses_tenant: _,
+            uses_key: _,
+        } = self;
+        (name, transport, session_id, cancels, era, start, idle_stop)
+    }
+}
+
 /// How an upstream is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// A child process that speaks over its standard input and output.
     Stdio {
@@ -218,7 +253,7 @@ pub enum EraSetting {
 }
 
 /// Deadlines of one upstream.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// Longest silence of a call; progress starts it anew (default 60 s).
     pub timeout: Duration,
@@ -231,7 +266,7 @@ pub struct Timing {
 }
 
 /// Limits of one child process.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessLimits {
     /// Address space in bytes (`memory = "2GiB"`); none by default, since runtimes such as Node
     /// reserve far more than they use.
@@ -243,7 +278,7 @@ pub struct ProcessLimits {
 }
 
 /// One entry of `arguments`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InjectedArgument {
     /// The value.
     pub value: Template,
@@ -252,7 +287,7 @@ pub struct InjectedArgument {
 }
 
 /// `[tenants.NAME]`
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TenantDeclaration {
     /// Keys that the operator wrote.
     pub keys: Vec<KeyDeclaration>,
@@ -261,7 +296,7 @@ pub struct TenantDeclaration {
 }
 
 /// One entry of `keys`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyDeclaration {
     /// The key's name.
     pub name: String,

@@ -137,10 +137,10 @@ impl Line {
                 if let Err(fault) = self.admit(&posting.principal) {
                     return Outcome { id, era: Era::Legacy, tool, answer: Err(fault) };
                 }
-                let quirks = client_quirks(&self.config, &session.opening().client_info);
-                let cap = quirks.and_then(|quirks| quirks.result_cap);
+                let quirks = client_quirks(&self.config(), &session.opening().client_info);
+                let cap = quirks.as_ref().and_then(|quirks| quirks.result_cap);
                 let answer = self.legacy_request(posting, posted, method, session, cap).await;
-                let answer = suit(answer, quirks);
+                let answer = suit(answer, quirks.as_deref());
                 Outcome { id, era: Era::Legacy, tool, answer }
             }
         }
@@ -260,7 +260,7 @@ impl Line {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id).await?;
         let ends = [posting.principal.ended().clone(), session.ended().clone()];
-        let quirks = client_quirks(&self.config, &session.opening().client_info);
+        let quirks = client_quirks(&self.config(), &session.opening().client_info);
         let keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         let last = header(&posting.headers, &LAST_EVENT);
         let (back, unknown) = match last.map(|event| session.resume(event)) {

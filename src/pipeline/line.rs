@@ -1,8 +1,10 @@
 //! Everything the line works with, and the state it keeps: tenants that have called, sessions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
 
 use super::holders::Holders;
 use super::parks::Parks;
@@ -11,10 +13,10 @@ use super::task::KeptTasks;
 use super::tenant::Tenant;
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Tasks, TenantId};
-use crate::config::Config;
+use crate::config::{Config, Upstream};
 use crate::credential::Credentials;
 use crate::limit::{Limiter, Turns};
-use crate::namespace::{Door, Namer};
+use crate::namespace::Door;
 use crate::seal::Ring;
 use crate::session::{Ledger, Session, Sessions};
 use crate::store::SessionStates;
@@ -54,6 +56,11 @@ pub(super) const SERVER_INFO_MEMBER: &str =
 pub(super) const SERVER_INFO_META: &str =
     concat!("\"_meta\":{\"io.modelcontextprotocol/serverInfo\":", server_info!(), "},");
 
+/// How long a session may be idle, in seconds.
+fn session_idle(config: &Config) -> u32 {
+    u32::try_from(config.server.session_idle.as_secs()).unwrap_or(u32::MAX)
+}
+
 /// What a line is made of.
 pub struct Parts {
     /// The file.
@@ -80,8 +87,7 @@ pub struct Parts {
 
 /// The request line. One for the process.
 pub struct Line {
-    pub(super) config: Arc<Config>,
-    pub(super) namer: Namer,
+    config: ArcSwap<Config>,
     pub(super) sessions: Sessions,
     pub(super) ledger: Arc<Ledger>,
     pub(super) holders: Holders,
@@ -98,7 +104,7 @@ pub struct Line {
     pub(super) limiter: Limiter,
     pub(super) turns: Arc<Turns>,
     tenants: RwLock<Map<TenantId, Arc<Tenant>>>,
-    memories: HashMap<Name, Arc<EraMemory>>,
+    memories: Mutex<HashMap<Name, Arc<EraMemory>>>,
 }
 
 impl std::fmt::Debug for Line {
@@ -111,24 +117,16 @@ impl Line {
     /// A line over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let namespace = &parts.config.namespace;
-        let idle = parts.config.server.session_idle.as_secs();
-        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        let idle = session_idle(&parts.config);
         Arc::new(Self {
-            namer: Namer::new(&namespace.separator, namespace.max_name),
             sessions: Sessions::new(parts.clock, parts.ring.clone(), idle),
             ledger: Arc::new(Ledger::new(parts.session_states)),
             holders: Holders::default(),
             quick: Quick::default(),
-            memories: parts
-                .config
-                .upstreams
-                .keys()
-                .map(|name| (name.clone(), Arc::default()))
-                .collect(),
+            memories: Mutex::default(),
             limiter: Limiter::new(parts.config.limits.clone()),
             turns: Turns::new(parts.config.limits.calls),
-            config: parts.config,
+            config: ArcSwap::from(parts.config),
             credentials: parts.credentials,
             pool: parts.pool,
             client: parts.client,
@@ -142,16 +140,30 @@ impl Line {
         })
     }
 
-    /// True when the file has an upstream of this name.
+    /// What the file decides now. A reload puts another one in its place: who looks twice in one
+    /// piece of work may see both. Give it back soon; for longer, take a clone.
     #[must_use]
-    pub fn has_upstream(&self, name: &str) -> bool {
-        self.config.upstreams.contains_key(name)
+    pub fn config(&self) -> Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// The entry of an upstream as it is now.
+    pub(super) fn upstream(&self, name: &str) -> Option<Arc<Upstream>> {
+        self.config().upstreams.get(name).cloned()
     }
 
     /// The name of an upstream as the file has it.
     #[must_use]
     pub fn upstream_name(&self, name: &str) -> Option<Name> {
-        self.config.upstreams.get_key_value(name).map(|(name, _)| name.clone())
+        self.config().upstreams.get_key_value(name).map(|(name, _)| name.clone())
+    }
+
+    /// From now on this is what the file decides.
+    pub(super) fn settle(&self, config: Arc<Config>) {
+        self.sessions.set_idle(session_idle(&config));
+        self.limiter.set(config.limits.clone());
+        self.turns.set(config.limits.calls);
+        self.config.store(config);
     }
 
     /// Open sessions, for the status.
@@ -162,7 +174,16 @@ impl Line {
 
     /// What earlier starts of an upstream found out about how it speaks.
     pub(super) fn memory(&self, upstream: &Name) -> Arc<EraMemory> {
-        self.memories.get(upstream).cloned().unwrap_or_default()
+        self.all_memories().entry(upstream.clone()).or_default().clone()
+    }
+
+    /// Forgets it: the next start finds out anew.
+    pub(super) fn forget_memory(&self, upstream: &Name) {
+        self.all_memories().remove(upstream);
+    }
+
+    fn all_memories(&self) -> MutexGuard<'_, HashMap<Name, Arc<EraMemory>>> {
+        self.memories.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The state of a tenant; a tenant that never called has none.
@@ -172,7 +193,8 @@ impl Line {
             return tenant;
         }
         let mut tenants = self.tenants.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let new = || Arc::new(Tenant::new(principal.tenant(), &self.config, self.namer.clone()));
+        // Under the lock: a reload that comes later finds the tenant.
+        let new = || Arc::new(Tenant::new(principal.tenant(), &self.config()));
         tenants.entry(id).or_insert_with(new).clone()
     }
 
@@ -269,8 +291,8 @@ impl Line {
                 self.unfollow(&tenant, &upstream);
             }
             for (upstream, uri) in freed {
-                if let Some(upstream) = self.config.upstreams.get(&upstream) {
-                    tenant.unwatch(self, upstream, &uri).await;
+                if let Some(upstream) = self.upstream(upstream.as_str()) {
+                    tenant.unwatch(self, &upstream, &uri).await;
                 }
             }
         }

@@ -5,6 +5,7 @@
 mod admit;
 mod answer;
 mod call;
+mod change;
 mod compose;
 mod finish;
 mod holders;
@@ -25,6 +26,7 @@ mod refresh;
 mod relay;
 mod result;
 mod serve;
+mod shelf;
 mod state;
 mod take_up;
 mod talk;

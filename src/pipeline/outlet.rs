@@ -156,10 +156,19 @@ impl Outlets {
 
     /// Tells everybody concerned that lists of an upstream have changed.
     pub(super) fn list_changed(&self, config: &Config, upstream: &Name, kinds: &[ListKind]) {
+        self.changed_where(config, kinds, |door| concerns(door, upstream));
+    }
+
+    /// Tells everybody that every list has changed.
+    pub(super) fn all_changed(&self, config: &Config) {
+        self.changed_where(config, &ListKind::ALL, |_| true);
+    }
+
+    fn changed_where(&self, config: &Config, kinds: &[ListKind], doors: impl Fn(&Door) -> bool) {
         let mut names: Vec<&str> = kinds.iter().filter_map(|kind| kind.capability()).collect();
         names.dedup();
         for name in names {
-            self.send(upstream, |listener| match listener {
+            self.send_where(&doors, |listener| match listener {
                 Listener::Session(session)
                     if client_quirks(config, &session.opening().client_info)
                         .is_some_and(|quirks| !quirks.list_changed) =>
@@ -323,7 +332,16 @@ impl Outlets {
 
     /// Ends every stream; a listen ends with its result (R29).
     pub(super) fn close(&self) {
-        for outlet in self.list().iter_mut() {
+        self.close_where(|_| true);
+    }
+
+    /// Ends the streams at the door of an upstream that is not there any more.
+    pub(super) fn close_at(&self, upstream: &Name) {
+        self.close_where(|door| *door == Door::Single(upstream.clone()));
+    }
+
+    fn close_where(&self, doors: impl Fn(&Door) -> bool) {
+        for outlet in self.list().iter_mut().filter(|outlet| doors(&outlet.door)) {
             match &mut outlet.listener {
                 Listener::Session(session) => session.close_general(),
                 Listener::Listen(listen) => listen.finish(),

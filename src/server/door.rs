@@ -38,10 +38,8 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// All doors of the process.
 pub struct Doors {
-    guard: Guard,
     auth: Auth,
     line: Arc<Line>,
-    max_body: usize,
     cold: axum::Router,
     merged: Arc<str>,
     tasks: Tasks,
@@ -55,26 +53,22 @@ impl std::fmt::Debug for Doors {
 }
 
 impl Doors {
-    /// Doors onto this line. `max_body` is in bytes; `tasks` owns what goes on behind a reply.
+    /// Doors onto this line; `tasks` owns what goes on behind a reply.
     #[must_use]
-    pub fn new(
-        guard: Guard,
-        auth: Auth,
-        line: Arc<Line>,
-        max_body: usize,
-        readiness: Readiness,
-        tasks: &Tasks,
-    ) -> Self {
+    pub fn new(auth: Auth, line: Arc<Line>, readiness: Readiness, tasks: &Tasks) -> Self {
         Self {
-            guard,
             auth,
             line,
-            max_body,
             cold: probe::routes(readiness),
             merged: Arc::from("/mcp"),
             tasks: tasks.clone(),
             streams: Arc::default(),
         }
+    }
+
+    /// Most connections at a time.
+    pub(super) fn max_connections(&self) -> usize {
+        self.line.config().server.max_connections
     }
 
     /// Serves one request. It never fails: whatever happens has a reply.
@@ -103,17 +97,21 @@ impl Doors {
     }
 
     async fn open(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Outcome, Fault> {
-        self.guard.check(&request)?;
+        let max_body = {
+            let config = self.line.config();
+            Guard::new(&config.server).check(&request)?;
+            config.server.max_body
+        };
         let (parts, body) = request.into_parts();
         check_head(&parts)?;
         let path = parts.uri.path();
         let name = match path.strip_prefix("/mcp") {
             Some("") => None,
             Some(rest) if rest.len() > 1 && rest.starts_with('/') => Some(&rest[1..]),
-            _ => return Box::pin(self.open_old(parts, body, peer)).await,
+            _ => return Box::pin(self.open_old(parts, body, peer, max_body)).await,
         };
-        if body.size_hint().lower() > self.max_body as u64 {
-            return Err(self.too_large());
+        if body.size_hint().lower() > max_body as u64 {
+            return Err(Self::too_large(max_body));
         }
         let principal = match self.auth.check_cached(&parts.headers) {
             Some(verdict) => verdict,
@@ -139,7 +137,7 @@ impl Doors {
                 let stream = media::check(&posting.headers)?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
-                posting.body = self.read(body, silence).await?;
+                posting.body = Self::read(body, silence, max_body).await?;
                 match self.line.open(posting) {
                     Opened::Letter(letter) if stream => {
                         Ok(media::streamed(Box::pin(self.line.serve(letter)).await))
@@ -177,10 +175,11 @@ impl Doors {
         parts: Parts,
         body: Incoming,
         peer: SocketAddr,
+        max_body: usize,
     ) -> Result<Outcome, Fault> {
         let old = OldDoor::of(parts.uri.path()).ok_or_else(no_door)?;
-        if body.size_hint().lower() > self.max_body as u64 {
-            return Err(self.too_large());
+        if body.size_hint().lower() > max_body as u64 {
+            return Err(Self::too_large(max_body));
         }
         let principal = self.auth.check(&parts.headers).await.map_err(|denied| {
             tracing::debug!(%peer, reason = ?denied, "key refused");
@@ -205,7 +204,7 @@ impl Doors {
                 media::check(&parts.headers)?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
-                let body = self.read(body, silence).await?;
+                let body = Self::read(body, silence, max_body).await?;
                 Ok(sse::post(&conversation, body).await)
             }
             (OldDoor::Stream(_), _) => {
@@ -224,7 +223,7 @@ impl Doors {
     }
 
     /// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
-    async fn read(&self, mut body: Incoming, silence: Duration) -> Result<Bytes, Fault> {
+    async fn read(mut body: Incoming, silence: Duration, max_body: usize) -> Result<Bytes, Fault> {
         // Most bodies have come with their head: no timer, no copy.
         let ready =
             std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context)));
@@ -234,21 +233,21 @@ impl Doors {
             Poll::Ready(None) => return Ok(Bytes::new()),
             Poll::Pending => Bytes::new(),
         };
-        if first.len() > self.max_body {
-            return Err(self.too_large());
+        if first.len() > max_body {
+            return Err(Self::too_large(max_body));
         }
         if body.is_end_stream() {
             return Ok(first);
         }
-        Box::pin(self.read_on(body, first, silence)).await
+        Box::pin(Self::read_on(body, first, silence, max_body)).await
     }
 
     /// Reads the rest of a body that began with `first`.
     async fn read_on(
-        &self,
         mut body: Incoming,
         mut first: Bytes,
         silence: Duration,
+        max_body: usize,
     ) -> Result<Bytes, Fault> {
         let slow = |_| Fault::client(Kind::BodyTimeout, "The body did not arrive in time");
         let all = async {
@@ -257,8 +256,8 @@ impl Doors {
                 tokio::time::timeout(silence, body.frame()).await.map_err(slow)?
             {
                 let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
-                if first.len() + whole.len() + data.len() > self.max_body {
-                    return Err(self.too_large());
+                if first.len() + whole.len() + data.len() > max_body {
+                    return Err(Self::too_large(max_body));
                 }
                 if first.is_empty() && whole.is_empty() {
                     // Most bodies come in one piece and are not copied.
@@ -277,9 +276,9 @@ impl Doors {
         tokio::time::timeout(BODY_TIME, all).await.map_err(slow)?
     }
 
-    fn too_large(&self) -> Fault {
+    fn too_large(max_body: usize) -> Fault {
         let sentence =
-            format!("The body is larger than {} bytes (`max_body` in [server])", self.max_body);
+            format!("The body is larger than {} bytes (`max_body` in [server])", max_body);
         Fault::client(Kind::TooLarge, sentence)
     }
 }

@@ -19,8 +19,7 @@ mod wake;
 
 pub use connection::Grace;
 pub use door::Doors;
-pub use guard::Guard;
 pub use listen::listen;
 pub use pipe::{Ended, pipe};
 pub use probe::Readiness;
-pub use tls::{TlsAcceptor, TlsError, acceptor};
+pub use tls::{Acceptor, TlsAcceptor, TlsError, acceptor};
