@@ -15,7 +15,7 @@ use super::router::Answering;
 use super::serve::Api;
 use crate::auth::{NewKey, issue};
 use crate::base::{KeyId, Role, Scopes, Secret, rfc3339, unix_seconds};
-use crate::config::KeyDeclaration;
+use crate::config::{Config, KeyDeclaration};
 use crate::store::{KeyRecord, Origin, Owner};
 
 /// How long a key works on when another takes its place and nothing is said, in seconds.
@@ -31,11 +31,11 @@ fn unknown() -> Problem {
 }
 
 /// A key of the file with its public id.
-fn declared<'a>(api: &'a Api, call: &Call) -> Vec<(KeyId, &'a KeyDeclaration)> {
+fn declared<'a>(api: &Api, config: &'a Config, call: &Call) -> Vec<(KeyId, &'a KeyDeclaration)> {
     let tenant = call.caller.tenant().map(|tenant| tenant.name());
     let declarations = match tenant {
-        None => &api.config.admin.keys[..],
-        Some(name) => api.config.tenants.get(name).map_or(&[][..], |found| &found.keys),
+        None => &config.admin.keys[..],
+        Some(name) => config.tenants.get(name).map_or(&[][..], |found| &found.keys),
     };
     let keys = api.auth.declared(tenant);
     let own = |id: KeyId| !call.is_member() || id == call.caller.holder();
@@ -57,9 +57,10 @@ async fn stored(api: &Api, call: &Call) -> Result<Vec<KeyRecord>, Problem> {
 /// A key that may be changed.
 async fn find(api: &Api, call: &Call) -> Result<KeyRecord, Problem> {
     let id: KeyId = call.part(0).parse().map_err(|_| unknown())?;
-    if let Some((_, key)) = declared(api, call).into_iter().find(|(own, _)| *own == id) {
+    let config = api.config();
+    if let Some((_, key)) = declared(api, &config, call).into_iter().find(|(own, _)| *own == id) {
         let what = format!("the key `{}`", key.name);
-        return Err(Problem::Declared { what, file: api.config.file.to_string(), line: key.line });
+        return Err(Problem::Declared { what, file: config.file.to_string(), line: key.line });
     }
     stored(api, call).await?.into_iter().find(|key| key.id == id).ok_or_else(unknown)
 }
@@ -101,7 +102,7 @@ fn of_file(api: &Api, call: &Call, id: KeyId, key: &KeyDeclaration) -> Value {
         "state": "live",
         "origin": "file",
         "holder": id.as_str(),
-        "declared_at": format!("{}:{}", api.config.file, key.line),
+        "declared_at": format!("{}:{}", api.config().file, key.line),
     })
 }
 
@@ -113,7 +114,8 @@ fn tag(key: &KeyRecord) -> String {
 
 pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
-        let file = declared(&api, &call).into_iter();
+        let config = api.config();
+        let file = declared(&api, &config, &call).into_iter();
         let file = file.map(|(id, key)| (format!("0 {id}"), of_file(&api, &call, id, key)));
         let mut entries: Vec<_> = file.collect();
         let stored = stored(&api, &call).await?;
@@ -125,7 +127,9 @@ pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
 
 pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
-        let shown = declared(&api, &call).into_iter().find(|(id, _)| id.as_str() == call.part(0));
+        let config = api.config();
+        let shown =
+            declared(&api, &config, &call).into_iter().find(|(id, _)| id.as_str() == call.part(0));
         if let Some((id, key)) = shown {
             return Ok(Reply::ok(of_file(&api, &call, id, key)));
         }

@@ -12,6 +12,7 @@ mod me;
 mod openapi;
 mod page;
 mod problem;
+mod reload;
 mod repeat;
 mod reply;
 mod router;

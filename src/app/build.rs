@@ -8,13 +8,14 @@ use tokio::net::TcpListener;
 
 use super::error::StartError;
 use super::foundation::Foundation;
+use super::reload::{Reloader, Source};
 use crate::admin::{self, Api, Side};
-use crate::auth::{Admission, Auth, Guard};
+use crate::auth::{Admission, Auth};
 use crate::base::{Clock, Secret, Tasks};
-use crate::config::{Config, SecretSource};
+use crate::config::{Config, Reload, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
-use crate::server::{Doors, Entrance, Mount, Readiness, TlsAcceptor, acceptor};
+use crate::server::{Acceptor, Doors, Entrance, Mount, Readiness, acceptor};
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
 use crate::upstream::{HttpClient, Pool};
@@ -22,17 +23,32 @@ use crate::upstream::{HttpClient, Pool};
 /// Finds the value of a source that the file names.
 pub type Resolve = dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync;
 
+/// Where the configuration comes from.
+pub struct Origins {
+    /// Finds the secrets that the file names.
+    pub resolve: Arc<Resolve>,
+    /// The file, unless there is none.
+    pub file: Option<Source>,
+}
+
+impl std::fmt::Debug for Origins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Origins").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 /// A proxy that is ready to run.
 pub struct Built {
     pub(super) listener: TcpListener,
     /// The operator's own, and what stands behind it.
     pub(super) operator: Option<(TcpListener, Entrance)>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Arc<Acceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
     pub(super) readiness: Readiness,
     pub(super) tasks: Tasks,
-    pub(super) most_connections: usize,
+    /// None where the configuration came from no file.
+    pub(super) reloader: Option<Arc<Reloader>>,
     /// Where it listens, with the port that the system chose.
     pub address: SocketAddr,
 }
@@ -46,6 +62,7 @@ impl std::fmt::Debug for Built {
 /// Everything behind the doors.
 pub(super) struct Core {
     pub(super) auth: Auth,
+    pub(super) credentials: Credentials,
     pub(super) line: Arc<Line>,
     pub(super) pool: Arc<Pool>,
 }
@@ -78,7 +95,7 @@ impl Core {
         let clock = Arc::new(Clock::default());
         let line = Line::new(Parts {
             config,
-            credentials,
+            credentials: credentials.clone(),
             pool: pool.clone(),
             client: HttpClient::new(),
             launcher,
@@ -89,7 +106,7 @@ impl Core {
             calls,
         });
         line.watch(clock);
-        Ok(Self { auth, line, pool })
+        Ok(Self { auth, credentials, line, pool })
     }
 }
 
@@ -100,25 +117,28 @@ impl Core {
 pub async fn build(
     config: Arc<Config>,
     foundation: &Foundation,
-    resolve: &Resolve,
+    origins: Origins,
     launcher: Launcher,
     calls: Option<CallLog>,
     tasks: &Tasks,
 ) -> Result<Built, StartError> {
-    let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
+    let Origins { resolve, file } = origins;
+    let tls = Arc::new(Acceptor::default());
+    tls.set(config.server.tls.as_ref().map(acceptor).transpose()?);
     let requested = config.server.listen;
-    let guard = Guard::new(&config.server);
-    let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
-    let core = Core::new(config.clone(), foundation, resolve, launcher, calls, tasks).await?;
+    let core = Core::new(config.clone(), foundation, &*resolve, launcher, calls, tasks).await?;
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
-    let Core { auth, line, pool } = core;
+    let Core { auth, credentials, line, pool } = core;
+    let behind = (auth.clone(), credentials, line.clone());
+    let reloader =
+        file.map(|file| Arc::new(Reloader::new(file, resolve, behind, tls.clone(), tasks)));
     let api = Api::new(admin::Parts {
-        config: config.clone(),
         stores: foundation.stores.clone(),
         ring: foundation.ring.clone(),
         vault: foundation.vault.clone(),
         auth: auth.clone(),
         line: line.clone(),
+        reload: reloader.clone().map(|reloader| -> Arc<dyn Reload> { reloader }),
         tasks: tasks.clone(),
     });
     let operator = match config.admin.listen {
@@ -130,7 +150,7 @@ pub async fn build(
         None => None,
     };
     let readiness = Readiness::default();
-    let doors = Doors::new(guard, auth, line, max_body, readiness.clone(), tasks);
+    let doors = Doors::new(auth, line, readiness.clone(), tasks);
     let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)));
     Ok(Built {
         listener,
@@ -140,7 +160,7 @@ pub async fn build(
         pool,
         readiness,
         tasks: tasks.clone(),
-        most_connections,
+        reloader,
         address,
     })
 }

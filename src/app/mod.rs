@@ -8,12 +8,15 @@ mod first;
 mod foundation;
 mod phase;
 mod pipe;
+mod reload;
 mod signal;
+mod stamp;
 
-pub use build::{Built, Resolve, build};
+pub use build::{Built, Origins, Resolve, build};
 pub use error::StartError;
 pub use explain::{Explained, Subject, explain};
 pub use first::{FirstKey, first_key, first_tenant};
 pub use foundation::Foundation;
 pub use phase::{Phase, run};
 pub use pipe::{Identity, run_pipe};
+pub use reload::{Load, Reloader, Source};

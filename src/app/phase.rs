@@ -1,15 +1,13 @@
 //! The life of the process as a list of phases, each with a time limit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::build::Built;
 use super::error::StartError;
-use super::signal::Stops;
+use super::signal::{Stops, hangups};
 use crate::base::Tasks;
-use crate::server::{Entrance, Grace, listen};
-
-/// Most connections to the operator's listener at a time.
-const OPERATORS: usize = 256;
+use crate::server::{Acceptor, Entrance, Grace, listen};
 
 /// What the process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,30 +44,27 @@ impl Phase {
 /// When signals cannot be waited for.
 pub async fn run(built: Built) -> Result<(), StartError> {
     let mut stops = Stops::new()?;
-    let Built { listener, operator, tls, doors, pool, readiness, tasks, most_connections, address } =
-        built;
+    let Built { listener, operator, tls, doors, pool, readiness, tasks, reloader, address } = built;
+    let reloads = tasks.stop().child_token();
+    if let Some(reloader) = reloader {
+        tasks.spawn("reloads", reloader.watch(hangups()?, reloads.clone()));
+    }
     let connections = Tasks::default();
     let grace = Grace::default();
     connections.spawn(
         "listener",
-        listen(
-            listener,
-            Entrance::Doors(doors.clone()),
-            tls,
-            most_connections,
-            connections.clone(),
-            grace.clone(),
-        ),
+        listen(listener, Entrance::Doors(doors.clone()), tls, connections.clone(), grace.clone()),
     );
     if let Some((listener, entrance)) = operator {
         // Never with TLS: it belongs on this machine or behind a tunnel.
         let (own, grace) = (connections.clone(), grace.clone());
-        let listening = listen(listener, entrance, None, OPERATORS, own, grace);
+        let listening = listen(listener, entrance, Arc::new(Acceptor::default()), own, grace);
         connections.spawn("operator listener", listening);
     }
     readiness.set(true);
     tracing::info!(phase = ?Phase::Ready, %address, "listening on http://{address}");
     stops.next().await;
+    reloads.cancel();
     enter(Phase::Draining);
     readiness.set(false);
     grace.begin();

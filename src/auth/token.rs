@@ -129,7 +129,8 @@ impl Auth {
         caller.scopes().cover(&scopes).map_err(MintError::Scope)?;
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|_| MintError::Random)?;
-        let tokens = &self.0.tokens;
+        let declared = self.0.declared.load_full();
+        let tokens = &declared.tokens;
         let now = unix_seconds();
         let expires_at = now + request.life.as_secs();
         let claims = Claims {
@@ -155,7 +156,7 @@ impl Inner {
     /// Checks a token that is not in memory.
     pub(super) async fn open_token(&self, text: &str) -> Result<Caller, Denied> {
         let header = jsonwebtoken::decode_header(text).map_err(refused)?;
-        let own = header.kid.as_deref() == Some(self.tokens.kid.as_str());
+        let own = header.kid.as_deref() == Some(self.declared.load().tokens.kid.as_str());
         let (caller, until) = if own {
             self.own_token(text).await?
         } else {
@@ -165,8 +166,11 @@ impl Inner {
     }
 
     async fn own_token(&self, text: &str) -> Result<(Caller, u64), Denied> {
-        let Tokens { decoding, validation, .. } = &self.tokens;
-        let opened = jsonwebtoken::decode::<Claims>(text, decoding, validation);
+        let opened = {
+            let declared = self.declared.load();
+            let Tokens { decoding, validation, .. } = &declared.tokens;
+            jsonwebtoken::decode::<Claims>(text, decoding, validation)
+        };
         let claims = opened.map_err(refused)?.claims;
         // To the second: the library lets the last one pass.
         if claims.exp <= unix_seconds() {
@@ -203,17 +207,18 @@ impl Inner {
 
     /// Somebody without a key of ours: the rules of the file say who it is.
     async fn outside_token(&self, text: &str, header: &Header) -> Result<(Caller, u64), Denied> {
-        let outsider = self.issuers.check(text, header).await.map_err(Denied::Token)?;
-        let Outsider { tenant, role, scopes, issuer, subject, until } = outsider;
+        let declared = self.declared.load_full();
+        let outsider = declared.issuers.check(text, header).await.map_err(Denied::Token)?;
+        let Outsider { tenant, role, scopes, issuer, subject, until, ended } = outsider;
         let parts = [issuer.as_bytes(), subject.as_bytes()];
         let key = id_from(&self.ring.digest("outside subject", &parts));
         let name = subject.chars().filter(|c| !c.is_control()).take(64).collect();
         let origin = Origin::File;
         let shown = Shown { key, name, origin, role, scopes, holder: key, until: Some(until) };
         let caller = match tenant {
-            None => Caller::Operator(Operator::new(shown)),
+            None => Caller::Operator(Operator::until(shown, &ended)),
             Some(name) => match self.tenant_info(&name).await {
-                Ok(tenant) => Caller::Tenant(Principal::new(tenant, shown)),
+                Ok(tenant) => Caller::Tenant(Principal::until(tenant, shown, &ended)),
                 // The rules of the file must not show strangers which tenants there are.
                 Err(Denied::UnknownTenant) => return Err(refused("its tenant does not exist")),
                 Err(denied) => return Err(denied),
@@ -224,8 +229,9 @@ impl Inner {
 
     /// The holder of the key that a token stands for.
     async fn behind(&self, key: KeyId) -> Result<Caller, Denied> {
-        if let Some(declared) = self.declared.values().find(|declared| declared.key() == key) {
-            return Ok(declared.clone());
+        let declared = self.declared.load().keys().find(|declared| declared.key() == key).cloned();
+        if let Some(declared) = declared {
+            return Ok(declared);
         }
         let entry = self.entry(key).await?;
         let now = unix_seconds();

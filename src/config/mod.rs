@@ -2,8 +2,11 @@
 //!
 //! `file` reads TOML and knows where each value stands, `check` walks it and collects every
 //! problem in a `report`, and `load` is the door: a path in, a [`Config`] or [`Problems`] out.
+//! `diff` says what a file that was changed changes.
 
+mod attempt;
 mod check;
+mod diff;
 mod file;
 mod limit;
 mod load;
@@ -17,6 +20,8 @@ mod template;
 mod tests;
 mod text;
 
+pub use attempt::{Applied, Attempt, Refusal, Reload, Reloading, Trigger};
+pub use diff::{Difference, succeed};
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
 pub use model::{

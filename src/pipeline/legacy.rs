@@ -138,10 +138,10 @@ impl Line {
                 if let Err(fault) = self.admit(&posting.principal) {
                     return Outcome { id, era: Era::Legacy, tool, answer: Err(fault) };
                 }
-                let quirks = client_quirks(&self.config, &session.opening().client_info);
-                let cap = quirks.and_then(|quirks| quirks.result_cap);
+                let quirks = client_quirks(&self.config(), &session.opening().client_info);
+                let cap = quirks.as_ref().and_then(|quirks| quirks.result_cap);
                 let answer = self.legacy_request(posting, posted, method, session, cap).await;
-                let answer = suit(answer, quirks);
+                let answer = suit(answer, quirks.as_deref());
                 Outcome { id, era: Era::Legacy, tool, answer }
             }
         }
@@ -228,13 +228,16 @@ impl Line {
         }
         let (tenant, holder) = (posting.principal.tenant().id(), posting.principal.key());
         let (own, narrow) = (session.id().text(), narrow(&posting.principal));
-        let links = self.pool.ready_where(|key| {
-            let principal = key.principal.as_deref();
-            key.tenant == Some(tenant)
-                && (principal == Some(own.as_str()) || principal == Some(holder.as_str()))
-                && key.capabilities == told
-                && self.policy.reaches(&posting.door, narrow, &key.upstream)
-        });
+        let links = {
+            let policy = self.policy();
+            self.pool.ready_where(|key| {
+                let principal = key.principal.as_deref();
+                key.tenant == Some(tenant)
+                    && (principal == Some(own.as_str()) || principal == Some(holder.as_str()))
+                    && key.capabilities == told
+                    && policy.reaches(&posting.door, narrow, &key.upstream)
+            })
+        };
         for link in links.into_iter().filter(|link| link.facts().era == Era::Legacy) {
             if let Err(error) = link.send(posted.body().clone()).await {
                 tracing::debug!(upstream = %error.upstream, %error, "a change of roots was not taken");
@@ -261,7 +264,7 @@ impl Line {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id).await?;
         let ends = [posting.principal.ended().clone(), session.ended().clone()];
-        let quirks = client_quirks(&self.config, &session.opening().client_info);
+        let quirks = client_quirks(&self.config(), &session.opening().client_info);
         let keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         let last = header(&posting.headers, &LAST_EVENT);
         let (back, unknown) = match last.map(|event| session.resume(event)) {

@@ -43,7 +43,7 @@ impl Line {
             return Outcome { id, era: Era::Modern, tool, answer: Err(fault) };
         }
         let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
-        let quirks = client_quirks(&self.config, client);
+        let quirks = client_quirks(&self.config(), client);
         let answer = match method.route {
             Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
             Route::List(kind) => {
@@ -75,7 +75,7 @@ impl Line {
                     session: None,
                     running: None,
                     headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
-                    result_cap: quirks.and_then(|quirks| quirks.result_cap),
+                    result_cap: quirks.as_ref().and_then(|quirks| quirks.result_cap),
                 });
                 match method.route {
                     Route::Task(_) => Box::pin(self.task(caller, posted, method)).await,
@@ -84,7 +84,7 @@ impl Line {
             }
             Route::Subscribe { .. } | Route::Notification => Err(unknown(method.name)),
         };
-        let answer = suit(answer, quirks);
+        let answer = suit(answer, quirks.as_deref());
         Outcome { id, era: Era::Modern, tool, answer }
     }
 

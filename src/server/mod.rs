@@ -23,4 +23,4 @@ pub use entrance::{Entrance, Mount, MountBody};
 pub use listen::listen;
 pub use pipe::{Ended, pipe};
 pub use probe::Readiness;
-pub use tls::{TlsAcceptor, TlsError, acceptor};
+pub use tls::{Acceptor, TlsAcceptor, TlsError, acceptor};

@@ -140,7 +140,13 @@ fn every_success_is_as_the_document_says() {
             empty.clone(),
         ),
         ("GET /api/v1/sessions", String::new(), &boss, empty.clone()),
-        ("DELETE /api/v1/sessions/{id}", format!("/api/v1/sessions/{session}"), &boss, empty),
+        (
+            "DELETE /api/v1/sessions/{id}",
+            format!("/api/v1/sessions/{session}"),
+            &boss,
+            empty.clone(),
+        ),
+        ("POST /api/v1/reload", String::new(), OPERATOR, empty),
     ];
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
