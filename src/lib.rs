@@ -30,7 +30,7 @@
 //!    │             ├ pipeline/talk → bridge    questions and notifications before the answer
 //!    │             ├ pipeline/task → bridge    calls that become tasks, and what is asked of them
 //!    │             └ namespace/rewrite         the way back of names
-//!    ▼     pipeline/finish                     one line in the log, on every exit
+//!    ▼     pipeline/finish → audit             one record and one line in the log, on every exit
 //!  back    server/reply → server/body          Answer or Fault → HTTP, per era
 //! ```
 //!
@@ -58,7 +58,7 @@
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
-//! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`] | the stages, the memory of sessions, and what lies between the eras |
+//! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`], [`admin`] | the doors; the API for whoever looks after tenants |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
@@ -67,9 +67,8 @@
 //! A module knows lower tiers only (`a_module_knows_lower_tiers_only`); the edges within a tier are
 //! `credential` → `auth`, `credential` → [`policy::Permit`], and `policy` → `namespace`.
 //!
-//! # What is absent
+//! # What is absent, and which tests hold it
 //!
-//! Each line is held by the tests that it names.
 //! - Strangers never reach the JSON parser (`the_parser_reads_only_what_a_principal_posted`,
 //!   `a_stranger_always_gets_the_same_refusal`).
 //! - Nothing reaches an upstream without [`credential::Armed`], which only `credential` makes
@@ -101,8 +100,9 @@
 //!   (`reloads_under_load_cost_no_call`, `a_broken_file_is_refused_and_the_old_one_runs_on`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A revoked key opens nothing a second later
-//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`), and no call ends
-//!   without its line in the log (`every_call_ends_in_one_line_of_the_log`).
+//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
+//! - No request ends without its record (`each_request_leaves_one_record_that_says_what_came_of_it`), and
+//!   no change of one goes unseen (`one_byte_changed_anywhere_is_found_or_changes_nothing`).
 //! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`, `any_text_is_answered`,
 //!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`).
 //! - Each route of the API answers as one table says (`every_route_answers_every_caller_as_the_table_says`).
@@ -136,10 +136,11 @@
 //! - [`demo`] uses the SDK's server; the call path never does. Only the cold doors are axum's.
 //! - Time limits of headers (`server/connection`) and connections to upstreams
 //!   (`upstream/http/connection`) are our own: hyper's cut idle connections, and wake-ups cost a third.
-//! - Not here yet: `audit` (a line in the log stands for it), fuzz targets.
+//! - Not here yet: fuzz targets.
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod base;
 pub mod bridge;

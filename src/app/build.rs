@@ -10,12 +10,14 @@ use super::error::StartError;
 use super::foundation::Foundation;
 use super::reload::{Reloader, Source};
 use crate::admin::{self, Api, Side};
+use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, Reload, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
 use crate::server::{Acceptor, Doors, Entrance, Mount, Readiness, acceptor};
+use crate::store::AuditFile;
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
 use crate::upstream::{HttpClient, Pool};
@@ -45,6 +47,7 @@ pub struct Built {
     pub(super) tls: Arc<Acceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
+    pub(super) audit: Option<Audit>,
     pub(super) readiness: Readiness,
     pub(super) tasks: Tasks,
     /// None where the configuration came from no file.
@@ -65,6 +68,7 @@ pub(super) struct Core {
     pub(super) credentials: Credentials,
     pub(super) line: Arc<Line>,
     pub(super) pool: Arc<Pool>,
+    pub(super) audit: Option<Audit>,
 }
 
 impl Core {
@@ -91,6 +95,7 @@ impl Core {
             auth.changed(),
         );
         credentials.tend(tasks);
+        let audit = audit(&config, foundation)?;
         let pool = Arc::new(Pool::new(tasks));
         let clock = Arc::new(Clock::default());
         let line = Line::new(Parts {
@@ -104,10 +109,21 @@ impl Core {
             ring: foundation.ring.clone(),
             session_states: foundation.stores.sessions.clone(),
             calls,
+            audit: audit.clone(),
         });
         line.watch(clock);
-        Ok(Self { auth, credentials, line, pool })
+        Ok(Self { auth, credentials, line, pool, audit })
     }
+}
+
+/// The audit, unless the file wants none. Its tasks are its own, since it ends after all others.
+fn audit(config: &Config, foundation: &Foundation) -> Result<Option<Audit>, StartError> {
+    if !config.audit.enabled {
+        return Ok(None);
+    }
+    let tasks = Tasks::default();
+    let file = AuditFile::open(&AuditFile::beside(&config.store.path), &tasks)?;
+    Ok(Some(Audit::start(file, &foundation.ring, config.audit.clone(), &tasks)))
 }
 
 /// Builds the proxy and binds its address. Nothing is served before `run`.
@@ -128,7 +144,7 @@ pub async fn build(
     let requested = config.server.listen;
     let core = Core::new(config.clone(), foundation, &*resolve, launcher, calls, tasks).await?;
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
-    let Core { auth, credentials, line, pool } = core;
+    let Core { auth, credentials, line, pool, audit } = core;
     let behind = (auth.clone(), credentials, line.clone());
     let reloader =
         file.map(|file| Arc::new(Reloader::new(file, resolve, behind, tls.clone(), tasks)));
@@ -150,6 +166,9 @@ pub async fn build(
         None => None,
     };
     let readiness = Readiness::default();
+    if let Some(audit) = &audit {
+        readiness.depend_on(audit.clone());
+    }
     let doors = Doors::new(auth, line, readiness.clone(), tasks);
     let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)));
     Ok(Built {
@@ -158,6 +177,7 @@ pub async fn build(
         tls,
         doors,
         pool,
+        audit,
         readiness,
         tasks: tasks.clone(),
         reloader,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::build::Built;
 use super::error::StartError;
 use super::signal::{Stops, hangups};
+use crate::audit::Audit;
 use crate::base::Tasks;
 use crate::server::{Acceptor, Entrance, Grace, listen};
 
@@ -20,6 +21,8 @@ pub enum Phase {
     ClosingUpstreams,
     /// Everything else in the background is ended.
     Finishing,
+    /// What was recorded last is written.
+    FlushingAudit,
     /// Nothing runs any more.
     Done,
 }
@@ -33,6 +36,7 @@ impl Phase {
             Self::Draining => Duration::from_secs(20),
             Self::ClosingUpstreams => Duration::from_secs(10),
             Self::Finishing => Duration::from_secs(5),
+            Self::FlushingAudit => Duration::from_secs(10),
             Self::Done => Duration::ZERO,
         }
     }
@@ -44,7 +48,18 @@ impl Phase {
 /// When signals cannot be waited for.
 pub async fn run(built: Built) -> Result<(), StartError> {
     let mut stops = Stops::new()?;
-    let Built { listener, operator, tls, doors, pool, readiness, tasks, reloader, address } = built;
+    let Built {
+        listener,
+        operator,
+        tls,
+        doors,
+        pool,
+        audit,
+        readiness,
+        tasks,
+        reloader,
+        address,
+    } = built;
     let reloads = tasks.stop().child_token();
     if let Some(reloader) = reloader {
         tasks.spawn("reloads", reloader.watch(hangups()?, reloads.clone()));
@@ -85,8 +100,20 @@ pub async fn run(built: Built) -> Result<(), StartError> {
     if !tasks.finish(Phase::Finishing.limit()).await {
         tracing::warn!("some background work did not end in time");
     }
+    if let Some(audit) = audit {
+        enter(Phase::FlushingAudit);
+        flush(&audit, Phase::FlushingAudit.limit()).await;
+    }
     enter(Phase::Done);
     Ok(())
+}
+
+/// Writes what was recorded last.
+pub(super) async fn flush(audit: &Audit, limit: Duration) {
+    let lost = audit.close(limit).await;
+    if lost > 0 {
+        tracing::error!(lost, "records of the audit could not be written before the end");
+    }
 }
 
 fn enter(phase: Phase) {

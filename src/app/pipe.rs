@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::build::{Core, Resolve};
 use super::error::StartError;
 use super::foundation::Foundation;
+use super::phase::flush;
 use super::signal::Stops;
 use crate::auth::Principal;
 use crate::base::{Name, Scopes, Secret, Tasks};
@@ -80,6 +81,9 @@ pub async fn run_pipe(
     }
     if !tasks.finish(REST).await {
         tracing::debug!("some background work did not end in time");
+    }
+    if let Some(audit) = &core.audit {
+        flush(audit, REST).await;
     }
     match ended {
         Ended::Client | Ended::Stop => Ok(()),

@@ -25,6 +25,54 @@ pub fn seconds_to_next_month(seconds: u64) -> u64 {
     (today + first) * 86_400 - seconds
 }
 
+/// Days since 1970-01-01 as a date.
+#[must_use]
+pub fn date(days: u64) -> String {
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Reads `2026-11-21`, which is the beginning of that day, or `2026-11-21T07:12:00Z`; gives
+/// seconds since the Unix epoch. `None` for anything else, also for days that do not exist.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<u64> {
+    let number = |text: &str, length: usize| {
+        let digits = text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let (day, time) = match text.split_once('T') {
+        Some((day, time)) => (day, Some(time.strip_suffix('Z')?)),
+        None => (text, None),
+    };
+    let mut parts = day.split('-');
+    let (year, month) = (number(parts.next()?, 4)?, number(parts.next()?, 2)?);
+    let days = days_of(year, month, number(parts.next()?, 2)?)?;
+    if parts.next().is_some() {
+        return None;
+    }
+    let Some(time) = time else { return Some(days * 86_400) };
+    let mut parts = time.split(':');
+    let (hour, minute) = (number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+    let second = number(parts.next()?, 2)?;
+    let fits = parts.next().is_none() && hour < 24 && minute < 60 && second < 60;
+    fits.then_some(days * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+/// The other way round: `civil` is asked whether the day exists.
+fn days_of(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || !(1..=12).contains(&month) {
+        return None;
+    }
+    // Years and months that begin in March, as below.
+    let (year_of, month_of) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let era = year_of / 400;
+    let of_era = year_of % 400;
+    let of_year = (153 * month_of + 2) / 5 + day.checked_sub(1)?;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    let days = days.checked_sub(719_468)?;
+    (civil(days) == (year, month, day)).then_some(days)
+}
+
 /// Days since 1970-01-01 as year, month and day of the Gregorian calendar, counted in eras of 400
 /// years that begin on the 1st of March, so that the leap day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -64,5 +112,24 @@ mod tests {
             assert_eq!(rfc3339(seconds), text);
         }
         assert_eq!(rfc3339(u64::MAX)[..4], *"9999");
+        for (seconds, text) in known {
+            assert_eq!(parse_time(text), Some(seconds), "{text}");
+            assert_eq!(parse_time(&text[..10]), Some(seconds / 86_400 * 86_400), "{text}");
+            assert_eq!(date(seconds / 86_400), text[..10]);
+        }
+        for wrong in [
+            "",
+            "2026",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-1-1",
+            "2026-11-21T25:00:00Z",
+            "2026-11-21T10:00:00",
+            "2026-11-21x",
+            "1969-12-31",
+            "2026-11-21T1:0:0Z",
+        ] {
+            assert_eq!(parse_time(wrong), None, "{wrong}");
+        }
     }
 }

@@ -14,7 +14,7 @@ mod scope;
 mod secret;
 mod tasks;
 
-pub use calendar::{month_of_day, rfc3339, seconds_to_next_month};
+pub use calendar::{date, month_of_day, parse_time, rfc3339, seconds_to_next_month};
 pub use clock::{Clock, now, unix_millis, unix_seconds};
 pub use collections::Map;
 pub use duration::parse_duration;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use super::audit::AuditCommand;
 use super::connect::ConnectCommand;
 use super::exit;
 use super::explain::ExplainCommand;
@@ -18,6 +19,7 @@ use super::serve::ServeCommand;
 use super::shell::{self, CompletionsCommand};
 use super::stdio::StdioCommand;
 use super::tenant::TenantCommand;
+use super::usage::UsageCommand;
 use crate::base::Tasks;
 use crate::config::{self, Config, Warning};
 
@@ -63,6 +65,11 @@ enum Command {
     /// Sealed secrets of tenants.
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// What was decided: every request, in chains that show each change.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// What was used, by tenant, day, key and tool.
+    Usage(UsageCommand),
     /// Print what a client needs to connect.
     Connect(ConnectCommand),
     /// Say why a key can or cannot call a tool.
@@ -123,6 +130,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Box::pin(async move { command.run(opened, screen).await })
         }),
         Some(Command::Key(command)) => with_store(given.as_deref(), |opened, screen| {
+            Box::pin(async move { command.run(opened, screen).await })
+        }),
+        Some(Command::Audit(command)) => with_store(given.as_deref(), |opened, screen| {
+            Box::pin(async move { command.run(opened, screen).await })
+        }),
+        Some(Command::Usage(command)) => with_store(given.as_deref(), |opened, screen| {
             Box::pin(async move { command.run(opened, screen).await })
         }),
         Some(Command::Secret(command)) => with_store(given.as_deref(), |opened, screen| {

@@ -1,5 +1,6 @@
 //! The command line: what a person or a service manager types.
 
+mod audit;
 mod command;
 mod connect;
 mod exit;
@@ -15,6 +16,7 @@ mod table;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use command::main;
 pub use key::KeyCommand;

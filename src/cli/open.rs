@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 
 use crate::app::Foundation;
+use crate::audit::AuditReader;
 use crate::auth::declared_key_id;
 use crate::base::{KeyId, Name, Secret, Tasks};
 use crate::config::{Config, KeyDeclaration, SecretSource};
 use crate::credential::Vault;
 use crate::seal::Ring;
-use crate::store::{Stores, TenantRecord};
+use crate::store::{AuditFile, Stores, TenantRecord};
 
 /// Finds the value of a source that the file names.
 pub type Resolve = Box<dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync>;
@@ -27,6 +28,7 @@ pub struct Opened {
     pub vault: Vault,
     /// Values of the file's sources.
     pub resolve: Resolve,
+    tasks: Tasks,
 }
 
 impl Opened {
@@ -38,7 +40,16 @@ impl Opened {
     /// does not belong to it.
     pub async fn open(config: Config, resolve: Resolve, tasks: &Tasks) -> anyhow::Result<Self> {
         let Foundation { stores, ring, vault, .. } = Foundation::open(&config, tasks).await?;
-        Ok(Self { config, stores, ring, vault, resolve })
+        Ok(Self { config, stores, ring, vault, resolve, tasks: tasks.clone() })
+    }
+
+    /// The audit beside the store.
+    pub(super) fn audit(&self) -> anyhow::Result<AuditReader> {
+        let path = AuditFile::beside(&self.config.store.path);
+        if !path.exists() {
+            bail!("there is no audit yet: {} is made when the proxy first serves", path.display());
+        }
+        Ok(AuditReader::new(AuditFile::open(&path, &self.tasks)?, &self.ring))
     }
 
     /// The tenant of that name.
@@ -91,6 +102,19 @@ pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     } else {
         format!("there are: {}", names.join(", "))
     }
+}
+
+/// A moment that the command line gives, in milliseconds since the Unix epoch: a length of time
+/// before now, a date, or a date with a time.
+pub(super) fn moment(text: &str) -> anyhow::Result<u64> {
+    if let Some(time) = crate::base::parse_duration(text) {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        return Ok(crate::base::unix_millis().saturating_sub(time));
+    }
+    let seconds = crate::base::parse_time(text).with_context(|| {
+        format!("`{text}` is no moment; write it as 24h (before now), 2026-11-21 or 2026-11-21T07:00:00Z")
+    })?;
+    Ok(seconds * 1_000)
 }
 
 /// A length of time that the command line gives, in seconds.

@@ -34,6 +34,21 @@ impl Table {
     }
 }
 
+/// A line of a table with commas (RFC 4180). A cell that a spreadsheet would take for a formula is
+/// made a text by an apostrophe.
+pub(super) fn csv<const N: usize>(cells: [String; N]) -> String {
+    let cells = cells.map(|cell| {
+        let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let cell = if formula { format!("'{cell}") } else { cell };
+        if cell.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            cell
+        }
+    });
+    cells.join(",")
+}
+
 /// The same for a table, to the minute.
 pub(super) fn minute(seconds: u64) -> String {
     crate::base::rfc3339(seconds)[..].replacen('T', " ", 1).chars().take(16).collect()
@@ -46,6 +61,12 @@ mod tests {
     #[test]
     fn minutes_are_cut_from_the_whole() {
         assert_eq!(minute(951_782_399), "2000-02-28 23:59");
+    }
+
+    #[test]
+    fn commas_and_formulas_stay_text() {
+        let cells = ["a,b", "say \"x\"", "=1+1", "plain", ""].map(str::to_owned);
+        assert_eq!(csv(cells), "\"a,b\",\"say \"\"x\"\"\",'=1+1,plain,");
     }
 
     #[test]

@@ -75,6 +75,8 @@ fn config(folder: &Path) -> Config {
         admin: crate::config::Admin::default(),
         issuers: Vec::new(),
         profiles: std::collections::BTreeMap::new(),
+        audit: crate::config::Audit::default(),
+        revision: [0; 8],
         server: Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             public_url: None,

@@ -154,6 +154,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
     let Config {
         // Its name is what it was read under, whatever the file says.
         file: _,
+        revision: _,
         server,
         store,
         seal,
@@ -163,6 +164,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
         profiles,
         tenants,
         admin,
+        audit,
         issuers,
     } = old;
     difference.server(server, &mut new.server);
@@ -174,6 +176,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
     difference.profiles(profiles, &new.profiles);
     difference.tenants(tenants, &new.tenants);
     difference.admin(admin, &mut new.admin);
+    difference.fixed("audit", audit, &mut new.audit);
     difference.compare("auth.issuers", issuers, &new.issuers);
     (new, difference)
 }

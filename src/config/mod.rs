@@ -5,6 +5,7 @@
 //! `diff` says what a file that was changed changes.
 
 mod attempt;
+mod audit;
 mod check;
 mod diff;
 mod file;
@@ -21,6 +22,7 @@ mod tests;
 mod text;
 
 pub use attempt::{Applied, Attempt, Refusal, Reload, Reloading, Trigger};
+pub use audit::{Audit, Durable, WhenFull};
 pub use diff::{Difference, succeed};
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Limits, Profile, Rules, Template};
+use super::{Audit, Limits, Profile, Rules, Template};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
@@ -25,6 +25,8 @@ pub struct Config {
     pub seal: Seal,
     /// `[namespace]`
     pub namespace: Namespace,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[limits]`
     pub limits: Limits,
     /// `[upstreams.*]`, in the order of their names: the order of every merged list.
@@ -37,6 +39,9 @@ pub struct Config {
     pub admin: Admin,
     /// `[[auth.issuers]]`
     pub issuers: Vec<Issuer>,
+    /// The beginning of the SHA-256 of the file's text: which rules held when something was
+    /// decided.
+    pub revision: [u8; 8],
 }
 
 /// One of `[[auth.issuers]]`: somebody else whose tokens are taken.

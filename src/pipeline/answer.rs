@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::finish::Tally;
 use crate::base::Fault;
 use crate::upstream::Lease;
 use crate::wire::Era;
@@ -32,6 +33,8 @@ pub enum Body {
         limits: (Duration, Duration),
         /// End it at once when they fire (key revoked, session ended).
         ends: [tokio_util::sync::CancellationToken; 2],
+        /// Told of each byte and of the end.
+        tally: Tally,
     },
     /// Server-sent events.
     Events(Feed),
@@ -46,6 +49,8 @@ pub struct Feed {
     pub ends: [tokio_util::sync::CancellationToken; 2],
     /// A comment goes out after this much silence, when the client needs it sooner than others.
     pub keep_alive: Option<Duration>,
+    /// Told of each byte and of the end.
+    pub tally: Tally,
 }
 
 /// A good answer.
@@ -57,13 +62,15 @@ pub struct Answer {
     pub body: Body,
     /// A new session id for the client (`initialize`).
     pub session: Option<String>,
+    /// It is an error of the upstream, or the result of a tool that says it failed.
+    pub failed: bool,
 }
 
 impl Answer {
     /// 200 with this body.
     #[must_use]
     pub fn ok(body: Body) -> Self {
-        Self { status: 200, body, session: None }
+        Self { status: 200, body, session: None, failed: false }
     }
 
     /// A JSON-RPC result: `result` is the text of the result object.
@@ -77,7 +84,7 @@ impl Answer {
     /// 202 without a body.
     #[must_use]
     pub fn accepted() -> Self {
-        Self { status: 202, body: Body::Empty, session: None }
+        Self { status: 202, body: Body::Empty, session: None, failed: false }
     }
 }
 

@@ -84,12 +84,14 @@ impl Line {
         mut caller: Box<Caller>,
         posted: Box<Posted>,
         method: &'static Method,
+        record: Record,
     ) -> Result<Answer, Fault> {
         let running = caller.running.take().or_else(|| {
             caller.session.as_ref().map(|session| Arc::new(session.begin(posted.id_text())))
         });
         let mut early = None;
-        let mut record = Record::new(self, &caller.principal, method, &posted);
+        // Taken by whatever goes on with the call on its own.
+        let mut record = Some(record.logged());
         let answer = match &running {
             Some(running) => {
                 let token = running.cancelled().clone();
@@ -101,7 +103,10 @@ impl Line {
             }
             None => self.execute(caller, posted, method, &mut record, None, &mut early).await,
         };
-        record.finish(&answer);
+        let answer = match record {
+            Some(record) => record.settled(answer).await,
+            None => answer,
+        };
         match early {
             None => answer,
             // Its client has a stream already, and hears there what it came to.
@@ -117,15 +122,20 @@ impl Line {
         caller: Box<Caller>,
         posted: Box<Posted>,
         method: &'static Method,
-        record: &mut Record,
+        record: &mut Option<Record>,
         running: Option<&Arc<Running>>,
         early: &mut Option<Cast>,
     ) -> Result<Answer, Fault> {
         let mut plan = self.plan(&caller, &posted, method).await?;
         let permit = self.permit(&caller, &posted, method, &plan)?;
-        record.planned(&plan);
+        if let Some(record) = record {
+            record.planned(&plan, method);
+        }
         refuse_held(&posted, &plan)?;
-        record.admitted(self.admit_call(&caller.principal, method, &plan).await?);
+        let admitted = self.admit_call(&caller.principal, method, &plan).await?;
+        if let Some(record) = record {
+            record.admitted(admitted);
+        }
         let armed = self.arm(&caller.principal, permit).await?;
         let mut carry = Carry::AsItIs;
         if caller.era == Era::Modern
@@ -136,7 +146,7 @@ impl Line {
             match opened.map(|carried| carried.inner) {
                 Some(Inner::Park { boot, id, round }) => {
                     let place = (boot, id, round);
-                    return Box::pin(self.come_back(&caller, &posted, method, place)).await;
+                    return Box::pin(self.come_back(&caller, &posted, method, place, record)).await;
                 }
                 Some(Inner::Resend(keys)) => carry = visited(&caller, &posted, &plan, &keys)?,
                 Some(Inner::Pass(state)) => carry = Carry::State(state),
@@ -166,6 +176,9 @@ impl Line {
                 return Err(refused());
             }
             let outgoing = compose(&caller, &posted, method, &plan, &armed, facts.era, &carry)?;
+            if let Some(record) = record {
+                record.sent();
+            }
             let reply = match running.filter(|_| self.may_be_slow(&caller, method, &plan)) {
                 Some(running) => {
                     Box::pin(self.request_slowly(
@@ -221,7 +234,7 @@ impl Line {
                         running,
                         progress: None,
                     });
-                    return Box::pin(talk.go_on(turn, early.take())).await;
+                    return Box::pin(talk.go_on(turn, early.take(), record.take())).await;
                 }
                 // The upstream's tool wants other headers than its list said: once more with a
                 // new list. It refused before executing anything (SEP-2243).

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::answer::{Answer, Body, Feed, Outcome};
 use super::call::Caller;
+use super::finish::{Record, Tally};
 use super::keep_going::KeepGoing;
 use super::line::{Line, server_info};
 use super::list::Reader;
@@ -110,6 +111,7 @@ impl Line {
         posted: Box<Posted>,
         id: String,
         session: Arc<Session>,
+        mut record: Record,
     ) -> Outcome {
         match posted.kind {
             PostedKind::Response => {
@@ -126,21 +128,25 @@ impl Line {
                 accepted(id, Era::Legacy)
             }
             PostedKind::Request => {
+                record.of_session(&session);
                 let method = match &posted.called {
                     Called::Known(method) if method.known_to(Era::Legacy) => *method,
                     called => {
                         let sentence = format!("Method not found: {:.80}", called.name());
-                        let answer = Err(Fault::client(Kind::UnknownMethod, sentence));
+                        let fault = Fault::client(Kind::UnknownMethod, sentence);
+                        let answer = record.settled(Err(fault)).await;
                         return Outcome { id, era: Era::Legacy, tool: false, answer };
                     }
                 };
                 let tool = method.route == Route::Name(NameKind::Tool);
                 if let Err(fault) = self.admit(&posting.principal) {
-                    return Outcome { id, era: Era::Legacy, tool, answer: Err(fault) };
+                    let answer = record.settled(Err(fault)).await;
+                    return Outcome { id, era: Era::Legacy, tool, answer };
                 }
                 let quirks = client_quirks(&self.config(), &session.opening().client_info);
                 let cap = quirks.as_ref().and_then(|quirks| quirks.result_cap);
-                let answer = self.legacy_request(posting, posted, method, session, cap).await;
+                let answer =
+                    self.legacy_request(posting, posted, method, session, (cap, record)).await;
                 let answer = suit(answer, quirks.as_deref());
                 Outcome { id, era: Era::Legacy, tool, answer }
             }
@@ -153,21 +159,26 @@ impl Line {
         posted: Box<Posted>,
         method: &'static Method,
         session: Arc<Session>,
-        result_cap: Option<usize>,
+        (result_cap, record): (Option<usize>, Record),
     ) -> Result<Answer, Fault> {
         match method.route {
             Route::Local if method.name == "ping" => Ok(Answer::result(posted.id_text(), "{}")),
-            Route::Local => Box::pin(self.set_level(&posted, &session)).await,
+            Route::Local => {
+                let answer = Box::pin(self.set_level(&posted, &session)).await;
+                record.settled(answer).await
+            }
             Route::List(kind) => {
                 let opening = session.opening();
                 let reader = Reader::new(opening.revision, opening.capabilities);
-                Box::pin(self.list(&posting, &posted, Era::Legacy, reader, kind)).await
+                let list = self.list(&posting, &posted, Era::Legacy, reader, kind);
+                record.settled(Box::pin(list).await).await
             }
             Route::Subscribe { on } => {
                 let line = self.clone();
                 // What is counted must be counted back, also when the client goes meanwhile.
                 KeepGoing::new(&self.tasks, async move {
-                    line.subscribe(&posting, &posted, &session, on).await
+                    let answer = line.subscribe(&posting, &posted, &session, on).await;
+                    record.settled(answer).await
                 })
                 .await
             }
@@ -177,7 +188,9 @@ impl Line {
                 let early = move || {
                     let (events, key) = own.take_early()?;
                     let ends = [key, own.session().ended().clone()];
-                    Some(Ok(Answer::ok(Body::Events(Feed { events, ends, keep_alive: None }))))
+                    // The record stays with the call.
+                    let feed = Feed { events, ends, keep_alive: None, tally: Tally::default() };
+                    Some(Ok(Answer::ok(Body::Events(feed))))
                 };
                 let declares = declared_by(session.opening());
                 let posting = *posting;
@@ -194,13 +207,13 @@ impl Line {
                     result_cap,
                 });
                 let line = self.clone();
-                let work = async move { line.call(caller, posted, method).await };
+                let work = async move { line.call(caller, posted, method, record).await };
                 KeepGoing::or_early(&self.tasks, early, work).await
             }
-            Route::Listen | Route::Notification | Route::Task(_) => Err(Fault::client(
-                Kind::UnknownMethod,
-                format!("Method not found: {}", method.name),
-            )),
+            Route::Listen | Route::Notification | Route::Task(_) => {
+                let sentence = format!("Method not found: {}", method.name);
+                record.settled(Err(Fault::client(Kind::UnknownMethod, sentence))).await
+            }
         }
     }
 
@@ -249,10 +262,12 @@ impl Line {
     /// place of the old; or, with `Last-Event-ID`, the rest of the stream that was cut there. For
     /// a request whose answer an earlier process had begun, that is the word that it broke off.
     pub async fn stream(self: &Arc<Self>, posting: &Posting) -> Outcome {
-        let (request, answer) = match self.open_stream(posting).await {
+        let mut record = Record::of_head(self, posting, "GET").listens();
+        let (request, answer) = match self.open_stream(posting, &mut record).await {
             Ok((feed, request)) => (request, Ok(Answer::ok(Body::Events(feed)))),
             Err(fault) => (None, Err(fault)),
         };
+        let answer = record.settled(answer).await;
         let (id, tool) = request.unwrap_or_else(|| ("null".to_owned(), false));
         Outcome { id, era: Era::Legacy, tool, answer }
     }
@@ -260,9 +275,11 @@ impl Line {
     async fn open_stream(
         self: &Arc<Self>,
         posting: &Posting,
+        record: &mut Record,
     ) -> Result<(Feed, Option<(String, bool)>), Fault> {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id).await?;
+        record.of_session(&session);
         let ends = [posting.principal.ended().clone(), session.ended().clone()];
         let quirks = client_quirks(&self.config(), &session.opening().client_info);
         let keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
@@ -273,7 +290,8 @@ impl Line {
             Some(Return::Ended) => {
                 let request = last.and_then(|event| session.broken_off(event));
                 let request = request.ok_or_else(no_such_stream)?;
-                return Ok((Feed { events: broken_off(), ends, keep_alive }, Some(request)));
+                let tally = Tally::default();
+                return Ok((Feed { events: broken_off(), ends, keep_alive, tally }, Some(request)));
             }
             // Whoever names an event that nobody knows has missed what came after it.
             Some(Return::Unknown) => (session.open_general(), true),
@@ -281,7 +299,8 @@ impl Line {
         };
         let (events, lost) = (back.events, back.gap || unknown);
         if let Some(request) = back.request {
-            return Ok((Feed { events, ends, keep_alive }, Some(request)));
+            let tally = Tally::default();
+            return Ok((Feed { events, ends, keep_alive, tally }, Some(request)));
         }
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
@@ -290,7 +309,7 @@ impl Line {
         if lost || (last.is_some() && !listed) {
             look_again(&session);
         }
-        Ok((Feed { events, ends, keep_alive }, None))
+        Ok((Feed { events, ends, keep_alive, tally: Tally::default() }, None))
     }
 
     /// DELETE: ends a session.
@@ -298,8 +317,20 @@ impl Line {
     /// # Errors
     /// When the session is unknown.
     pub async fn terminate(self: &Arc<Self>, posting: &Posting) -> Result<Answer, Fault> {
+        let mut record = Record::of_head(self, posting, "DELETE");
+        let answer = self.end_own_session(posting, &mut record).await;
+        record.settled(answer).await
+    }
+
+    async fn end_own_session(
+        self: &Arc<Self>,
+        posting: &Posting,
+        record: &mut Record,
+    ) -> Result<Answer, Fault> {
         let id = header(&posting.headers, &SESSION).ok_or_else(no_session_header)?;
         let session = self.find_session(posting, id).await?;
+        record.of_session(&session);
+        record.sent();
         let line = self.clone();
         KeepGoing::new(&self.tasks, async move {
             // Before it leaves the table: nobody takes it up in between.

@@ -12,6 +12,7 @@ use super::quick::Quick;
 use super::scope::narrow;
 use super::task::KeptTasks;
 use super::tenant::Tenant;
+use crate::audit::Audit;
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Narrow, Tasks, TenantId};
 use crate::config::{Config, Upstream};
@@ -85,6 +86,8 @@ pub struct Parts {
     pub session_states: Arc<dyn SessionStates>,
     /// Where each call leaves its line; none when the log leaves them out.
     pub calls: Option<CallLog>,
+    /// Where each request leaves its record; none when the file wants no audit.
+    pub audit: Option<Audit>,
 }
 
 /// The request line. One for the process.
@@ -101,6 +104,7 @@ pub struct Line {
     pub(super) launcher: Launcher,
     pub(super) tasks: Tasks,
     pub(super) calls: Option<CallLog>,
+    pub(super) audit: Option<Audit>,
     pub(super) ring: Arc<Ring>,
     pub(super) parks: Parks,
     pub(super) kept: KeptTasks,
@@ -137,6 +141,7 @@ impl Line {
             launcher: parts.launcher,
             tasks: parts.tasks,
             calls: parts.calls,
+            audit: parts.audit,
             ring: parts.ring,
             parks: Parks::default(),
             kept: KeptTasks::default(),

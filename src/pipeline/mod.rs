@@ -40,6 +40,7 @@ mod views;
 
 pub use answer::{Answer, Body, Feed, Outcome};
 pub use explain::{Explanation, SlotState};
+pub use finish::{End, Tally};
 pub use line::{Line, Parts};
 pub use report::{SessionReport, ToolReport, UpstreamReport, UpstreamState};
 pub use serve::{Carrier, Letter, Opened, Posting};

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::answer::{Answer, Outcome};
 use super::call::Caller;
+use super::finish::Record;
 use super::keep_going::KeepGoing;
 use super::line::{LIST_TTL_MS, Line, server_info};
 use super::list::Reader;
@@ -28,6 +29,7 @@ impl Line {
         posting: Box<Posting>,
         posted: Box<Posted>,
         id: String,
+        record: Record,
     ) -> Outcome {
         if posted.kind == PostedKind::Notification {
             // There is no session that it could concern; closing the stream is the cancellation.
@@ -36,24 +38,35 @@ impl Line {
         let headers = (posting.carrier == Carrier::Http).then_some(&posting.headers);
         let (method, declares) = match judge(headers, &posted) {
             Ok(judged) => judged,
-            Err(fault) => return Outcome { id, era: Era::Modern, tool: false, answer: Err(fault) },
+            Err(fault) => {
+                let answer = record.settled(Err(fault)).await;
+                return Outcome { id, era: Era::Modern, tool: false, answer };
+            }
         };
         let tool = method.route == Route::Name(NameKind::Tool);
         if let Err(fault) = self.admit(&posting.principal) {
-            return Outcome { id, era: Era::Modern, tool, answer: Err(fault) };
+            let answer = record.settled(Err(fault)).await;
+            return Outcome { id, era: Era::Modern, tool, answer };
         }
         let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
         let quirks = client_quirks(&self.config(), client);
         let answer = match method.route {
-            Route::Local => Ok(Box::pin(self.discover(&posting, &id)).await),
+            Route::Local => {
+                let answer = Ok(Box::pin(self.discover(&posting, &id)).await);
+                record.settled(answer).await
+            }
             Route::List(kind) => {
                 let reader = Reader::new(Revision::LATEST_MODERN, declares);
-                Box::pin(self.list(&posting, &posted, Era::Modern, reader, kind)).await
+                let list = self.list(&posting, &posted, Era::Modern, reader, kind);
+                record.settled(Box::pin(list).await).await
             }
             Route::Listen => {
                 let line = self.clone();
                 // What is counted must be counted back, also when the client goes meanwhile.
-                let work = async move { line.listen(&posting, &posted, declares).await };
+                let work = async move {
+                    let answer = line.listen(&posting, &posted, declares).await;
+                    record.settled(answer).await
+                };
                 KeepGoing::new(&self.tasks, work).await
             }
             Route::Name(_)
@@ -78,11 +91,13 @@ impl Line {
                     result_cap: quirks.as_ref().and_then(|quirks| quirks.result_cap),
                 });
                 match method.route {
-                    Route::Task(_) => Box::pin(self.task(caller, posted, method)).await,
-                    _ => self.call(caller, posted, method).await,
+                    Route::Task(_) => Box::pin(self.task(caller, posted, method, record)).await,
+                    _ => self.call(caller, posted, method, record).await,
                 }
             }
-            Route::Subscribe { .. } | Route::Notification => Err(unknown(method.name)),
+            Route::Subscribe { .. } | Route::Notification => {
+                record.settled(Err(unknown(method.name))).await
+            }
         };
         let answer = suit(answer, quirks.as_deref());
         Outcome { id, era: Era::Modern, tool, answer }

@@ -9,9 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Body, Feed};
+use super::finish::{Record, Tally};
 use super::outlet::event;
 use super::relay::Asked;
 use super::result::Ready;
+use crate::audit::Outcome;
 use crate::base::Fault;
 use crate::session::{Cast, Item, Session};
 use crate::wire::{NameKind, Route};
@@ -28,6 +30,8 @@ pub(super) struct Out {
     ends: [CancellationToken; 2],
     /// Longest time that a client which is there may take to read an event.
     patience: Duration,
+    /// Ends with the last message.
+    record: Option<Record>,
 }
 
 #[derive(Debug)]
@@ -48,13 +52,20 @@ impl Out {
         asked: &Asked,
         answer: oneshot::Sender<Result<Answer, Fault>>,
         early: Option<Cast>,
+        mut record: Option<Record>,
     ) -> Self {
+        if let Some(record) = &mut record {
+            // In the legacy era only a cancellation ends a call without a last message (R51).
+            let legacy = asked.session.is_some();
+            record.if_dropped(if legacy { Outcome::Cancelled } else { Outcome::Abandoned });
+        }
         let tool = asked.method.route == Route::Name(NameKind::Tool);
         Self {
             way: early.map_or(Way::Open(answer), Way::Session),
             session: asked.session.clone().map(|session| (session, asked.id.clone(), tool)),
             ends: asked.ends(),
             patience: asked.upstream.timing.timeout,
+            record,
         }
     }
 
@@ -65,11 +76,16 @@ impl Out {
 
     /// Sends the last message.
     pub(super) async fn finish(mut self, outcome: Result<Ready, Fault>) {
+        let outcome = match self.record.take() {
+            Some(record) => record.said(outcome).await,
+            None => outcome,
+        };
         if let Way::Open(answer) = self.way {
             let answered = outcome.map(|ready| Answer {
                 status: ready.status,
                 body: Body::Json(ready.bytes),
                 session: None,
+                failed: ready.failed,
             });
             // A client that has gone hears nothing.
             let _ = answer.send(answered);
@@ -82,6 +98,9 @@ impl Out {
     }
 
     async fn put(&mut self, message: Result<&[u8], Fault>, last: bool) -> bool {
+        if let (Some(record), Ok(message)) = (&mut self.record, &message) {
+            record.add(message.len());
+        }
         if matches!(self.way, Way::Open(_)) {
             self.begin();
         }
@@ -112,7 +131,8 @@ impl Out {
                 (Way::Connection(sender), events)
             }
         };
-        let feed = Feed { events, ends: self.ends.clone(), keep_alive: None };
+        let feed =
+            Feed { events, ends: self.ends.clone(), keep_alive: None, tally: Tally::default() };
         if let Way::Open(answer) = std::mem::replace(&mut self.way, way)
             && answer.send(Ok(Answer::ok(Body::Events(feed)))).is_err()
             && self.session.is_none()

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::answer::Feed;
+use super::finish::Tally;
 use super::holders::Place;
 use super::quirk::client_quirks;
 use super::scope::narrow;
@@ -149,6 +150,7 @@ impl Outlets {
             events: feed,
             ends: [principal.ended().clone(), principal.ended().clone()],
             keep_alive: None,
+            tally: Tally::default(),
         };
         let first = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{{\

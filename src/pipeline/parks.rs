@@ -6,8 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::answer::Answer;
 use super::call::Caller;
+use super::finish::Record;
 use super::line::Line;
 use super::state::refused;
+use crate::audit::Outcome;
 use crate::base::{Fault, KeyId, Kind, Map, Retry, TenantId};
 use crate::session::Level;
 use crate::wire::{CapSet, Field, MetaKey, Method, NameKind, Posted, Route};
@@ -36,6 +38,8 @@ pub(super) struct Comeback {
     pub(super) declares: CapSet,
     /// `inputResponses` as JSON text.
     pub(super) responses: String,
+    /// Ends with its answer.
+    pub(super) record: Option<Record>,
     /// Where its answer goes.
     pub(super) answer: oneshot::Sender<Result<Answer, Fault>>,
 }
@@ -114,8 +118,13 @@ impl Line {
         posted: &Posted,
         method: &'static Method,
         (boot, id, round): ([u8; 8], [u8; 16], u32),
+        record: &mut Option<Record>,
     ) -> Result<Answer, Fault> {
         let comebacks = self.parks.find(boot, id).ok_or_else(|| lost(method))?;
+        if let Some(record) = record {
+            // A replay is refused; a call that has ended meanwhile takes no answers.
+            record.if_dropped(Outcome::Refused);
+        }
         let (answer, answered) = oneshot::channel();
         let comeback = Comeback {
             round,
@@ -124,11 +133,18 @@ impl Line {
             level: caller.level,
             declares: caller.takes(method),
             responses: posted.raw(Field::InputResponses).unwrap_or("{}").to_owned(),
+            record: record.take(),
             answer,
         };
         comebacks.try_send(comeback).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => refused(),
-            mpsc::error::TrySendError::Closed(_) => lost(method),
+            mpsc::error::TrySendError::Full(back) => {
+                *record = back.record;
+                refused()
+            }
+            mpsc::error::TrySendError::Closed(back) => {
+                *record = back.record;
+                lost(method)
+            }
         })?;
         answered.await.unwrap_or_else(|_| Err(lost(method)))
     }

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Body};
+use super::finish::Tally;
 use super::result::{is_question, respond, uri_way, wants_visits};
 use super::talk::Turn;
 use super::task::{Tasked, is_task};
@@ -100,7 +101,8 @@ pub(super) async fn relay(
                 Arrived::Passing { head, rest, length } => {
                     let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
                     let ends = asked.ends();
-                    let body = Body::Passing { head, rest, length, lease, limits, ends };
+                    let tally = Tally::default();
+                    let body = Body::Passing { head, rest, length, lease, limits, ends, tally };
                     return Ok(Relayed::Done(Answer::ok(body)));
                 }
             }
@@ -140,7 +142,8 @@ async fn follow(asked: Asked, lease: Lease, reply: Reply) -> Result<Relayed, Fau
 
 fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {
     let ready = respond(asked, message)?;
-    Ok(Answer { status: ready.status, body: Body::Json(ready.bytes), session: None })
+    let body = Body::Json(ready.bytes);
+    Ok(Answer { status: ready.status, body, session: None, failed: ready.failed })
 }
 
 /// What became of a response that was still arriving.

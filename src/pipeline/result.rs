@@ -23,6 +23,8 @@ use crate::wire::{CapSet, Edits, Era, Inbound, InboundKind, NameKind, Place, Res
 pub(super) struct Ready {
     pub(super) status: u16,
     pub(super) bytes: Bytes,
+    /// It is an error, or the result of a tool that says it failed.
+    pub(super) failed: bool,
 }
 
 /// Where a method's result has URIs.
@@ -60,7 +62,8 @@ pub(super) fn respond(asked: &Asked, message: &Message) -> Result<Ready, Fault> 
     if asked.result_cap.is_some_and(|cap| bytes.len() > cap) {
         return Err(too_much(asked, bytes.len()));
     }
-    Ok(Ready { status, bytes })
+    let failed = message.inbound.kind == InboundKind::Error || message.inbound.result.failed;
+    Ok(Ready { status, bytes, failed })
 }
 
 /// A message without the tenant's credentials, which some upstreams repeat when they complain.

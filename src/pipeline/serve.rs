@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 
 use super::answer::{Answer, Outcome};
+use super::finish::Record;
 use super::line::Line;
 use crate::auth::Principal;
 use crate::base::{Fault, Kind};
@@ -112,7 +113,7 @@ impl Letter {
 impl Line {
     /// Reads what was posted.
     #[must_use]
-    pub fn open(&self, mut posting: Posting) -> Opened {
+    pub fn open(self: &Arc<Self>, mut posting: Posting) -> Opened {
         match Posted::read(std::mem::take(&mut posting.body)) {
             Ok(posted) => {
                 Opened::Letter(Letter { posting: Box::new(posting), posted: Box::new(posted) })
@@ -121,7 +122,10 @@ impl Line {
                 posting.body = body;
                 Opened::Batch(Box::new(posting))
             }
-            Err((error, _)) => Opened::Refused(unreadable(&posting, error)),
+            Err((error, body)) => {
+                posting.body = body;
+                Opened::Refused(self.unreadable(&posting, error))
+            }
         }
     }
 
@@ -135,7 +139,7 @@ impl Line {
         mut posting: Posting,
     ) -> Result<Vec<Letter>, Box<Outcome>> {
         let body = std::mem::take(&mut posting.body);
-        let refuse = |error| Box::new(unreadable(&posting, error));
+        let refuse = |error| Box::new(self.unreadable(&posting, error));
         let Some(session) = header(&posting.headers, &SESSION) else {
             return Err(refuse(WireError::Batch));
         };
@@ -143,6 +147,7 @@ impl Line {
             Ok(session) if session.opening().revision == Revision::V2025_03_26 => {}
             Ok(_) => return Err(refuse(WireError::Batch)),
             Err(fault) => {
+                self.note_refused(&posting, &fault);
                 let id = "null".to_owned();
                 let answer = Err(fault);
                 return Err(Box::new(Outcome { id, era: Era::Legacy, tool: false, answer }));
@@ -180,29 +185,51 @@ impl Line {
         let Letter { posting, posted } = letter;
         let id = posted.id_text().to_owned();
         let version = posted.meta_string(MetaKey::ProtocolVersion);
-        if version.is_some() && posted.kind != PostedKind::Response {
-            drop(version);
-            return self.modern(posting, posted, id).await;
-        }
+        let modern = version.is_some() && posted.kind != PostedKind::Response;
         drop(version);
+        let era = if modern { Era::Modern } else { Era::Legacy };
+        if self.audit.as_ref().is_some_and(|audit| !audit.has_room())
+            && posted.kind == PostedKind::Request
+            && let Err(fault) = Box::pin(self.audit_room()).await
+        {
+            return Outcome { id, era, tool: false, answer: Err(fault) };
+        }
+        let record = Record::of(self, &posting, &posted, era);
+        if modern {
+            return self.modern(posting, posted, id, record).await;
+        }
         if posted.called.name() == "initialize" && posted.kind == PostedKind::Request {
             let answer = Box::pin(self.initialize(&posting, &posted)).await;
+            let answer = record.settled(answer).await;
             return Outcome { id, era: Era::Legacy, tool: false, answer };
         }
         if let Some(session) = header(&posting.headers, &SESSION) {
             return match self.find_session(&posting, session).await {
-                Ok(session) => self.legacy(posting, posted, id, session).await,
-                Err(fault) => Outcome { id, era: Era::Legacy, tool: false, answer: Err(fault) },
+                Ok(session) => self.legacy(posting, posted, id, session, record).await,
+                Err(fault) => {
+                    let answer = record.settled(Err(fault)).await;
+                    Outcome { id, era: Era::Legacy, tool: false, answer }
+                }
             };
         }
         let (era, fault) = without_era(&posting.headers, &posted);
-        Outcome { id, era, tool: false, answer: Err(fault) }
+        let answer = record.settled(Err(fault)).await;
+        Outcome { id, era, tool: false, answer }
+    }
+
+    /// The refusal of a body that is no message.
+    fn unreadable(self: &Arc<Self>, posting: &Posting, error: WireError) -> Outcome {
+        let refused = unreadable(posting, error);
+        if let Err(fault) = &refused.answer {
+            self.note_refused(posting, fault);
+        }
+        refused
     }
 }
 
 /// A body that is no message: nothing in it can be believed, so the head says which era answers,
 /// and the id is null.
-pub(super) fn unreadable(posting: &Posting, error: WireError) -> Outcome {
+fn unreadable(posting: &Posting, error: WireError) -> Outcome {
     let era = if says_modern(&posting.headers) { Era::Modern } else { Era::Legacy };
     let kind = match error {
         WireError::NotJson(_) => Kind::NotJson,

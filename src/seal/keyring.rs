@@ -25,6 +25,7 @@ pub struct Ring {
     wrapping: SealingKey,
     pepper: Hmac<Sha256>,
     handles: Zeroizing<[u8; 32]>,
+    macs: Zeroizing<[u8; 32]>,
     opened: RwLock<HashMap<TenantId, Opened>>,
 }
 
@@ -44,6 +45,7 @@ impl Ring {
             pepper: Hmac::new_from_slice(pepper.as_ref())
                 .expect("HMAC takes a key of any length (RFC 2104)"),
             handles: expand(&hkdf, &[b"handles"]),
+            macs: expand(&hkdf, &[b"macs"]),
             opened: RwLock::new(HashMap::new()),
         }
     }
@@ -110,9 +112,39 @@ impl Ring {
         expand(&hkdf, &[purpose.as_bytes()])
     }
 
+    /// The key for authenticating what belongs to this purpose, and nothing else.
+    #[must_use]
+    pub fn mac_key(&self, purpose: &str) -> MacKey {
+        let hkdf = Hkdf::<Sha256>::new(Some(b"mcp-proxy mac"), self.macs.as_ref());
+        let bytes = expand(&hkdf, &[purpose.as_bytes()]);
+        let hmac = Hmac::new_from_slice(bytes.as_ref());
+        MacKey(hmac.expect("HMAC takes a key of any length (RFC 2104)"))
+    }
+
     pub(super) fn handle_key(&self, purpose: &str) -> SealingKey {
         let hkdf = Hkdf::<Sha256>::new(Some(b"mcp-proxy handle"), self.handles.as_ref());
         sealing_key(expand(&hkdf, &[purpose.as_bytes()]))
+    }
+}
+
+/// Authenticates what was written for one purpose (HMAC-SHA-256).
+#[derive(Clone)]
+pub struct MacKey(Hmac<Sha256>);
+
+impl MacKey {
+    /// The code of `parts`. Where one ends and the next begins is not told apart: all but the
+    /// last must be of a length that the others or the purpose fix.
+    #[must_use]
+    pub fn code(&self, parts: &[&[u8]]) -> Digest {
+        let mut hmac = self.0.clone();
+        parts.iter().for_each(|part| hmac.update(part));
+        hmac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey([redacted])")
     }
 }
 
@@ -160,6 +192,16 @@ mod tests {
         ring.forget(acme);
         let again = ring.data_key(acme, &wrapped).unwrap();
         assert_eq!(again.open(&gh, &token, 1, &sealed).unwrap().expose(), "s3cret");
+    }
+
+    #[test]
+    fn codes_keep_purposes_and_roots_apart() {
+        let ring = Ring::new(&RootKey::for_test(1));
+        let code = ring.mac_key("audit").code(&[b"ab", b"c"]);
+        assert_eq!(code, ring.mac_key("audit").code(&[b"a", b"bc"]));
+        assert_ne!(code, ring.mac_key("audit").code(&[b"ab"]));
+        assert_ne!(code, ring.mac_key("tidua").code(&[b"abc"]));
+        assert_ne!(code, Ring::new(&RootKey::for_test(2)).mac_key("audit").code(&[b"abc"]));
     }
 
     #[test]

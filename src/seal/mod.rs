@@ -1,6 +1,6 @@
 //! Sealed values: the root key file, the envelope, and the keys between the two.
 //!
-//! root key (file) → key-encrypting key, pepper, handle keys (HKDF) → data key of a tenant
+//! root key (file) → key-encrypting key, pepper, handle and MAC keys (HKDF) → data key of a tenant
 //! (random, sealed by the key-encrypting key) → value. Nothing outside this module sees key bytes.
 
 mod data_key;
@@ -14,4 +14,4 @@ mod tests;
 pub use data_key::DataKey;
 pub use envelope::{KeyTag, SealError, Sealed};
 pub use key::{KeyFileError, RootKey};
-pub use keyring::{Digest, Ring};
+pub use keyring::{Digest, MacKey, Ring};

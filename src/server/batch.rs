@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::message::Messages;
 use crate::base::Tasks;
-use crate::pipeline::{Answer, Body, Feed, Letter, Line, Outcome};
+use crate::pipeline::{Answer, Body, Feed, Letter, Line, Outcome, Tally};
 use crate::wire::{Era, Inbound, InboundKind, PostedKind, sse};
 
 /// Messages that wait for a client that reads slowly.
@@ -77,6 +77,7 @@ pub(super) async fn serve(line: &Arc<Line>, tasks: &Tasks, letters: Vec<Letter>)
                     events: feed,
                     ends,
                     keep_alive: None,
+                    tally: Tally::default(),
                 })));
             }
             (Piece::Aside(_), None) => {}

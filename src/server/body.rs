@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::connection::Active;
 use super::reply;
 use crate::base::now;
-use crate::pipeline::Feed;
+use crate::pipeline::{End, Feed, Tally};
 use crate::upstream::{Arriving, Lease};
 use crate::wire::{Era, sse};
 
@@ -62,6 +62,7 @@ struct Passing {
     timer: Pin<Box<Sleep>>,
     total: Pin<Box<Sleep>>,
     ends: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
+    tally: Tally,
     _lease: Lease,
 }
 
@@ -89,7 +90,7 @@ impl ReplyBody {
         head: Bytes,
         rest: Arriving,
         length: Option<u64>,
-        lease: Lease,
+        (lease, tally): (Lease, Tally),
         (silence, total): (Duration, Duration),
         ends: [CancellationToken; 2],
     ) -> Self {
@@ -104,6 +105,7 @@ impl ReplyBody {
             timer,
             total,
             ends,
+            tally,
             _lease: lease,
         };
         Self { kind: Kind::Passing(Box::new(passing)), _active: None }
@@ -187,10 +189,12 @@ impl Passing {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         for end in &mut self.ends {
             if end.as_mut().poll(context).is_ready() {
+                self.tally.end(End::Ended);
                 return Poll::Ready(Some(Err(BodyError::Ended)));
             }
         }
         if self.total.as_mut().poll(context).is_ready() {
+            self.tally.end(End::Broken);
             return Poll::Ready(Some(Err(BodyError::Silence)));
         }
         let frame = match self.head.take() {
@@ -204,11 +208,27 @@ impl Passing {
             },
         };
         self.timer.as_mut().reset(now() + self.silence);
-        if let (Some(left), Some(Ok(frame))) = (&mut self.left, &frame) {
-            *left =
-                left.saturating_sub(frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64));
-        }
+        self.count(frame.as_ref());
         Poll::Ready(frame)
+    }
+
+    /// Counts what goes to the client. Whoever reads a body of a known length does not ask for
+    /// what comes after its last byte.
+    fn count(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
+        match frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.tally.add(bytes);
+                if let Some(left) = &mut self.left {
+                    *left = left.saturating_sub(bytes as u64);
+                }
+                if self.left == Some(0) || self.rest.is_end_stream() {
+                    self.tally.end(End::Complete);
+                }
+            }
+            Some(Err(_)) => self.tally.end(End::Broken),
+            None => self.tally.end(End::Complete),
+        }
     }
 }
 
@@ -216,18 +236,25 @@ impl Events {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         for end in &mut self.ends {
             if end.as_mut().poll(context).is_ready() {
+                self.feed.tally.end(End::Ended);
                 return Poll::Ready(None);
             }
         }
         let next = match self.feed.events.poll_recv(context) {
-            Poll::Ready(Some(Ok(event))) => Some(event),
+            Poll::Ready(Some(Ok(event))) => {
+                self.feed.tally.add(event.len());
+                Some(event)
+            }
             Poll::Ready(Some(Err(fault))) => {
                 let message = reply::fault_message(&self.id, self.era, self.tool, &fault);
                 let mut out = Vec::with_capacity(message.len() + 32);
                 sse::encode(&mut out, None, message.as_bytes());
                 Some(Bytes::from(out))
             }
-            Poll::Ready(None) => None,
+            Poll::Ready(None) => {
+                self.feed.tally.end(End::Complete);
+                None
+            }
             Poll::Pending => {
                 ready!(self.silence.as_mut().poll(context));
                 Some(Bytes::from_static(sse::COMMENT))

@@ -24,7 +24,7 @@ use super::media;
 use super::probe::{self, Readiness};
 use super::reply::{refusal, reply};
 use super::sse::{self, OldDoor, Streams};
-use crate::auth::{Auth, Guard};
+use crate::auth::{Auth, Denied, Guard};
 use crate::base::{Fault, Kind, Tasks};
 use crate::namespace::Door;
 use crate::pipeline::{Answer, Carrier, Line, Opened, Outcome, Posting};
@@ -128,13 +128,15 @@ impl Doors {
             // Cold paths are boxed, so that the future of each request stays small.
             None => Box::pin(self.auth.check(&parts.headers)).await,
         }
-        .map_err(|denied| {
-            tracing::debug!(%peer, reason = ?denied, "key refused");
-            Fault::from(denied)
-        })?;
-        principal.opens_door(path)?;
-        let door = self.line.door(&principal, path).ok_or_else(no_door)?;
-        let path = if door == Door::Merged { self.merged.clone() } else { Arc::from(path) };
+        .map_err(|denied| self.denied(denied, peer))?;
+        let opened = principal
+            .opens_door(path)
+            .and_then(|()| self.line.door(&principal, path).ok_or_else(no_door));
+        let (door, unknown) = match opened {
+            Ok(door) => (door, None),
+            Err(fault) => (Door::Merged, Some(fault)),
+        };
+        let path = if path == &*self.merged { self.merged.clone() } else { Arc::from(path) };
         let mut posting = Posting {
             principal,
             door,
@@ -143,12 +145,17 @@ impl Doors {
             body: Bytes::new(),
             carrier: Carrier::Http,
         };
+        if let Some(fault) = unknown {
+            return Err(self.refused(&posting, fault));
+        }
         match parts.method {
             Method::POST => {
-                let stream = media::check(&posting.headers)?;
+                let stream = media::check(&posting.headers);
+                let stream = stream.map_err(|fault| self.refused(&posting, fault))?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
-                posting.body = read(body, silence, max_body).await?;
+                let read = read(body, silence, max_body).await;
+                posting.body = read.map_err(|fault| self.refused(&posting, fault))?;
                 match self.line.open(posting) {
                     Opened::Letter(letter) if stream => {
                         Ok(media::streamed(Box::pin(self.line.serve(letter)).await))
@@ -162,9 +169,23 @@ impl Doors {
             Method::DELETE => Ok(legacy(Box::pin(self.line.terminate(&posting)).await)),
             _ => {
                 let what = "Use POST, or GET and DELETE with a session";
-                Err(Fault::client(Kind::HttpMethod("POST, GET, DELETE"), what))
+                let fault = Fault::client(Kind::HttpMethod("POST, GET, DELETE"), what);
+                Err(self.refused(&posting, fault))
             }
         }
+    }
+
+    /// Somebody without a good key.
+    fn denied(&self, denied: Denied, peer: SocketAddr) -> Fault {
+        tracing::debug!(%peer, reason = ?denied, "key refused");
+        self.line.note_denied(&denied);
+        denied.into()
+    }
+
+    /// A request of somebody whose key is good that does not get as far as the line.
+    fn refused(&self, posting: &Posting, fault: Fault) -> Fault {
+        self.line.note_refused(posting, &fault);
+        fault
     }
 
     async fn batch(&self, posting: Posting) -> Outcome {
@@ -186,10 +207,8 @@ impl Doors {
         if body.size_hint().lower() > max_body as u64 {
             return Err(too_large(max_body));
         }
-        let principal = self.auth.check(&parts.headers).await.map_err(|denied| {
-            tracing::debug!(%peer, reason = ?denied, "key refused");
-            Fault::from(denied)
-        })?;
+        let checked = self.auth.check(&parts.headers).await;
+        let principal = checked.map_err(|denied| self.denied(denied, peer))?;
         // The session behind the stream is one of the line's own; its id never leaves.
         let path: Arc<str> = Arc::from(old.behind().path());
         principal.opens_door(&path)?;

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Fault, Kind};
-use crate::pipeline::{Answer, Body, Feed, Outcome};
+use crate::pipeline::{Answer, Body, Feed, Outcome, Tally};
 use crate::wire::sse;
 
 /// What almost every client sends.
@@ -76,7 +76,8 @@ pub(super) fn streamed(mut outcome: Outcome) -> Outcome {
     let _ = sender.try_send(Ok(Bytes::from(event)));
     let ends = [CancellationToken::new(), CancellationToken::new()];
     if let Ok(answer) = &mut outcome.answer {
-        answer.body = Body::Events(Feed { events, ends, keep_alive: None });
+        answer.body =
+            Body::Events(Feed { events, ends, keep_alive: None, tally: Tally::default() });
     }
     outcome
 }

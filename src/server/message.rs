@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
     use crate::base::Kind;
-    use crate::pipeline::{Answer, Body, Feed};
+    use crate::pipeline::{Answer, Body, Feed, Tally};
     use crate::wire::sse;
 
     fn outcome(answer: Result<Answer, Fault>) -> Outcome {
@@ -155,9 +155,13 @@ mod tests {
         sender.send(Err(Fault::client(Kind::Busy, "later"))).await.unwrap();
         drop(sender);
         let ends = [CancellationToken::new(), CancellationToken::new()];
-        let all =
-            all(outcome(Ok(Answer::ok(Body::Events(Feed { events, ends, keep_alive: None })))))
-                .await;
+        let all = all(outcome(Ok(Answer::ok(Body::Events(Feed {
+            events,
+            ends,
+            keep_alive: None,
+            tally: Tally::default(),
+        })))))
+        .await;
         assert_eq!(all.len(), 2, "{all:?}");
         assert_eq!(all[0], "{\n}");
         assert!(all[1].contains("later"));

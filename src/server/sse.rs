@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::conversation::Conversation;
 use crate::base::{Fault, Kind, Tasks};
-use crate::pipeline::{Answer, Body, Feed, Line, Outcome, Posting};
+use crate::pipeline::{Answer, Body, Feed, Line, Outcome, Posting, Tally};
 use crate::wire::{Era, sse};
 
 /// Messages that wait for a client that reads slowly; what makes more of them waits then.
@@ -128,7 +128,12 @@ impl Streams {
             open.insert(id.clone(), conversation.clone());
         }
         let over = conversation.ended().clone();
-        let feed = Feed { events, ends: [ends.clone(), over.clone()], keep_alive: None };
+        let feed = Feed {
+            events,
+            ends: [ends.clone(), over.clone()],
+            keep_alive: None,
+            tally: Tally::default(),
+        };
         let (streams, stop) = (self.clone(), tasks.stop().clone());
         tasks.spawn("sse stream", async move {
             tokio::select! {

@@ -5,6 +5,8 @@
 //! other. The key that seals it changes every thirty days and the one before still opens, so that
 //! a change ends no session that is in use.
 
+use std::sync::Arc;
+
 use super::table::Opening;
 use crate::base::{KeyId, TenantId};
 use crate::seal::Ring;
@@ -149,7 +151,7 @@ fn write(birth: &Birth, opening: &Opening) -> Vec<u8> {
     out
 }
 
-fn client_info(name: &str, version: &str) -> Box<str> {
+fn client_info(name: &str, version: &str) -> Arc<str> {
     if name.is_empty() {
         return "{}".into();
     }

@@ -1,6 +1,7 @@
 //! What changes while the proxy runs: tenants, digests of keys, sealed secrets, what sessions leave. The store never
 //! sees a plaintext or a key; whatever it holds may be read by whoever steals the disk.
 
+mod audit;
 #[cfg(test)]
 pub(crate) mod contract;
 mod error;
@@ -8,12 +9,16 @@ mod record;
 mod sqlite;
 mod traits;
 
+pub use audit::{
+    AuditBatch, AuditBook, AuditEntry, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore,
+    GAP_LINK, Links, NO_LINK, Usage, UsageQuery, UsageRow,
+};
 pub use error::StoreError;
 pub use record::{
     Begun, FoundKey, KeyRecord, Origin, Owner, SealValue, SealedSecret, SecretInfo, SecretPlace,
     SessionRecord, TenantRecord,
 };
-pub use sqlite::Sqlite;
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;
+pub use sqlite::{AuditFile, Sqlite};
 pub use traits::{Changes, Keys, Pending, Repeats, Secrets, SessionStates, Stores, Tenants};

@@ -20,14 +20,14 @@ pub struct CallLine<'a> {
     pub upstream: Option<&'a str>,
     /// The tool, prompt or resource as the upstream knows it.
     pub name: &'a str,
-    /// `ok`, `error`, `streaming`, `cancelled`, `abandoned`, or the kind of refusal.
+    /// The word of the audit for what came of it.
     pub outcome: &'a str,
-    /// Milliseconds until the answer was ready or had begun.
+    /// Milliseconds until the answer was ready, or had gone to its end.
     pub ms: u64,
     /// Bytes of the request.
-    pub bytes_in: usize,
-    /// Bytes of the answer, as far as they are known.
-    pub bytes_out: usize,
+    pub bytes_in: u64,
+    /// Bytes of the answer; none of a refusal.
+    pub bytes_out: u64,
     /// Why it was refused or failed.
     pub reason: Option<&'a str>,
 }
@@ -138,8 +138,7 @@ fn time(out: &mut String) {
 }
 
 fn numbers(line: &CallLine<'_>) -> [(&'static str, u64); 3] {
-    let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-    [("ms", line.ms), ("bytes_in", wide(line.bytes_in)), ("bytes_out", wide(line.bytes_out))]
+    [("ms", line.ms), ("bytes_in", line.bytes_in), ("bytes_out", line.bytes_out)]
 }
 
 fn decimal(out: &mut String, number: u64) {
@@ -185,7 +184,7 @@ mod tests {
             outcome: "ok",
             ms: 0,
             bytes_in: 10,
-            bytes_out: u64::MAX as usize,
+            bytes_out: u64::MAX,
             reason: None,
         }
     }

@@ -64,6 +64,8 @@ impl From<Span> for Place {
 pub struct ResultParts {
     /// True when the result is an object without members.
     pub empty: bool,
+    /// True when the result says of itself that it is an error (`isError`).
+    pub failed: bool,
     /// Place of the value of `resultType`.
     pub result_type: Option<Place>,
     /// Place of the value of `ttlMs`.
@@ -96,6 +98,9 @@ impl ResultParts {
                 })?;
                 self.meta = Some(meta.into());
                 return Ok(());
+            }
+            if key.is("isError") {
+                self.failed = reader.peek()? == b't';
             }
             let value = reader.value()?;
             if key.is("resultType") {

@@ -25,12 +25,28 @@ const DOOR: &str = "/mcp/up";
 /// What came on the client's own stream.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard {
-    /// URIs in order.
-    pub(crate) updates: Vec<String>,
+    /// What the upstream said, in order: the number of the update, and the URI.
+    pub(crate) updates: Vec<(u64, String)>,
+    /// URIs of which the proxy said that something may have been missed: news from before the
+    /// upstream had taken a subscription is nobody's.
+    pub(crate) hints: Vec<String>,
     /// How often the list of tools changed.
     pub(crate) changes: usize,
     /// Everything else, which should be nothing.
     pub(crate) others: Vec<String>,
+}
+
+impl Heard {
+    /// True when it was told of this resource, by the upstream or because it may have missed it.
+    pub(crate) fn is_told(&self, uri: &str) -> bool {
+        self.updates.iter().any(|(_, told)| told == uri)
+            || self.hints.iter().any(|told| told == uri)
+    }
+
+    /// What the upstream said after the update of this number.
+    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &(u64, String)> {
+        self.updates.iter().filter(move |(told, _)| *told > number)
+    }
 }
 
 /// One client.
@@ -137,7 +153,10 @@ impl Listener {
                     _ if *meta != id => seen.others.push(message.to_string()),
                     "notifications/resources/updated" => {
                         let uri = message["params"]["uri"].as_str().unwrap_or_default();
-                        seen.updates.push(uri.to_owned());
+                        match message["params"]["vendor/number"].as_u64() {
+                            Some(number) => seen.updates.push((number, uri.to_owned())),
+                            None => seen.hints.push(uri.to_owned()),
+                        }
                     }
                     "notifications/tools/list_changed" => seen.changes += 1,
                     _ => seen.others.push(message.to_string()),

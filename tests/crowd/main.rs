@@ -48,16 +48,19 @@ async fn crowd(clients: Era, upstream: Era) {
             // What was promised is heard from now on, though others are still subscribing. (While
             // an upstream's stream is replaced by one for more, news may come on both.)
             source.updated(&source::own(number));
-            listener.until("its first update", PATIENCE, |heard| !heard.updates.is_empty()).await;
+            listener
+                .until("its first update", PATIENCE, |heard| heard.is_told(&source::own(number)))
+                .await;
             listener
         });
     }
     let mut all: Vec<Arc<Listener>> = opening.join_all().await.into_iter().map(Arc::new).collect();
     all.sort_by_key(|listener| listener.number());
 
-    source.updated(source::SHARED);
+    // What was told until now may still be on its way.
+    let before = source.updated(source::SHARED);
     for listener in &all {
-        let shared = |heard: &Heard| heard.updates.iter().any(|uri| uri == source::SHARED);
+        let shared = |heard: &Heard| heard.is_told(source::SHARED);
         listener.until("the shared update", PATIENCE, shared).await;
         listener.forget();
     }
@@ -80,7 +83,7 @@ async fn crowd(clients: Era, upstream: Era) {
     }
     let calls = calling.join_all().await;
     for listener in &all {
-        let enough = |heard: &Heard| heard.updates.len() >= 2 * ROUNDS;
+        let enough = |heard: &Heard| heard.after(before).count() >= 2 * ROUNDS;
         listener.until("all updates", PATIENCE, enough).await;
     }
 
@@ -91,15 +94,16 @@ async fn crowd(clients: Era, upstream: Era) {
     for listener in &all {
         let heard = listener.heard();
         let own = source::own(listener.number());
-        let count = |uri: &str| heard.updates.iter().filter(|heard| *heard == uri).count();
+        let count = |uri: &str| heard.after(before).filter(|(_, heard)| heard == uri).count();
         let (mine, shared) = (count(&own), count(source::SHARED));
-        if (mine, shared, heard.updates.len(), heard.changes)
-            != (ROUNDS, ROUNDS, 2 * ROUNDS, ROUNDS)
+        let updates = heard.after(before).count();
+        let ordered = heard.updates.is_sorted_by(|one, next| one.0 < next.0);
+        if (mine, shared, updates, heard.changes, ordered)
+            != (ROUNDS, ROUNDS, 2 * ROUNDS, ROUNDS, true)
         {
             wrong.push(format!(
-                "client {}: {mine} updates of its own, {shared} of the shared resource, {} in all, {} list changes",
+                "client {}: {mine} updates of its own, {shared} of the shared resource, {updates} in all, {} list changes, in order: {ordered}",
                 listener.number(),
-                heard.updates.len(),
                 heard.changes
             ));
         }

@@ -51,6 +51,8 @@ struct State {
     /// Subscriptions of sessions: (session, URI).
     followed: BTreeSet<(String, String)>,
     streams: Vec<Stream>,
+    /// Updates that were told, of all resources.
+    updates: u64,
 }
 
 /// The upstream.
@@ -96,17 +98,22 @@ impl Source {
     }
 
     /// Says that a resource was updated.
-    pub(crate) fn updated(&self, uri: &str) {
-        let state = self.state();
+    /// The number of this update, which it carries.
+    pub(crate) fn updated(&self, uri: &str) -> u64 {
+        let mut state = self.state();
+        state.updates += 1;
+        let number = state.updates;
         for stream in &state.streams {
             let followed = match self.era {
                 Era::Legacy => state.followed.contains(&(stream.holder.clone(), uri.to_owned())),
                 Era::Modern => stream.uris.contains(uri),
             };
             if followed {
-                self.say(stream, "notifications/resources/updated", json!({"uri": uri}));
+                let params = json!({"uri": uri, "vendor/number": number});
+                self.say(stream, "notifications/resources/updated", params);
             }
         }
+        number
     }
 
     /// Says that the list of tools has changed.

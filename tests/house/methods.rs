@@ -37,6 +37,7 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         &["ping", "notifications/cancelled", "notifications/roots/list_changed"],
         "of the methods answered here it is told from the others; of the notifications only these act",
     ),
+    ("src/pipeline/finish.rs", &["ping"], "of the methods answered here it alone decides nothing"),
     // The line: what goes to a client.
     (
         "src/pipeline/result.rs",

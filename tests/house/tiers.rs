@@ -22,6 +22,7 @@ const TIERS: &[(&str, u8)] = &[
     ("upstream", 3),
     ("session", 3),
     ("bridge", 3),
+    ("audit", 3),
     ("limit", 3),
     ("pipeline", 4),
     ("server", 5),

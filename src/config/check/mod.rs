@@ -3,6 +3,7 @@
 
 mod admin;
 mod argument;
+mod audit;
 mod command;
 mod endpoint;
 mod issuer;

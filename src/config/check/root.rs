@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{admin, issuer, limit, profile, server, tenant, upstream, value};
+use super::{admin, audit, issuer, limit, profile, server, tenant, upstream, value};
 use crate::config::file::Table;
 use crate::config::report::Report;
 use crate::config::{Config, Namespace, Seal, Store};
@@ -17,7 +17,7 @@ pub(in crate::config) struct Surroundings<'a> {
 }
 
 /// Sections of later versions.
-const LATER: [&str; 5] = ["roles", "oauth", "audit", "otel", "console"];
+const LATER: [&str; 4] = ["roles", "oauth", "otel", "console"];
 const FOREIGN: [(&str, &str); 3] = [
     ("mcpServers", "write a section [upstreams.NAME] for each server"),
     ("mcp_servers", "write a section [upstreams.NAME] for each server"),
@@ -38,6 +38,7 @@ pub(in crate::config) fn check(
     let (upstreams, declared) =
         upstream::check(section("upstreams", report), &namespace, around, report);
     let profiles = profile::check(section("profiles", report), &upstreams, &declared, report);
+    let audit = audit::check(section("audit", report), report);
     let names: Vec<&str> = declared.keys().copied().collect();
     let limits = limit::check(section("limits", report), &names, report);
     let mut taken = tenant::Taken::new();
@@ -47,10 +48,12 @@ pub(in crate::config) fn check(
     root.finish(report, &LATER, &FOREIGN);
     Config {
         file: "".into(),
+        revision: [0; 8],
         server,
         store,
         seal,
         namespace,
+        audit,
         limits,
         upstreams,
         profiles,

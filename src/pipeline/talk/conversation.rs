@@ -13,6 +13,7 @@ use crate::credential::Armed;
 use crate::namespace::Plan;
 use crate::pipeline::answer::Answer;
 use crate::pipeline::call::Caller;
+use crate::pipeline::finish::Record;
 use crate::pipeline::line::Line;
 use crate::pipeline::out::Out;
 use crate::pipeline::relay::Asked;
@@ -63,9 +64,10 @@ impl Talk {
         self: Box<Self>,
         turn: Turn,
         early: Option<Cast>,
+        record: Option<Record>,
     ) -> Result<Answer, Fault> {
         let (sender, answer) = oneshot::channel();
-        let out = Out::new(&self.asked, sender, early);
+        let out = Out::new(&self.asked, sender, early, record);
         let tasks = self.line.tasks.clone();
         if self.asked.tasked != Tasked::Sent {
             tasks.spawn("conversation", self.converse(out, turn));

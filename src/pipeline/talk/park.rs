@@ -213,7 +213,7 @@ impl Waiting {
 
     /// The client comes back.
     async fn resume(&mut self, comeback: Comeback) -> Option<()> {
-        let Comeback { round, id, token, level, declares, responses, answer } = comeback;
+        let Comeback { round, id, token, level, declares, responses, record, answer } = comeback;
         let read = Responses::read(&responses).ok();
         let Some(read) = read.filter(|_| self.park.resume(round, now())) else {
             // The client of a replay has to be told; when it has gone there is nobody.
@@ -223,7 +223,11 @@ impl Waiting {
         self.talk.asked.id = id;
         self.talk.asked.token = token;
         self.talk.asked.level = level;
-        self.out = Some(Out::new(&self.talk.asked, answer, None));
+        let record = record.map(|mut record| {
+            record.sent();
+            record
+        });
+        self.out = Some(Out::new(&self.talk.asked, answer, None, record));
         self.talk.caller.declares = declares;
         for answer in self.park.deliver(&responses, &read) {
             self.talk.send(answer).await;

@@ -54,6 +54,6 @@ impl Talk {
         let parts = &message.inbound.result;
         let hints = [parts.ttl, parts.scope].into_iter().flatten();
         edits.remove_members(text, hints.map(Place::span));
-        Ok(Ready { status: 200, bytes: edits.apply(&message.bytes) })
+        Ok(Ready { status: 200, bytes: edits.apply(&message.bytes), failed: false })
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn required(id: &str, requests: &str, state: &str) -> Ready {
         "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"input_required\",\
          \"inputRequests\":{requests},\"requestState\":{state}}}}}"
     );
-    Ready { status: 200, bytes: text.into() }
+    Ready { status: 200, bytes: text.into(), failed: false }
 }
 
 /// The client is back from its visits: the call is made once more, since it failed before (a

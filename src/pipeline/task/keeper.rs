@@ -105,7 +105,8 @@ impl Talk {
                 let text = format!(
                     "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{{SERVER_INFO_META}\"resultType\":\"task\",{members}}}}}"
                 );
-                out.finish(Ok(Ready { status: 200, bytes: text.into() })).await;
+                let ready = Ready { status: 200, bytes: text.into(), failed: false };
+                out.finish(Ok(ready)).await;
                 let park = Park::default();
                 let keeper = Keeper { talk: self, followed, park, record, cancelled: false };
                 Box::pin(keeper.work(task)).await;

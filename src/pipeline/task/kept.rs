@@ -134,11 +134,10 @@ impl Line {
         posted: &Posted,
         method: &'static Method,
         (boot, id): ([u8; 8], [u8; 16]),
+        record: Record,
     ) -> Result<Answer, Fault> {
-        let record = Record::new(self, &caller.principal, method, posted);
         let answer = self.order(caller, posted, method, (boot, id)).await;
-        record.finish(&answer);
-        answer
+        record.logged().settled(answer).await
     }
 
     async fn order(

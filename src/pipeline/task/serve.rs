@@ -8,6 +8,7 @@ use crate::bridge::Whose;
 use crate::namespace::Plan;
 use crate::pipeline::answer::Answer;
 use crate::pipeline::call::Caller;
+use crate::pipeline::finish::Record;
 use crate::pipeline::line::Line;
 use crate::wire::{Field, Method, Posted};
 
@@ -18,14 +19,18 @@ impl Line {
         caller: Box<Caller>,
         posted: Box<Posted>,
         method: &'static Method,
+        record: Record,
     ) -> Result<Answer, Fault> {
         if !caller.tasks {
-            return Err(undeclared());
+            return record.settled(Err(undeclared())).await;
         }
         let id = posted.string(Field::TaskId).unwrap_or_default();
-        match self.open_task(&caller.principal, &caller.door, &id)?.whose {
-            Whose::Kept { boot, id } => self.kept_task(&caller, &posted, method, (boot, id)).await,
-            Whose::Upstream(_) => self.call(caller, posted, method).await,
+        match self.open_task(&caller.principal, &caller.door, &id).map(|handle| handle.whose) {
+            Ok(Whose::Kept { boot, id }) => {
+                self.kept_task(&caller, &posted, method, (boot, id), record).await
+            }
+            Ok(Whose::Upstream(_)) => self.call(caller, posted, method, record).await,
+            Err(fault) => record.settled(Err(fault)).await,
         }
     }
 

@@ -121,7 +121,7 @@ impl Talk {
         }
         edits.append(own, payload.start);
         add_modern(&self.asked, message.text(), &payload, &message.inbound.result, &mut edits);
-        Ok(Ready { status: 200, bytes: edits.apply(&message.bytes) })
+        Ok(Ready { status: 200, bytes: edits.apply(&message.bytes), failed: false })
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Opening {
     pub capabilities: CapSet,
     /// `clientInfo` as JSON text, `{}` when it was too long to keep. After a restart only name
     /// and version are left of it.
-    pub client_info: Box<str>,
+    pub client_info: Arc<str>,
 }
 
 /// Why no session was opened.

@@ -1,5 +1,7 @@
 //! The store in one SQLite file: one writer, a few readers, all on blocking threads.
 
+mod audit;
+mod chain;
 mod connection;
 mod keys;
 mod pool;
@@ -11,7 +13,10 @@ mod sessions;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod usage;
+mod witness;
 
+pub use audit::AuditFile;
 pub use pool::Sqlite;
 #[cfg(test)]
 pub(crate) use tests::by_hand;

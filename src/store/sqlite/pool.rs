@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::{Changes, Pending, StoreError, Stores};
 use super::connection::{Role, open, prepare};
-use super::schema::migrate;
+use super::schema::{STORE, Schema, migrate};
 use crate::base::Tasks;
 
 const READERS: usize = 4;
@@ -70,17 +70,22 @@ impl Sqlite {
     /// # Errors
     /// When the file or its SQLite is unsafe, foreign, newer than this program, or unusable.
     pub fn open(path: &Path, tasks: &Tasks) -> Result<Arc<Self>, StoreError> {
+        Ok(Arc::new(Self::of(path, tasks, STORE)?))
+    }
+
+    /// A file of this schema.
+    pub(super) fn of(path: &Path, tasks: &Tasks, schema: Schema) -> Result<Self, StoreError> {
         prepare(path)?;
         let mut writer = open(path, Role::Write)?;
-        migrate(&mut writer, path)?;
+        migrate(&mut writer, path, schema)?;
         let readers = (0..READERS).map(|_| open(path, Role::Read)).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self {
+        Ok(Self {
             path: path.to_owned(),
             tasks: tasks.clone(),
             writer: Lane::new(vec![writer]),
             readers: Lane::new(readers),
             watcher: Lane::new(vec![open(path, Role::Read)?]),
-        }))
+        })
     }
 
     /// The store as its users see it.

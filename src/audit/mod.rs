@@ -1,0 +1,27 @@
+//! What was decided, one record each, and what it came to.
+//!
+//! The call path fills an [`Event`] and leaves it in a bounded queue; everything that costs (the
+//! digest of arguments, redaction, encoding, links, the disk) happens behind it, once for many.
+//! Each tenant's records form a chain under a key of the ring, so that whatever is changed in the
+//! database afterwards is found, and where.
+
+mod chain;
+mod error;
+mod event;
+mod queue;
+mod reader;
+mod record;
+mod redact;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod text;
+mod verify;
+mod writer;
+
+pub use error::AuditError;
+pub use event::{Client, Denial, Event, NOBODY, Outcome, Posted, Ran};
+pub use reader::{AuditReader, Filter, Page};
+pub use record::{Record, Written};
+pub use sink::{Audit, Kept, News};
+pub use verify::{Finding, Known, Verdict};
