@@ -45,11 +45,12 @@
 //!
 //! # Another file while it runs
 //!
-//! `app/reload` reads it (on SIGHUP, on a change that `app/stamp` sees, or through
-//! [`config::Reload`]) and does everything that can fail. [`config::succeed`] says what is different;
+//! `app/reload` reads it (on SIGHUP, on a change that `app/stamp` sees, or when `admin/reload` asks
+//! through [`config::Reload`]) and does everything that can fail. [`config::succeed`] says what is different;
 //! an entry that says the same stays the very same value, so that whoever holds it has nothing to
-//! do. `pipeline/change` puts the rest in place: new shelves, no old views, links that serve nobody
-//! new and end when their calls have ([`upstream::Pool::retire_where`]).
+//! do. `pipeline/change` puts the rest in place: new shelves, with the policy that views of them are
+//! made by, no old views, links that serve nobody new and end when their calls have
+//! ([`upstream::Pool::retire_where`]).
 //!
 //! # Who knows whom
 //!

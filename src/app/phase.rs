@@ -48,18 +48,8 @@ impl Phase {
 /// When signals cannot be waited for.
 pub async fn run(built: Built) -> Result<(), StartError> {
     let mut stops = Stops::new()?;
-    let Built {
-        listener,
-        operator,
-        tls,
-        doors,
-        pool,
-        audit,
-        readiness,
-        tasks,
-        reloader,
-        address,
-    } = built;
+    let Built { listener, operator, tls, doors, pool, audit, readiness, tasks, reloader, address } =
+        built;
     let reloads = tasks.stop().child_token();
     if let Some(reloader) = reloader {
         tasks.spawn("reloads", reloader.watch(hangups()?, reloads.clone()));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::line::Line;
 use super::shelf::{Shelf, Shelves};
 use super::tenant::Tenant;
-use super::views::Made;
 use crate::auth::Principal;
 use crate::base::{Name, Narrow, TenantId};
 use crate::config::{Config, Difference};
@@ -150,15 +149,16 @@ impl Tenant {
         let new = Arc::new(Shelves::new(config, policy.clone(), Some(&old)));
         self.shelves.store(new.clone());
         // What is made from here on is made of the new shelves.
-        let change = Change { old, new, before: Arc::new(self.forget_views()), line, config };
+        self.forget_views();
+        let change = Change { old, new, line, config };
+        let sees = |door: &Door, narrow: &Narrow, kinds: &[ListKind]| {
+            change.new.differs(&change.old, door, narrow, kinds)
+        };
         // Those who saw what is gone are found by the rules of before.
         for name in &difference.removed {
             self.forget_watched(name);
             let shown = change.retire(name);
-            self.outlets().list_changed(config, name, &shown, |door, narrow, kinds| {
-                !change.old.policy.narrows(door, narrow, name, kinds)
-                    || self.sees(&change, door, narrow, kinds)
-            });
+            self.outlets().list_changed(config, name, &shown, sees);
         }
         self.outlets().judge_by(policy);
         let there = |door: &Door| match door {
@@ -173,13 +173,13 @@ impl Tenant {
             let Some(shelf) = change.new.get(name.as_str(), false) else { continue };
             if shelf.loaded() {
                 // What it lists is known; what is shown of it may be different.
-                self.outlets().list_changed(config, name, &shown, |door, narrow, kinds| {
-                    self.sees(&change, door, narrow, kinds)
-                });
+                self.outlets().list_changed(config, name, &shown, sees);
             } else {
+                // Of two changes before one reading, what was before the first counts.
+                let before = change.earlier(name).unwrap_or_else(|| change.old.clone());
                 let mut state = shelf.state();
                 state.announce.extend(shown);
-                state.before.get_or_insert_with(|| change.before.clone());
+                state.before = Some(before);
                 drop(state);
                 read.insert(name);
             }
@@ -188,9 +188,7 @@ impl Tenant {
             difference.views
                 || door.profile().is_some_and(|name| difference.profiles.contains(name))
         };
-        self.outlets().doors_changed(config, others, |door, narrow, kinds| {
-            self.sees(&change, door, narrow, kinds)
-        });
+        self.outlets().doors_changed(config, others, sees);
         for name in config.upstreams.keys() {
             let shown = |door: &Door, narrow: &Narrow| {
                 others(door) && change.new.policy.reaches(door, narrow, name)
@@ -222,24 +220,23 @@ impl Tenant {
             }
         }
     }
-
-    /// Whether lists at a door are others than before; also when nobody knows.
-    fn sees(&self, change: &Change<'_>, door: &Door, narrow: &Narrow, kinds: &[ListKind]) -> bool {
-        self.differs(&change.before, door, narrow, kinds).unwrap_or(true)
-    }
 }
 
 /// What a tenant had and has.
 struct Change<'a> {
     old: Arc<Shelves>,
     new: Arc<Shelves>,
-    /// The views of before.
-    before: Arc<[Made; 2]>,
     line: &'a Arc<Line>,
     config: &'a Arc<Config>,
 }
 
 impl Change<'_> {
+    /// What a shelf that never was read compares with, if the file changed before already.
+    fn earlier(&self, name: &Name) -> Option<Arc<Shelves>> {
+        let old = self.old.get(name.as_str(), false)?;
+        old.state().before.take()
+    }
+
     /// Retires the shelves of an upstream that have no place any more; gives the kinds of which
     /// they had something to show.
     fn retire(&self, name: &Name) -> Vec<ListKind> {

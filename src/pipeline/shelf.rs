@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::views::Made;
 use crate::auth::Principal;
 use crate::base::{Name, Narrow, now};
 use crate::config::{Config, Namespace, Transport, Upstream};
-use crate::namespace::{Catalogue, Door, Namer};
+use crate::namespace::{Audience, Catalogue, Door, Namer, View};
 use crate::policy::Policy;
 use crate::wire::ListKind;
 
@@ -72,6 +71,31 @@ impl Shelves {
             .map(move |(name, shelf)| self.get(name.as_str(), apps).unwrap_or(shelf))
     }
 
+    /// What a door shows such a key, for clients that show MCP Apps or for others.
+    pub(super) fn view(&self, door: &Door, narrow: &Narrow, apps: bool) -> View {
+        let behind = self.at(door, narrow, apps);
+        let catalogues = behind.map(|shelf| shelf.state().catalogue.clone()).collect();
+        self.policy.visible(door, narrow, catalogues, self.namer.clone())
+    }
+
+    /// Whether lists of these kinds are others at a door than they were on the shelves of before.
+    pub(super) fn differs(
+        &self,
+        old: &Self,
+        door: &Door,
+        narrow: &Narrow,
+        kinds: &[ListKind],
+    ) -> bool {
+        let read = |shelves: &Self| shelves.apps.values().all(|shelf| shelf.loaded());
+        // What was not read yet is announced when it is.
+        let both = if read(self) && read(old) { &[false, true][..] } else { &[false] };
+        both.iter().any(|apps| {
+            let (old, new) = (old.view(door, narrow, *apps), self.view(door, narrow, *apps));
+            let list = |view: &View, kind| view.list(kind, Audience::Modern);
+            kinds.iter().any(|kind| list(&old, *kind) != list(&new, *kind))
+        })
+    }
+
     pub(super) fn each(&self) -> impl Iterator<Item = &Arc<Shelf>> {
         self.all.values().chain(self.apps.values())
     }
@@ -104,8 +128,8 @@ pub(super) struct ShelfState {
     pub(super) failure: Option<Box<str>>,
     /// Another has its place: the file has changed.
     pub(super) retired: bool,
-    /// The views of before the file changed, until the first reading after it.
-    pub(super) before: Option<Arc<[Made; 2]>>,
+    /// What there was before the file changed, until the first reading after it.
+    pub(super) before: Option<Arc<Shelves>>,
 }
 
 impl Shelf {

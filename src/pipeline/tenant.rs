@@ -106,10 +106,7 @@ impl Tenant {
     /// The same for keys that are narrowed so.
     pub(super) fn view_at(&self, door: &Door, narrow: &Narrow, apps: bool) -> Arc<View> {
         self.views[usize::from(apps)].get_or_make(door, narrow, || {
-            let shelves = self.shelves.load();
-            let behind = shelves.at(door, narrow, apps);
-            let catalogues = behind.map(|shelf| shelf.state().catalogue.clone()).collect();
-            let view = shelves.policy.visible(door, narrow, catalogues, shelves.namer.clone());
+            let view = self.shelves.load().view(door, narrow, apps);
             for name in view.withheld() {
                 let (tenant, door) = (self.info.name(), door.path());
                 tracing::warn!(%tenant, door, name, "two names meet; both are withheld");
@@ -306,12 +303,7 @@ impl Tenant {
             let other = shelf.apps && general.is_some_and(|shelf| shelf.loaded());
             if !other {
                 let sees = |door: &Door, narrow: &Narrow, kinds: &[ListKind]| {
-                    !self.shelves.load().policy.narrows(door, narrow, &upstream.name, kinds)
-                        || before
-                            .as_deref()
-                            .and_then(|before| self.differs(before, door, narrow, kinds))
-                            .or_else(|| self.differs(&known, door, narrow, kinds))
-                            .unwrap_or(true)
+                    self.sees((before.as_deref(), &known), door, narrow, &upstream.name, kinds)
                 };
                 self.outlets.list_changed(&line.config(), &upstream.name, &announce, sees);
             }
@@ -321,26 +313,34 @@ impl Tenant {
         }
     }
 
-    /// Whether those at a door see lists of these kinds otherwise than they were in `before`, as
-    /// far as that is known.
-    pub(super) fn differs(
+    /// Whether those at a door see anything of a change: where rules hold something back, only
+    /// what is shown counts. `before` and `known` are what was shown before the file changed, if
+    /// this is the first reading after it, and views of before the reading.
+    fn sees(
         &self,
-        before: &[Made; 2],
+        (before, known): (Option<&Shelves>, &[Made; 2]),
         door: &Door,
         narrow: &Narrow,
+        upstream: &Name,
         kinds: &[ListKind],
-    ) -> Option<bool> {
-        let mut known = None;
-        for (made, apps) in before.iter().zip([false, true]) {
+    ) -> bool {
+        let shelves = self.shelves.load();
+        if !shelves.policy.narrows(door, narrow, upstream, kinds)
+            || before.is_some_and(|before| shelves.differs(before, door, narrow, kinds))
+        {
+            return true;
+        }
+        let mut none = before.is_none();
+        for (made, apps) in known.iter().zip([false, true]) {
             let Some(old) = made.get(door, narrow) else { continue };
+            none = false;
             let new = self.view_at(door, narrow, apps);
             let list = |view: &View, kind| view.list(kind, Audience::Modern);
             if kinds.iter().any(|kind| list(old, *kind) != list(&new, *kind)) {
-                return Some(true);
+                return true;
             }
-            known = Some(false);
         }
-        known
+        none
     }
 
     /// The next view is made anew. Gives those that were known.
