@@ -17,9 +17,6 @@ use crate::config::{KeyDeclaration, SecretSource};
 use crate::seal::{Digest, Ring};
 use crate::store::{Origin, Tenants};
 
-#[cfg(test)]
-mod tests;
-
 const SHORTEST: usize = 32;
 
 /// The public id that a key of the file has in lists and logs.

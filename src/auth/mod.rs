@@ -20,6 +20,8 @@ mod key;
 mod local;
 mod principal;
 #[cfg(test)]
+mod reload_tests;
+#[cfg(test)]
 mod tests;
 mod token;
 mod watch;

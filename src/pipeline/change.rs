@@ -49,7 +49,7 @@ impl Line {
                 tenant.changed(self, upstream.as_str(), &[]);
             }
             if narrows(difference) {
-                self.withdraw(&tenant).await;
+                self.withdraw(&tenant);
             }
         }
         for following in following {
@@ -97,37 +97,46 @@ impl Line {
     /// Takes from a session what it may not follow any more.
     async fn narrow(self: &Arc<Self>, following: Following) {
         let Following { tenant, session, door, resources } = following;
-        let mut lost = false;
+        let mut freed = Vec::new();
         for (public, upstream, uri) in resources {
-            if self.may_follow(&tenant, &door, &Narrow::NONE, &public)
-                || !session.unsubscribe(&public)
+            if !self.may_follow(&tenant, &door, &Narrow::NONE, &public)
+                && session.unsubscribe(&public)
             {
-                continue;
-            }
-            lost = true;
-            // Of an upstream that is gone nothing is counted any more.
-            if let Some(upstream) = self.entry(upstream.as_str()) {
-                tenant.unwatch(self, &upstream, &uri).await;
+                freed.push((upstream, uri));
             }
         }
-        if lost {
+        if !freed.is_empty() {
+            self.give_back(&tenant, freed);
             self.keep_state(&session).await;
         }
     }
 
     /// Takes from the listens of a tenant what may not be followed any more.
-    async fn withdraw(self: &Arc<Self>, tenant: &Arc<Tenant>) {
+    fn withdraw(self: &Arc<Self>, tenant: &Arc<Tenant>) {
         let keeps =
             |door: &Door, narrow: &Narrow, uri: &str| self.may_follow(tenant, door, narrow, uri);
         let (freed, tasks) = tenant.outlets().withdraw(keeps);
         for upstream in tasks {
             self.unfollow(tenant, &upstream);
         }
-        for (upstream, uri) in freed {
-            if let Some(upstream) = self.entry(upstream.as_str()) {
-                tenant.unwatch(self, &upstream, &uri).await;
-            }
+        self.give_back(tenant, freed);
+    }
+
+    /// Upstreams are told what nobody follows any more. They may take their time; the keys that
+    /// leave the file do not wait for them.
+    fn give_back(self: &Arc<Self>, tenant: &Arc<Tenant>, freed: Vec<(Name, String)>) {
+        if freed.is_empty() {
+            return;
         }
+        let (line, tenant) = (self.clone(), tenant.clone());
+        self.tasks.spawn("unfollowed resources", async move {
+            for (upstream, uri) in freed {
+                // Of an upstream that is gone nothing is counted any more.
+                if let Some(upstream) = line.entry(upstream.as_str()) {
+                    tenant.unwatch(&line, &upstream, &uri).await;
+                }
+            }
+        });
     }
 }
 

@@ -102,6 +102,10 @@ fn only_those_at_a_changed_profile_hear_of_it() {
     assert!(told.contains("nothing is different"), "{told}");
     assert_eq!(tools(&mut other), ["a__echo"]);
 
+    // What nobody sees is told to nobody.
+    let slower = both("synthetic_0002").replace(&a, &format!("{a}timeout = \"50s\"\n"));
+    assert!(reload(&proxy, &slower).contains("upstreams changed: a"));
+
     // A profile that goes ends its streams; its door is as if it had never been.
     let told = reload(&proxy, &file(&format!("{a}{}", profile("desk", "synthetic_0002"))));
     assert!(told.contains("profiles: other"), "{told}");

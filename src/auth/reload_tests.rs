@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::auth::tests::{House, bearer, file, house_with, sources};
-use crate::auth::{Admission, Denied, NewKey, TokenRequest};
+use super::tests::{House, bearer, file, house_with, sources};
+use super::{Admission, Denied, NewKey, TokenRequest};
 use crate::base::{Name, Role, Scopes};
 use crate::config::TenantDeclaration;
 
