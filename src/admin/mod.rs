@@ -3,6 +3,7 @@
 //! holds what the routes do; `serve` is the way of one request.
 
 mod answer;
+mod audit;
 mod call;
 mod etag;
 mod health;
@@ -12,6 +13,7 @@ mod me;
 mod openapi;
 mod page;
 mod problem;
+mod record;
 mod reload;
 mod repeat;
 mod reply;

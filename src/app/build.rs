@@ -155,6 +155,7 @@ pub async fn build(
         auth: auth.clone(),
         line: line.clone(),
         reload: reloader.clone().map(|reloader| -> Arc<dyn Reload> { reloader }),
+        audit: audit.clone(),
         tasks: tasks.clone(),
     });
     let operator = match config.admin.listen {

@@ -36,8 +36,8 @@ impl Table {
 
 /// A line of a table with commas (RFC 4180). A cell that a spreadsheet would take for a formula is
 /// made a text by an apostrophe.
-pub(super) fn csv<const N: usize>(cells: [String; N]) -> String {
-    let cells = cells.map(|cell| {
+pub(super) fn csv(cells: impl IntoIterator<Item = String>) -> String {
+    let cells = cells.into_iter().map(|cell| {
         let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
         let cell = if formula { format!("'{cell}") } else { cell };
         if cell.contains([',', '"', '\n', '\r']) {
@@ -46,7 +46,7 @@ pub(super) fn csv<const N: usize>(cells: [String; N]) -> String {
             cell
         }
     });
-    cells.join(",")
+    cells.collect::<Vec<_>>().join(",")
 }
 
 /// The same for a table, to the minute.
