@@ -43,6 +43,15 @@
 //! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`policy::Permit`],
 //! [`credential::Armed`], [`upstream::Lease`]. No stage calls the next; `pipeline` does.
 //!
+//! # Another file while it runs
+//!
+//! `app/reload` reads it (on SIGHUP, on a change that `app/stamp` sees, or when `admin/reload` asks
+//! through [`config::Reload`]) and does everything that can fail. [`config::succeed`] says what is different;
+//! an entry that says the same stays the very same value, so that whoever holds it has nothing to
+//! do. `pipeline/change` puts the rest in place: new shelves, with the policy that views of them are
+//! made by, no old views, links that serve nobody new and end when their calls have
+//! ([`upstream::Pool::retire_where`]).
+//!
 //! # Who knows whom
 //!
 //! | tier | modules | what they are |
@@ -88,6 +97,8 @@
 //!   twice (`kills_cost_the_calls_in_flight_and_nothing_runs_twice`).
 //! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
 //!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
+//! - A new file costs no call that it does not concern, and a wrong one changes nothing
+//!   (`reloads_under_load_cost_no_call`, `a_broken_file_is_refused_and_the_old_one_runs_on`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A command does the same at a running proxy as on the store, since both are the API
 //!   (`writing_says_the_same_both_ways`), and the socket by which it finds one is no right
@@ -111,7 +122,7 @@
 //! | how names are made, and made back | `namespace/name`, `namespace/uri` |
 //! | a door of another shape | a file in `server`, on `server/conversation` or `server/message` |
 //! | a limit | `config/limit`, `limit/bucket`, and `pipeline/admit` that words its refusal |
-//! | a key of the file | `config/file`, `config/check`, [`config::Config`], `mcp-proxy.toml` |
+//! | a key of the file | `config/file`, `config/check`, [`config::Config`], `mcp-proxy.toml`; `config/diff` says what its change means |
 //! | a place for secrets | `credential/render`, and `config/check` that allows it |
 //! | a route of the API | one row of `admin/router`, and a file for its noun |
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |

@@ -47,7 +47,7 @@ async fn health(api: &Api, caller: Option<&Caller>) -> Value {
         health["store"] = json!(if well && tenants.is_some() { "ok" } else { "no answer" });
         health["tenants"] = json!(tenants);
         health["upstreams"] = json!({
-            "declared": api.config.upstreams.len(),
+            "declared": api.config().upstreams.len(),
             "connections": api.line.link_count(),
         });
         health["sessions"] = json!(api.line.session_count());

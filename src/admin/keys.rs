@@ -15,7 +15,7 @@ use super::router::Answering;
 use super::serve::Api;
 use crate::auth::{Caller, NewKey, News, issue};
 use crate::base::{KeyId, Role, Scopes, Secret, rfc3339, unix_seconds};
-use crate::config::KeyDeclaration;
+use crate::config::{Config, KeyDeclaration};
 use crate::store::{KeyRecord, Origin, Owner};
 
 /// How long a key works on when another takes its place and nothing is said, in seconds.
@@ -31,11 +31,11 @@ fn unknown() -> Problem {
 }
 
 /// A key of the file with its public id.
-fn declared<'a>(api: &'a Api, call: &Call) -> Vec<(KeyId, &'a KeyDeclaration)> {
+fn declared<'a>(api: &Api, config: &'a Config, call: &Call) -> Vec<(KeyId, &'a KeyDeclaration)> {
     let tenant = call.caller.tenant().map(|tenant| tenant.name());
     let declarations = match tenant {
-        None => &api.config.admin.keys[..],
-        Some(name) => api.config.tenants.get(name).map_or(&[][..], |found| &found.keys),
+        None => &config.admin.keys[..],
+        Some(name) => config.tenants.get(name).map_or(&[][..], |found| &found.keys),
     };
     let keys = api.auth.declared(tenant);
     let own = |id: KeyId| !call.is_member() || id == call.caller.holder();
@@ -57,9 +57,10 @@ async fn stored(api: &Api, call: &Call) -> Result<Vec<KeyRecord>, Problem> {
 /// A key that may be changed.
 async fn find(api: &Api, call: &Call) -> Result<KeyRecord, Problem> {
     let id: KeyId = call.part(0).parse().map_err(|_| unknown())?;
-    if let Some((_, key)) = declared(api, call).into_iter().find(|(own, _)| *own == id) {
+    let config = api.config();
+    if let Some((_, key)) = declared(api, &config, call).into_iter().find(|(own, _)| *own == id) {
         let what = format!("the key `{}`", key.name);
-        return Err(Problem::Declared { what, file: api.config.file.to_string(), line: key.line });
+        return Err(Problem::Declared { what, file: config.file.to_string(), line: key.line });
     }
     stored(api, call).await?.into_iter().find(|key| key.id == id).ok_or_else(unknown)
 }
@@ -71,7 +72,7 @@ fn tenant_name(call: &Call) -> Option<&str> {
 /// Any key by its id, for the operator, who learns whose it is.
 async fn anybodys(api: &Api, id: &str) -> Result<Reply, Problem> {
     let id = id.parse::<KeyId>().map_err(|_| unknown())?;
-    for (name, tenant) in &api.config.tenants {
+    for (name, tenant) in &api.config().tenants {
         let known = api.auth.declared(Some(name)).into_iter().find(|(own, _)| *own == id);
         let Some((id, name_of_key)) = known else { continue };
         if let Some(key) = tenant.keys.iter().find(|key| key.name == name_of_key) {
@@ -116,7 +117,7 @@ fn of_file(api: &Api, tenant: Option<&str>, id: KeyId, key: &KeyDeclaration) -> 
         "state": "live",
         "origin": "file",
         "holder": id.as_str(),
-        "declared_at": format!("{}:{}", api.config.file, key.line),
+        "declared_at": format!("{}:{}", api.config().file, key.line),
     })
 }
 
@@ -128,7 +129,8 @@ fn tag(key: &KeyRecord) -> String {
 
 pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
-        let file = declared(&api, &call).into_iter();
+        let config = api.config();
+        let file = declared(&api, &config, &call).into_iter();
         let file =
             file.map(|(id, key)| (format!("0 {id}"), of_file(&api, tenant_name(&call), id, key)));
         let mut entries: Vec<_> = file.collect();
@@ -141,7 +143,9 @@ pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
 
 pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
-        let shown = declared(&api, &call).into_iter().find(|(id, _)| id.as_str() == call.part(0));
+        let config = api.config();
+        let shown =
+            declared(&api, &config, &call).into_iter().find(|(id, _)| id.as_str() == call.part(0));
         if let Some((id, key)) = shown {
             return Ok(Reply::ok(of_file(&api, tenant_name(&call), id, key)));
         }

@@ -14,6 +14,7 @@ mod openapi;
 mod page;
 mod problem;
 mod record;
+mod reload;
 mod repeat;
 mod reply;
 mod router;

@@ -15,8 +15,9 @@ use super::serve::Api;
 pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
     let for_operator = call.for_operator;
     Box::pin(async move {
-        let server = match &api.config.server.public_url {
-            Some(url) if !for_operator || api.config.admin.listen.is_none() => {
+        let config = api.config();
+        let server = match &config.server.public_url {
+            Some(url) if !for_operator || config.admin.listen.is_none() => {
                 url.as_str().trim_end_matches('/').to_owned()
             }
             _ => "/".to_owned(),
@@ -138,6 +139,7 @@ fn refusal_text(status: u16) -> &'static str {
         404 => "Nothing of that name.",
         409 => "It is there already, is declared in the file, or something stands in the way.",
         412 => "It has changed since it was read.",
+        422 => "The file is refused, and the one before runs on; `problems` says why.",
         428 => "Say with If-Match that you mean it.",
         _ => "Refused.",
     }

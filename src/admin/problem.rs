@@ -3,6 +3,7 @@
 
 use crate::auth::{AuthError, Denied, MintError};
 use crate::base::{NameError, RoleError, ScopeError};
+use crate::config::Refusal;
 use crate::credential::VaultError;
 use crate::seal::SealError;
 use crate::store::StoreError;
@@ -50,6 +51,9 @@ pub(super) enum Problem {
         /// The line in it.
         line: usize,
     },
+    /// The file, as it is now, cannot run.
+    #[error("{}; the configuration of before runs on", refused(.0))]
+    File(Refusal),
     /// It has changed since it was read.
     #[error("it has changed since: its ETag is {0} now; read it again")]
     Changed(String),
@@ -62,6 +66,16 @@ pub(super) enum Problem {
     /// A defect of ours; the log says which.
     #[error("mcp-proxy failed to answer; its log says why")]
     Internal(String),
+}
+
+fn refused(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Problems(problems) => match problems.iter().count() {
+            1 => "the file has a problem".to_owned(),
+            count => format!("the file has {count} problems"),
+        },
+        Refusal::Unusable(reason) => reason.clone(),
+    }
 }
 
 impl Problem {

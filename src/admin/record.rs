@@ -72,7 +72,7 @@ impl Record {
         event.door = Arc::from("/api/v1");
         event.method = Cow::Owned(format!("admin/{}", route.doc.id));
         event.target = Some(path.into());
-        event.policy = api.config.revision;
+        event.policy = api.config().revision;
         if caller.role() == Role::Operator {
             event.actor = Some(format!("operator {}", caller.key_name()).into());
         }

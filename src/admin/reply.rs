@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::answer::Reply;
 use super::problem::Problem;
+use super::reload;
 
 /// An answer.
 pub(super) fn reply(reply: Reply) -> Response<Bytes> {
@@ -43,12 +44,15 @@ pub(super) fn refusal(problem: &Problem) -> Response<Bytes> {
         tracing::error!(%reason, "the API failed");
     }
     let (status, name, title) = class(problem);
-    let body = json!({
+    let mut body = json!({
         "type": format!("urn:mcp-proxy:problem:{name}"),
         "title": title,
         "status": status.as_u16(),
         "detail": problem.to_string(),
     });
+    if let Problem::File(refusal) = problem {
+        body["problems"] = json!(reload::problems(refusal));
+    }
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -103,6 +107,7 @@ fn class(problem: &Problem) -> (StatusCode, &'static str, &'static str) {
         }
         Problem::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Conflict"),
         Problem::Declared { .. } => (StatusCode::CONFLICT, "declared", "Declared in the file"),
+        Problem::File(_) => (StatusCode::UNPROCESSABLE_ENTITY, "file", "The file is refused"),
         Problem::Changed(_) => (StatusCode::PRECONDITION_FAILED, "changed", "Changed meanwhile"),
         Problem::MustMatch(_) => {
             (StatusCode::PRECONDITION_REQUIRED, "must-match", "If-Match needed")

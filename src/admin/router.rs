@@ -11,7 +11,9 @@ use super::answer::Reply;
 use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
-use super::{audit, health, keys, me, openapi, secrets, sessions, tenants, token, upstreams};
+use super::{
+    audit, health, keys, me, openapi, reload, secrets, sessions, tenants, token, upstreams,
+};
 use crate::auth::Caller;
 use crate::base::Role;
 
@@ -118,7 +120,7 @@ macro_rules! routes {
 
 /// Method, path, who, handler; group, name, sentence, body => status, answer; refusals.
 ///
-/// Later rows: upstreams to add and change, events, tools to list and call, reload.
+/// Later rows: upstreams to add and change, events, tools to list and call.
 pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/openapi.json" Key openapi::show,
         "about" getDescription "This document.",
@@ -180,6 +182,9 @@ pub(super) const ROUTES: &[Route] = routes![
     DELETE "/api/v1/sessions/{id}" Member sessions::delete,
         "sessions" endSession "Ends a session.",
         None => 204 None, [404];
+    POST "/api/v1/reload" Operator reload::create,
+        "about" reloadFile "Reads the file again; says what is different, or what is wrong and that nothing has changed.",
+        None => 200 Some("Reload"), [409, 422];
     GET "/api/v1/audit" Overseer audit::list,
         "audit" listAudit "What was decided, one record each; the newest first.",
         None => 200 Some("AuditPage"), [400, 404];

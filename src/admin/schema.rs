@@ -106,7 +106,69 @@ pub(super) fn schemas() -> Map<String, Value> {
             "Problem",
             object(
                 &["type", "title", "status", "detail"],
-                json!({ "type": text, "title": text, "status": number, "detail": text }),
+                json!({
+                    "type": text, "title": text, "status": number, "detail": text,
+                    "problems": {
+                        "type": "array",
+                        "items": { "$ref": "#/components/schemas/FileProblem" },
+                        "description": "What is wrong with a file that is refused, in the order of its lines.",
+                    },
+                }),
+            ),
+        ),
+        (
+            "FileProblem",
+            object(
+                &["file", "message"],
+                json!({
+                    "file": text, "line": number, "column": number, "key": text, "value": text,
+                    "message": text, "hint": text,
+                }),
+            ),
+        ),
+        (
+            "Reload",
+            object(
+                &[
+                    "at",
+                    "changed",
+                    "upstreams",
+                    "profiles",
+                    "tenants",
+                    "settings",
+                    "needs_restart",
+                    "secrets",
+                    "warnings",
+                ],
+                json!({
+                    "at": time, "changed": { "type": "boolean" },
+                    "upstreams": object(
+                        &["added", "changed", "restarted", "removed"],
+                        json!({
+                            "added": texts, "changed": texts, "removed": texts,
+                            "restarted": {
+                                "type": "array", "items": text,
+                                "description": "Those of the changed ones that get new processes or connections.",
+                            },
+                        }),
+                    ),
+                    "profiles": texts, "tenants": texts, "settings": texts,
+                    "needs_restart": {
+                        "type": "array", "items": text,
+                        "description": "Keys of the file that hold after a restart only.",
+                    },
+                    "secrets": {
+                        "type": "array",
+                        "description": "Whose values of secrets in the file are others.",
+                        "items": object(
+                            &["tenant", "upstream"],
+                            json!({ "tenant": text, "upstream": text }),
+                        ),
+                    },
+                    "warnings": {
+                        "type": "array", "items": { "$ref": "#/components/schemas/FileProblem" },
+                    },
+                }),
             ),
         ),
         ("Description", json!({ "type": "object", "required": ["openapi", "paths"] })),

@@ -18,7 +18,8 @@ use crate::store::{SecretInfo, SecretPlace};
 
 /// A place that the file knows: a typing error would leave the upstream waiting for ever.
 pub(super) fn known(api: &Api, upstream: Name, slot: Slot) -> Result<SecretPlace, Problem> {
-    let Some(entry) = api.config.upstreams.get(&upstream) else {
+    let config = api.config();
+    let Some(entry) = config.upstreams.get(&upstream) else {
         return Err(Problem::unknown("upstream", "`GET /api/v1/upstreams` lists all"));
     };
     if !entry.slots.contains(&slot) {
@@ -39,10 +40,11 @@ pub(super) fn known(api: &Api, upstream: Name, slot: Slot) -> Result<SecretPlace
 fn wanted(api: &Api, call: &Call) -> Result<SecretPlace, Problem> {
     let unknown = |_| Problem::unknown("secret", "`GET /api/v1/secrets` lists the names of all");
     let (upstream, slot) = place(call.part(0), call.part(1)).map_err(unknown)?;
-    let declared = api.config.tenants.get(call.tenant()?.name());
+    let config = api.config();
+    let declared = config.tenants.get(call.tenant()?.name());
     let at = (upstream, slot);
     if let Some(line) = declared.and_then(|found| found.secret_lines.get(&at)) {
-        let (what, file) = (format!("the secret `{} {}`", at.0, at.1), api.config.file.to_string());
+        let (what, file) = (format!("the secret `{} {}`", at.0, at.1), config.file.to_string());
         return Err(Problem::Declared { what, file, line: *line });
     }
     Ok(SecretPlace { upstream: at.0, slot: at.1 })
@@ -77,13 +79,14 @@ pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
         let stored = api.stores.secrets.list(tenant.id()).await?;
         let mut entries: Vec<_> =
             stored.iter().map(|info| (format!("{} 1", info.place), value(info))).collect();
-        let declared = api.config.tenants.get(tenant.name());
+        let config = api.config();
+        let declared = config.tenants.get(tenant.name());
         for ((upstream, slot), line) in declared.into_iter().flat_map(|found| &found.secret_lines) {
             let shown = json!({
                 "upstream": upstream.as_str(),
                 "slot": slot.as_str(),
                 "origin": "file",
-                "declared_at": format!("{}:{line}", api.config.file),
+                "declared_at": format!("{}:{line}", config.file),
             });
             entries.push((format!("{upstream} {slot} 0"), shown));
         }

@@ -21,7 +21,7 @@ use super::{etag, health, reply};
 use crate::audit::Audit;
 use crate::auth::{Auth, Caller, Denied, Guard};
 use crate::base::{Tasks, now};
-use crate::config::Config;
+use crate::config::{Config, Reload};
 use crate::credential::Vault;
 use crate::pipeline::Line;
 use crate::seal::Ring;
@@ -34,8 +34,6 @@ const PREFLIGHT: &str = "600";
 
 /// What the API works with.
 pub struct Parts {
-    /// The file.
-    pub config: Arc<Config>,
     /// The store.
     pub stores: Stores,
     /// Seals cursors and kept answers, and makes keys.
@@ -46,6 +44,8 @@ pub struct Parts {
     pub auth: Auth,
     /// What runs.
     pub line: Arc<Line>,
+    /// Reads the file again; none where the configuration came from no file.
+    pub reload: Option<Arc<dyn Reload>>,
     /// What was decided; none when the file wants none.
     pub audit: Option<Audit>,
     /// Owns what was begun, also when its client has gone.
@@ -74,7 +74,6 @@ pub enum Side {
 
 /// The API. One for the process.
 pub struct Api {
-    pub(super) config: Arc<Config>,
     pub(super) stores: Stores,
     pub(super) ring: Arc<Ring>,
     pub(super) vault: Vault,
@@ -83,7 +82,7 @@ pub struct Api {
     pub(super) audit: Option<Audit>,
     pub(super) started: tokio::time::Instant,
     pub(super) place: Option<Place>,
-    guard: Guard,
+    pub(super) reload: Option<Arc<dyn Reload>>,
     tasks: Tasks,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
     writes: tokio::sync::Mutex<()>,
@@ -99,11 +98,9 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, stores, ring, vault, auth, line, audit, tasks, place } = parts;
-        let guard = Guard::new(&config.server);
+        let Parts { stores, ring, vault, auth, line, reload, audit, tasks, place } = parts;
         let (started, writes) = (now(), tokio::sync::Mutex::default());
         Arc::new(Self {
-            config,
             stores,
             ring,
             vault,
@@ -112,10 +109,15 @@ impl Api {
             audit,
             started,
             place,
-            guard,
+            reload,
             tasks,
             writes,
         })
+    }
+
+    /// What the file decides now.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.line.config().clone()
     }
 
     /// Serves one request. It never fails: whatever happens has an answer.
@@ -129,7 +131,7 @@ impl Api {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if let Err(fault) = self.guard.check(&request) {
+        if let Err(fault) = Guard::new(&self.config().server).check(&request) {
             return reply::refusal(&Problem::Foreign(fault.public.into_owned()));
         }
         // The guard has let it pass, so it is one of ours.
@@ -167,7 +169,7 @@ impl Api {
     {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        let for_operator = side == Side::Operator || self.config.admin.listen.is_none();
+        let for_operator = side == Side::Operator || self.config().admin.listen.is_none();
         if path == "/health" && matches!(head.method, Method::GET | Method::HEAD) {
             // A probe has no key; whoever shows one must have a good one.
             let caller = match self.auth.identify(&head.headers).await {

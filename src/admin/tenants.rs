@@ -23,7 +23,8 @@ fn unknown() -> Problem {
 }
 
 fn value(api: &Api, tenant: &TenantRecord) -> Value {
-    let declared = api.config.tenants.get(&tenant.name);
+    let config = api.config();
+    let declared = config.tenants.get(&tenant.name);
     let mut value = json!({
         "name": tenant.name.as_str(),
         "id": tenant.id.to_string(),
@@ -32,7 +33,7 @@ fn value(api: &Api, tenant: &TenantRecord) -> Value {
         "created_at": rfc3339(tenant.created_at),
     });
     if let Some(declared) = declared {
-        value["declared_at"] = json!(format!("{}:{}", api.config.file, declared.line));
+        value["declared_at"] = json!(format!("{}:{}", config.file, declared.line));
     }
     value
 }
@@ -74,7 +75,8 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let tenant = find(&api, &call).await?;
         let content = content(&api, &tenant).await?;
-        let declared = api.config.tenants.get(&tenant.name);
+        let config = api.config();
+        let declared = config.tenants.get(&tenant.name);
         let mut value = value(&api, &tenant);
         value["keys"] = json!(content.keys + declared.map_or(0, |found| found.keys.len()));
         value["secrets"] = json!(content.secrets + declared.map_or(0, |found| found.secrets.len()));
@@ -101,8 +103,9 @@ pub(super) fn create(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let mut input: TenantInput = read(&call.body)?;
         let name = Name::new(&input.name)?;
-        if let Some(declared) = api.config.tenants.get(&name) {
-            let (what, file) = (format!("the tenant `{name}`"), api.config.file.to_string());
+        let config = api.config();
+        if let Some(declared) = config.tenants.get(&name) {
+            let (what, file) = (format!("the tenant `{name}`"), config.file.to_string());
             return Err(Problem::Declared { what, file, line: declared.line });
         }
         // Everything is judged before anything is made.
@@ -160,9 +163,10 @@ pub(super) fn create(api: Arc<Api>, call: Call) -> Answering {
 pub(super) fn delete(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let tenant = find(&api, &call).await?;
-        if let Some(declared) = api.config.tenants.get(&tenant.name) {
+        let config = api.config();
+        if let Some(declared) = config.tenants.get(&tenant.name) {
             let what = format!("the tenant `{}`", tenant.name);
-            let file = api.config.file.to_string();
+            let file = config.file.to_string();
             return Err(Problem::Declared { what, file, line: declared.line });
         }
         let Content { keys, secrets, tag } = content(&api, &tenant).await?;

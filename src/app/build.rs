@@ -8,15 +8,16 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::error::StartError;
 use super::foundation::Foundation;
+use super::reload::{Reloader, Source};
 use super::socket::{self, Socket};
 use crate::admin::{self, Api, Place, Side};
 use crate::audit::Audit;
-use crate::auth::{Admission, Auth, Guard};
+use crate::auth::{Admission, Auth};
 use crate::base::{Clock, Secret, Tasks};
-use crate::config::{Config, SecretSource};
+use crate::config::{Config, Reload, SecretSource};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
-use crate::server::{Doors, Entrance, Mount, Readiness, TlsAcceptor, acceptor};
+use crate::server::{Acceptor, Doors, Entrance, Mount, Readiness, acceptor};
 use crate::store::AuditFile;
 use crate::telemetry::CallLog;
 use crate::upstream::stdio::Launcher;
@@ -25,6 +26,20 @@ use crate::upstream::{HttpClient, Pool};
 /// Finds the value of a source that the file names.
 pub type Resolve = dyn Fn(&SecretSource) -> Result<Secret, String> + Send + Sync;
 
+/// Where the configuration comes from.
+pub struct Origins {
+    /// Finds the secrets that the file names.
+    pub resolve: Arc<Resolve>,
+    /// The file, unless there is none.
+    pub file: Option<Source>,
+}
+
+impl std::fmt::Debug for Origins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Origins").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 /// A proxy that is ready to run.
 pub struct Built {
     pub(super) listener: TcpListener,
@@ -32,13 +47,14 @@ pub struct Built {
     pub(super) operator: Option<(TcpListener, Entrance)>,
     /// For commands on this machine, and what stands behind it.
     pub(super) local: Option<(UnixListener, Socket, Entrance)>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Arc<Acceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
     pub(super) audit: Option<Audit>,
     pub(super) readiness: Readiness,
     pub(super) tasks: Tasks,
-    pub(super) most_connections: usize,
+    /// None where the configuration came from no file.
+    pub(super) reloader: Option<Arc<Reloader>>,
     /// Where it listens, with the port that the system chose.
     pub address: SocketAddr,
 }
@@ -52,6 +68,7 @@ impl std::fmt::Debug for Built {
 /// Everything behind the doors.
 pub(super) struct Core {
     pub(super) auth: Auth,
+    pub(super) credentials: Credentials,
     pub(super) line: Arc<Line>,
     pub(super) pool: Arc<Pool>,
     pub(super) audit: Option<Audit>,
@@ -86,7 +103,7 @@ impl Core {
         let clock = Arc::new(Clock::default());
         let line = Line::new(Parts {
             config,
-            credentials,
+            credentials: credentials.clone(),
             pool: pool.clone(),
             client: HttpClient::new(),
             launcher,
@@ -98,7 +115,7 @@ impl Core {
             audit: audit.clone(),
         });
         line.watch(clock);
-        Ok(Self { auth, line, pool, audit })
+        Ok(Self { auth, credentials, line, pool, audit })
     }
 }
 
@@ -119,22 +136,25 @@ fn audit(config: &Config, foundation: &Foundation) -> Result<Option<Audit>, Star
 pub async fn build(
     config: Arc<Config>,
     foundation: &Foundation,
-    resolve: &Resolve,
+    origins: Origins,
     launcher: Launcher,
     calls: Option<CallLog>,
     tasks: &Tasks,
 ) -> Result<Built, StartError> {
-    let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
+    let Origins { resolve, file } = origins;
+    let tls = Arc::new(Acceptor::default());
+    tls.set(config.server.tls.as_ref().map(acceptor).transpose()?);
     let requested = config.server.listen;
-    let guard = Guard::new(&config.server);
-    let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
-    let core = Core::new(config.clone(), foundation, resolve, launcher, calls, tasks).await?;
+    let core = Core::new(config.clone(), foundation, &*resolve, launcher, calls, tasks).await?;
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
+    let behind = (core.auth.clone(), core.credentials.clone(), core.line.clone());
+    let reloader =
+        file.map(|file| Arc::new(Reloader::new(file, resolve, behind, tls.clone(), tasks)));
     let own = match config.admin.listen {
         Some(address) => Some(bind(address, "`listen` in [admin]").await?),
         None => None,
     };
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let url = match &own {
         Some((_, address)) => format!("http://{address}"),
         None => format!("{scheme}://{address}"),
@@ -142,18 +162,20 @@ pub async fn build(
     // As a command in any folder calls it.
     let file = std::fs::canonicalize(&*config.file).ok();
     let file = file.map(|file| file.display().to_string());
-    let api = api(&config, foundation, &core, Some(Place { url, file }), tasks);
+    let reload = reloader.clone().map(|reloader| -> Arc<dyn Reload> { reloader });
+    let served = (Some(Place { url, file }), reload);
+    let api = api(foundation, &core, served, tasks);
     let operator = own.map(|(listener, address)| {
         tracing::info!(%address, "the operator's routes are at http://{address}/api/v1");
         (listener, Entrance::Mount(mount(&api, Side::Operator)))
     });
     let local = local(&config, &api).await;
-    let Core { auth, line, pool, audit } = core;
+    let Core { auth, line, pool, audit, .. } = core;
     let readiness = Readiness::default();
     if let Some(audit) = &audit {
         readiness.depend_on(audit.clone());
     }
-    let doors = Doors::new(guard, auth, line, max_body, readiness.clone(), tasks);
+    let doors = Doors::new(auth, line, readiness.clone(), tasks);
     let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)));
     Ok(Built {
         listener,
@@ -165,7 +187,7 @@ pub async fn build(
         audit,
         readiness,
         tasks: tasks.clone(),
-        most_connections,
+        reloader,
         address,
     })
 }
@@ -180,16 +202,14 @@ async fn bind(
     Ok((listener, address))
 }
 
-/// The API of a proxy.
+/// The API of a proxy, with what only one that runs has.
 pub(super) fn api(
-    config: &Arc<Config>,
     foundation: &Foundation,
     core: &Core,
-    place: Option<Place>,
+    (place, reload): (Option<Place>, Option<Arc<dyn Reload>>),
     tasks: &Tasks,
 ) -> Arc<Api> {
     Api::new(admin::Parts {
-        config: config.clone(),
         stores: foundation.stores.clone(),
         ring: foundation.ring.clone(),
         vault: foundation.vault.clone(),
@@ -197,6 +217,7 @@ pub(super) fn api(
         line: core.line.clone(),
         audit: core.audit.clone(),
         tasks: tasks.clone(),
+        reload,
         place,
     })
 }

@@ -53,8 +53,8 @@ impl Desk {
     ) -> Result<Self, StartError> {
         let left_out = leave_out(&mut config, resolve);
         let config = Arc::new(config);
-        let core = Core::new(config.clone(), foundation, resolve, launcher, None, tasks).await?;
-        let api = api(&config, foundation, &core, None, tasks);
+        let core = Core::new(config, foundation, resolve, launcher, None, tasks).await?;
+        let api = api(foundation, &core, (None, None), tasks);
         let Core { pool, audit, .. } = core;
         Ok(Self { api, pool, audit, tasks: tasks.clone(), left_out })
     }

@@ -1,16 +1,14 @@
 //! The life of the process as a list of phases, each with a time limit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::build::Built;
 use super::error::StartError;
-use super::signal::Stops;
+use super::signal::{Stops, hangups};
 use crate::audit::Audit;
 use crate::base::Tasks;
-use crate::server::{Entrance, Grace, listen, listen_local};
-
-/// Most connections to the operator's listener at a time.
-const OPERATORS: usize = 256;
+use crate::server::{Acceptor, Entrance, Grace, listen, listen_local};
 
 /// What the process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,26 +58,23 @@ pub async fn run(built: Built) -> Result<(), StartError> {
         audit,
         readiness,
         tasks,
-        most_connections,
+        reloader,
         address,
     } = built;
+    let reloads = tasks.stop().child_token();
+    if let Some(reloader) = reloader {
+        tasks.spawn("reloads", reloader.watch(hangups()?, reloads.clone()));
+    }
     let connections = Tasks::default();
     let grace = Grace::default();
     connections.spawn(
         "listener",
-        listen(
-            listener,
-            Entrance::Doors(doors.clone()),
-            tls,
-            most_connections,
-            connections.clone(),
-            grace.clone(),
-        ),
+        listen(listener, Entrance::Doors(doors.clone()), tls, connections.clone(), grace.clone()),
     );
     if let Some((listener, entrance)) = operator {
         // Never with TLS: it belongs on this machine or behind a tunnel.
         let (own, grace) = (connections.clone(), grace.clone());
-        let listening = listen(listener, entrance, None, OPERATORS, own, grace);
+        let listening = listen(listener, entrance, Arc::new(Acceptor::default()), own, grace);
         connections.spawn("operator listener", listening);
     }
     if let Some((listener, socket, entrance)) = local {
@@ -92,6 +87,7 @@ pub async fn run(built: Built) -> Result<(), StartError> {
     readiness.set(true);
     tracing::info!(phase = ?Phase::Ready, %address, "listening on http://{address}");
     stops.next().await;
+    reloads.cancel();
     enter(Phase::Draining);
     readiness.set(false);
     grace.begin();

@@ -1,8 +1,17 @@
-//! The signals that end the process.
+//! The signals that end the process, and the one that has the file read again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::StartError;
+
+fn listen(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|reason| StartError::System { what: "cannot wait for signals", reason })
+}
+
+/// SIGHUP, which does not end the process any more.
+pub(super) fn hangups() -> Result<Signal, StartError> {
+    listen(SignalKind::hangup())
+}
 
 /// SIGINT and SIGTERM.
 #[derive(Debug)]
@@ -13,10 +22,6 @@ pub(super) struct Stops {
 
 impl Stops {
     pub(super) fn new() -> Result<Self, StartError> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|reason| StartError::System { what: "cannot wait for signals", reason })
-        };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

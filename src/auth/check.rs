@@ -1,22 +1,21 @@
 //! The check itself: first in memory, then in the store.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::{Semaphore, watch};
 
 use super::admission::Admission;
 use super::cache::{Cache, Entry};
+use super::declared::Declared;
 use super::error::{AuthError, Denied};
 use super::guests::Guests;
-use super::issuer::Issuers;
 use super::key::KEY_PREFIX;
 use super::principal::{Caller, Operator, Principal, Shown, TenantInfo};
-use super::token::Tokens;
 use super::{declared, header, issue, key};
 use crate::base::{KeyId, Name, Role, Secret, TenantId, unix_seconds};
 use crate::config::SecretSource;
@@ -37,14 +36,13 @@ pub(super) struct Inner {
     pub(super) stores: Stores,
     pub(super) cache: Cache,
     pub(super) guests: Guests,
-    pub(super) tokens: Tokens,
-    pub(super) issuers: Issuers,
     pub(super) changed: watch::Sender<u64>,
     /// False while the store does not say whether anything changed.
     pub(super) answers: AtomicBool,
     pub(super) ring: Arc<Ring>,
-    pub(super) declared: HashMap<Digest, Caller>,
-    pub(super) tenants: HashSet<Name>,
+    pub(super) declared: ArcSwap<Declared>,
+    /// Moves when other tenants are in the file, so that all keys are judged again.
+    pub(super) declarations: AtomicU64,
     look_ups: Semaphore,
 }
 
@@ -82,15 +80,39 @@ impl Auth {
             stores: stores.clone(),
             cache: Cache::default(),
             guests: Guests::default(),
-            tokens: Tokens::new(&ring, admission),
-            issuers: Issuers::new(admission.issuers),
             changed: watch::Sender::new(0),
             answers: AtomicBool::new(true),
             ring,
-            declared,
-            tenants: admission.tenants.keys().cloned().collect(),
+            declared: ArcSwap::from_pointee(declared),
+            declarations: AtomicU64::new(0),
             look_ups: Semaphore::new(LOOK_UPS),
         })))
+    }
+
+    /// Reads what another version of the file says about who is let in. Nothing changes by it for
+    /// callers.
+    ///
+    /// # Errors
+    /// As [`Auth::new`].
+    pub async fn read(
+        &self,
+        admission: &Admission<'_>,
+        resolve: &(dyn Fn(&SecretSource) -> Result<Secret, String> + Sync),
+    ) -> Result<Declared, AuthError> {
+        declared::read(&*self.0.stores.tenants, &self.0.ring, admission, resolve).await
+    }
+
+    /// Puts what was read in the place of what the file said before. Keys and issuers that are in
+    /// both go on; those that are gone have ended, with everybody who came by them, and so have,
+    /// within the watch's next look, the store's keys of tenants that are gone.
+    pub fn declare(&self, mut declared: Declared) {
+        let ended = declared.succeed(&self.0.declared.load());
+        self.0.declared.store(Arc::new(declared));
+        self.0.declarations.fetch_add(1, Ordering::Release);
+        for caller in ended {
+            tracing::info!(key = %caller.key(), "the key is no longer in the file; it has ended");
+            caller.ended().cancel();
+        }
     }
 
     /// Moves whenever any process has written to the store, at most 200 ms later.
@@ -161,7 +183,7 @@ impl Auth {
             Ok(Shape::Token) => self.0.guests.get(&self.0.badge(text), unix_seconds()).map(Ok),
             Ok(Shape::Written) => {
                 let digest = declared::digest(&self.0.ring, text);
-                Some(self.0.declared.get(&digest).cloned().ok_or(Denied::Unknown))
+                Some(self.0.declared.load().key(&digest).cloned().ok_or(Denied::Unknown))
             }
         }
     }
@@ -209,7 +231,8 @@ impl Auth {
     #[must_use]
     pub fn declared(&self, tenant: Option<&Name>) -> Vec<(KeyId, String)> {
         let of = |caller: &&Caller| caller.tenant().map(|tenant| tenant.name()) == tenant;
-        let keys = self.0.declared.values().filter(of);
+        let declared = self.0.declared.load();
+        let keys = declared.keys().filter(of);
         keys.map(|caller| (caller.key(), caller.key_name().to_owned())).collect()
     }
 
@@ -316,7 +339,7 @@ impl Inner {
     }
 
     fn is_declared_or_stored(&self, tenant: &TenantRecord) -> bool {
-        tenant.origin != Origin::File || self.tenants.contains(&tenant.name)
+        tenant.origin != Origin::File || self.declared.load().has(&tenant.name)
     }
 
     pub(super) async fn tenant(

@@ -1,15 +1,18 @@
-//! Keys that the operator wrote into the file: in memory only, found by their keyed digest.
+//! What the file says about who is let in. Keys that the operator wrote into it are in memory only,
+//! found by their keyed digest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::admission::Admission;
 use super::error::AuthError;
 use super::header::{LONGEST, looks_like_token};
 use super::issue::fresh_tenant;
+use super::issuer::Issuers;
 use super::key::{KEY_PREFIX, id_from};
 use super::principal::{Caller, Operator, Principal, Shown, TenantInfo};
-use crate::base::{KeyId, Secret};
+use super::token::Tokens;
+use crate::base::{KeyId, Name, Secret};
 use crate::config::{KeyDeclaration, SecretSource};
 use crate::seal::{Digest, Ring};
 use crate::store::{Origin, Tenants};
@@ -26,13 +29,59 @@ pub(super) fn digest(ring: &Ring, text: &str) -> Digest {
     ring.digest("declared key", &[text.as_bytes()])
 }
 
+/// The tenants that the file declares, its keys, and whose tokens are taken.
+pub struct Declared {
+    keys: HashMap<Digest, Caller>,
+    tenants: HashSet<Name>,
+    pub(super) tokens: Tokens,
+    pub(super) issuers: Issuers,
+}
+
+impl std::fmt::Debug for Declared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Declared").field("tenants", &self.tenants).finish_non_exhaustive()
+    }
+}
+
+impl Declared {
+    /// The caller of a key of the file.
+    pub(super) fn key(&self, digest: &Digest) -> Option<&Caller> {
+        self.keys.get(digest)
+    }
+
+    /// The callers of all keys of the file.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Caller> {
+        self.keys.values()
+    }
+
+    /// True for a tenant of the file.
+    pub(super) fn has(&self, tenant: &Name) -> bool {
+        self.tenants.contains(tenant)
+    }
+
+    /// Takes over the callers of keys that are the same, and the issuers, so that what was opened
+    /// by them goes on; ends whoever came by an issuer that is gone or another one. Gives the
+    /// callers of the other keys, which have ended.
+    pub(super) fn succeed(&mut self, old: &Self) -> Vec<Caller> {
+        self.issuers.succeed(&old.issuers);
+        let mut ended = Vec::new();
+        for (digest, known) in &old.keys {
+            match self.keys.get_mut(digest) {
+                Some(new) if new.same_as(known) => new.clone_from(known),
+                _ => ended.push(known.clone()),
+            }
+        }
+        ended
+    }
+}
+
 /// Gives each tenant of the file its lasting id and reads its keys, and those of the operator.
 pub(super) async fn read(
     tenants: &dyn Tenants,
     ring: &Ring,
     admission: &Admission<'_>,
     resolve: &(dyn Fn(&SecretSource) -> Result<Secret, String> + Sync),
-) -> Result<HashMap<Digest, Caller>, AuthError> {
+) -> Result<Declared, AuthError> {
     let mut keys = Read { keys: HashMap::new(), names: HashMap::new(), ring, resolve };
     for (name, declaration) in admission.tenants {
         let record = tenants.adopt(fresh_tenant(name, Origin::File)?).await?;
@@ -51,7 +100,12 @@ pub(super) async fn read(
             Caller::Operator(Operator::new(shown))
         })?;
     }
-    Ok(keys.keys)
+    Ok(Declared {
+        keys: keys.keys,
+        tenants: admission.tenants.keys().cloned().collect(),
+        tokens: Tokens::new(ring, admission),
+        issuers: Issuers::new(admission.issuers),
+    })
 }
 
 struct Read<'a> {

@@ -7,24 +7,24 @@ use crate::base::{Fault, Kind};
 use crate::config::Server;
 
 /// Which names and origins are ours.
-#[derive(Debug, Clone)]
-pub struct Guard {
-    hosts: Vec<String>,
-    origins: Vec<String>,
+#[derive(Debug, Clone, Copy)]
+pub struct Guard<'a> {
+    hosts: &'a [String],
+    origins: &'a [String],
 }
 
-impl Guard {
+impl<'a> Guard<'a> {
     /// From `hosts` and `origins` of `[server]`.
     #[must_use]
-    pub fn new(server: &Server) -> Self {
-        Self { hosts: server.hosts.clone(), origins: server.origins.clone() }
+    pub fn new(server: &'a Server) -> Self {
+        Self { hosts: &server.hosts, origins: &server.origins }
     }
 
     /// Judges one request.
     ///
     /// # Errors
     /// When it names a host that is not ours, names it twice, or comes from a foreign origin.
-    pub fn check<B>(&self, request: &Request<B>) -> Result<(), Fault> {
+    pub fn check<B>(self, request: &Request<B>) -> Result<(), Fault> {
         let refuse = |what: &str, value: &str, key: &str| {
             let sentence = format!(
                 "{what} `{value:.100}` is not accepted here; add it to `{key}` in [server]"
@@ -55,12 +55,12 @@ impl Guard {
         }
     }
 
-    fn is_ours(&self, host: &str) -> bool {
+    fn is_ours(self, host: &str) -> bool {
         let Some(name) = without_port(host) else { return false };
         is_loopback(name) || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
-    fn is_our_origin(&self, origin: &str) -> bool {
+    fn is_our_origin(self, origin: &str) -> bool {
         if self.origins.iter().any(|own| own.eq_ignore_ascii_case(origin)) {
             return true;
         }
@@ -101,11 +101,9 @@ fn is_loopback(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn guard() -> Guard {
-        Guard {
-            hosts: vec!["mcp.example.com".into()],
-            origins: vec!["https://app.example.com".into()],
-        }
+    fn check<B>(request: &Request<B>) -> Result<(), Fault> {
+        let (hosts, origins) = (["mcp.example.com".into()], ["https://app.example.com".into()]);
+        Guard { hosts: &hosts, origins: &origins }.check(request)
     }
 
     fn judge(host: &str, origin: Option<&str>) -> bool {
@@ -113,7 +111,7 @@ mod tests {
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }
-        guard().check(&request.body(()).unwrap()).is_ok()
+        check(&request.body(()).unwrap()).is_ok()
     }
 
     #[test]
@@ -151,12 +149,12 @@ mod tests {
         ] {
             assert!(!judge(host, None), "{host}");
         }
-        assert!(guard().check(&Request::builder().uri("/mcp").body(()).unwrap()).is_err());
+        assert!(check(&Request::builder().uri("/mcp").body(()).unwrap()).is_err());
         let twice =
             Request::builder().uri("/").header("host", "localhost").header("host", "localhost");
-        assert!(guard().check(&twice.body(()).unwrap()).is_err());
+        assert!(check(&twice.body(()).unwrap()).is_err());
         let absolute = Request::builder().uri("http://evil.com/mcp").header("host", "localhost");
-        assert!(guard().check(&absolute.body(()).unwrap()).is_err());
+        assert!(check(&absolute.body(()).unwrap()).is_err());
     }
 
     #[test]

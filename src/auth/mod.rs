@@ -21,13 +21,15 @@ mod local;
 mod news;
 mod principal;
 #[cfg(test)]
+mod reload_tests;
+#[cfg(test)]
 mod tests;
 mod token;
 mod watch;
 
 pub use admission::Admission;
 pub use check::Auth;
-pub use declared::declared_key_id;
+pub use declared::{Declared, declared_key_id};
 pub use error::{AuthError, Denied, MintError};
 pub use guard::Guard;
 pub use issue::{NewKey, check_key_name, fresh_tenant, issue};

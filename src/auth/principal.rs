@@ -34,7 +34,7 @@ impl TenantInfo {
 }
 
 /// What was shown: a key, or a token that stands for one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) key: KeyId,
     pub(super) name: String,
@@ -107,6 +107,12 @@ impl Principal {
     pub(super) fn behind(tenant: Arc<TenantInfo>, shown: Shown, behind: Caller) -> Self {
         let (narrow, ended) = (shown.scopes.narrow(), behind.ended().child_token());
         Self(Arc::new(Inner { tenant, shown, narrow, ended, behind: Some(behind) }))
+    }
+
+    /// One that ends when `ended` fires.
+    pub(super) fn until(tenant: Arc<TenantInfo>, shown: Shown, ended: &CancellationToken) -> Self {
+        let (narrow, ended) = (shown.scopes.narrow(), ended.child_token());
+        Self(Arc::new(Inner { tenant, shown, narrow, ended, behind: None }))
     }
 
     /// The tenant.
@@ -201,6 +207,11 @@ impl Operator {
         Self(Arc::new(OperatorInner { shown, ended: CancellationToken::new(), behind: None }))
     }
 
+    /// One that ends when `ended` fires.
+    pub(super) fn until(shown: Shown, ended: &CancellationToken) -> Self {
+        Self(Arc::new(OperatorInner { shown, ended: ended.child_token(), behind: None }))
+    }
+
     pub(super) fn behind(shown: Shown, behind: Caller) -> Self {
         let ended = behind.ended().child_token();
         Self(Arc::new(OperatorInner { shown, ended, behind: Some(behind) }))
@@ -291,6 +302,12 @@ impl Caller {
 
     pub(super) fn in_use(&self) -> bool {
         either!(self, in_use)
+    }
+
+    /// Whether the other one may do the same, on behalf of the same. All that a caller may do
+    /// follows from these: the narrowing is made of the scopes.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.tenant() == other.tenant() && self.shown() == other.shown()
     }
 
     pub(super) fn shown(&self) -> &Shown {

@@ -17,16 +17,16 @@ use crate::store::{
     Changes, KeyRecord, Origin, Owner, Pending, Sqlite, StoreError, Stores, TenantRecord,
 };
 
-struct House {
+pub(super) struct House {
     folder: tempfile::TempDir,
-    tasks: Tasks,
-    stores: Stores,
+    pub(super) tasks: Tasks,
+    pub(super) stores: Stores,
     ring: Arc<Ring>,
-    auth: Auth,
+    pub(super) auth: Auth,
     acme: TenantRecord,
 }
 
-fn sources(source: &SecretSource) -> Result<Secret, String> {
+pub(super) fn sources(source: &SecretSource) -> Result<Secret, String> {
     match source {
         SecretSource::Env(name) => Ok(Secret::new(name.clone())),
         SecretSource::File(path) => Err(format!("{} cannot be read", path.display())),
@@ -34,7 +34,7 @@ fn sources(source: &SecretSource) -> Result<Secret, String> {
 }
 
 /// A file whose keys are what the names of their variables say.
-fn file(keys: &[(&str, &str)]) -> BTreeMap<Name, TenantDeclaration> {
+pub(super) fn file(keys: &[(&str, &str)]) -> BTreeMap<Name, TenantDeclaration> {
     let keys = keys.iter().map(|(name, text)| KeyDeclaration {
         name: (*name).to_owned(),
         source: SecretSource::Env((*text).to_owned()),
@@ -50,7 +50,7 @@ fn open(path: &Path, tasks: &Tasks) -> Stores {
     Sqlite::open(path, tasks).unwrap().stores()
 }
 
-async fn house_with(declared: &BTreeMap<Name, TenantDeclaration>) -> House {
+pub(super) async fn house_with(declared: &BTreeMap<Name, TenantDeclaration>) -> House {
     let folder = tempfile::tempdir().unwrap();
     let tasks = Tasks::default();
     let stores = open(&folder.path().join("store.db"), &tasks);
@@ -81,7 +81,7 @@ impl House {
     }
 }
 
-fn bearer(text: &str) -> HeaderMap {
+pub(super) fn bearer(text: &str) -> HeaderMap {
     HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {text}").parse().unwrap())])
 }
 
@@ -379,7 +379,7 @@ async fn a_flood_of_well_formed_junk_leaves_known_keys_alone() {
 }
 
 impl House {
-    async fn made(&self, wanted: NewKey<'_>) -> (KeyRecord, HeaderMap) {
+    pub(super) async fn made(&self, wanted: NewKey<'_>) -> (KeyRecord, HeaderMap) {
         let (record, text) = issue(&self.ring, wanted).unwrap();
         self.stores.keys.insert(record.owner, record.clone()).await.unwrap();
         (record, bearer(text.expose()))

@@ -189,7 +189,8 @@ impl Auth {
         }
         let scopes = request.scopes.clone().unwrap_or_else(|| caller.scopes().clone());
         caller.scopes().cover(&scopes).map_err(MintError::Scope)?;
-        let tokens = &self.0.tokens;
+        let declared = self.0.declared.load_full();
+        let tokens = &declared.tokens;
         let now = unix_seconds();
         let expires_at = now + request.life.as_secs();
         let claims = Claims {
@@ -213,7 +214,7 @@ impl Inner {
     /// Checks a token that is not in memory.
     pub(super) async fn open_token(&self, text: &str) -> Result<Caller, Denied> {
         let header = jsonwebtoken::decode_header(text).map_err(refused)?;
-        let own = header.kid.as_deref() == Some(self.tokens.kid.as_str());
+        let own = header.kid.as_deref() == Some(self.declared.load().tokens.kid.as_str());
         let (caller, until) = if own {
             self.own_token(text).await?
         } else {
@@ -223,8 +224,11 @@ impl Inner {
     }
 
     async fn own_token(&self, text: &str) -> Result<(Caller, u64), Denied> {
-        let Tokens { decoding, validation, .. } = &self.tokens;
-        let opened = jsonwebtoken::decode::<Claims>(text, decoding, validation);
+        let opened = {
+            let declared = self.declared.load();
+            let Tokens { decoding, validation, .. } = &declared.tokens;
+            jsonwebtoken::decode::<Claims>(text, decoding, validation)
+        };
         let claims = opened.map_err(refused)?.claims;
         // To the second: the library lets the last one pass.
         if claims.exp <= unix_seconds() {
@@ -261,17 +265,18 @@ impl Inner {
 
     /// Somebody without a key of ours: the rules of the file say who it is.
     async fn outside_token(&self, text: &str, header: &Header) -> Result<(Caller, u64), Denied> {
-        let outsider = self.issuers.check(text, header).await.map_err(Denied::Token)?;
-        let Outsider { tenant, role, scopes, issuer, subject, until } = outsider;
+        let declared = self.declared.load_full();
+        let outsider = declared.issuers.check(text, header).await.map_err(Denied::Token)?;
+        let Outsider { tenant, role, scopes, issuer, subject, until, ended } = outsider;
         let parts = [issuer.as_bytes(), subject.as_bytes()];
         let key = id_from(&self.ring.digest("outside subject", &parts));
         let name = subject.chars().filter(|c| !c.is_control()).take(64).collect();
         let origin = Origin::File;
         let shown = Shown { key, name, origin, role, scopes, holder: key, until: Some(until) };
         let caller = match tenant {
-            None => Caller::Operator(Operator::new(shown)),
+            None => Caller::Operator(Operator::until(shown, &ended)),
             Some(name) => match self.tenant_info(&name).await {
-                Ok(tenant) => Caller::Tenant(Principal::new(tenant, shown)),
+                Ok(tenant) => Caller::Tenant(Principal::until(tenant, shown, &ended)),
                 // The rules of the file must not show strangers which tenants there are.
                 Err(Denied::UnknownTenant) => return Err(refused("its tenant does not exist")),
                 Err(denied) => return Err(denied),
@@ -282,11 +287,13 @@ impl Inner {
 
     /// The holder of the key that a token stands for.
     async fn behind(&self, key: KeyId) -> Result<Caller, Denied> {
-        if key == self.tokens.local {
+        let declared = self.declared.load_full();
+        if key == declared.tokens.local {
             return Ok(Caller::Operator(Operator::local(key)));
         }
-        if let Some(declared) = self.declared.values().find(|declared| declared.key() == key) {
-            return Ok(declared.clone());
+        let found = declared.keys().find(|declared| declared.key() == key).cloned();
+        if let Some(declared) = found {
+            return Ok(declared);
         }
         let entry = self.entry(key).await?;
         let now = unix_seconds();

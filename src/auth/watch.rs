@@ -62,11 +62,14 @@ impl Auth {
 }
 
 impl Inner {
-    /// Asks whether anything changed since `seen` and, if so, reads the cached keys again.
-    async fn poll(&self, seen: &mut Option<u64>) -> Result<(), StoreError> {
+    /// Asks whether anything changed since `seen` (the store's version, and how often the file's
+    /// tenants were read) and, if so, reads the cached keys again.
+    async fn poll(&self, seen: &mut Option<(u64, u64)>) -> Result<(), StoreError> {
         let timeout = |_| StoreError::Busy;
+        let declarations = self.declarations.load(Ordering::Acquire);
         let version = self.stores.changes.version();
         let version = tokio::time::timeout(ANSWER, version).await.map_err(timeout)??;
+        let version = (version, declarations);
         if *seen == Some(version) {
             return Ok(());
         }

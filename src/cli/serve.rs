@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::command::read_config;
+use super::command::{FILE, read_config};
 use super::connect::{self, Client};
 use super::screen::Screen;
-use crate::app::{self, FirstKey, Foundation};
+use crate::app::{self, FirstKey, Foundation, Origins, Resolve, Source};
 use crate::base::Tasks;
 use crate::config::{self, Config, SecretSource};
 use crate::telemetry::{self, CallLog, Format};
@@ -33,6 +33,9 @@ pub(super) struct ServeCommand {
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+    /// Read the file again on SIGHUP only, and not whenever it changes.
+    #[arg(long)]
+    no_watch: bool,
 }
 
 /// How log lines look.
@@ -47,17 +50,19 @@ enum LogFormat {
 impl Default for ServeCommand {
     fn default() -> Self {
         let log = std::env::var("MCP_PROXY_LOG").unwrap_or_else(|_| "info".to_owned());
-        Self { listen: None, log, log_format: LogFormat::Text }
+        Self { listen: None, log, log_format: LogFormat::Text, no_watch: false }
     }
 }
 
 impl ServeCommand {
     /// Serves until a signal comes.
     pub(super) fn run(self, given: Option<&Path>) -> anyhow::Result<()> {
+        let source = self.source(given.unwrap_or(Path::new(FILE)));
         let (mut config, warnings, shipped) = read_config(given)?;
         if let Some(listen) = self.listen {
             config.server.listen = listen;
         }
+        let file = (!shipped).then_some(source);
         harden();
         let format = match self.log_format {
             LogFormat::Text => Format::Text,
@@ -79,22 +84,41 @@ impl ServeCommand {
         let tasks = Tasks::default();
         let served = runtime.block_on(async {
             writer.tend(&tasks);
-            serve(config, calls, &tasks).await
+            serve(config, file, calls, &tasks).await
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
         writer.flush();
         served
     }
+
+    /// The file, for those who read it again. What the flags say holds on.
+    fn source(&self, file: &Path) -> Source {
+        let (listen, path, file) = (self.listen, file.to_owned(), file.to_owned());
+        let load = move || {
+            let (mut config, warnings) = config::load(&file)?;
+            if let Some(listen) = listen {
+                config.server.listen = listen;
+            }
+            Ok((config, warnings))
+        };
+        Source::new(path, !self.no_watch, Arc::new(load))
+    }
 }
 
-async fn serve(config: Config, calls: Option<CallLog>, tasks: &Tasks) -> anyhow::Result<()> {
-    let resolve =
-        |source: &SecretSource| config::resolve(source).map_err(|error| error.to_string());
+async fn serve(
+    config: Config,
+    file: Option<Source>,
+    calls: Option<CallLog>,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
+    let resolve: Arc<Resolve> =
+        Arc::new(|source: &SecretSource| config::resolve(source).map_err(|e| e.to_string()));
+    let origins = Origins { resolve, file };
     let foundation = Foundation::open(&config, tasks).await?;
     let first = app::first_key(&config, &foundation).await?;
     let config = Arc::new(config);
     let launcher = Launcher::new(own_program()?, std::env::vars_os());
-    let built = app::build(config.clone(), &foundation, &resolve, launcher, calls, tasks).await?;
+    let built = app::build(config.clone(), &foundation, origins, launcher, calls, tasks).await?;
     drop(foundation);
     let url = endpoint(&config, built.address);
     if let Some(first) = &first {

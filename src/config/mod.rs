@@ -2,9 +2,12 @@
 //!
 //! `file` reads TOML and knows where each value stands, `check` walks it and collects every
 //! problem in a `report`, and `load` is the door: a path in, a [`Config`] or [`Problems`] out.
+//! `diff` says what a file that was changed changes.
 
+mod attempt;
 mod audit;
 mod check;
+mod diff;
 mod file;
 mod limit;
 mod load;
@@ -18,7 +21,9 @@ mod template;
 mod tests;
 mod text;
 
+pub use attempt::{Applied, Attempt, Refusal, Reload, Reloading, Trigger};
 pub use audit::{Audit, Durable, WhenFull};
+pub use diff::{Difference, succeed};
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
 pub use model::{

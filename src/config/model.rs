@@ -13,7 +13,7 @@ use super::{Audit, Limits, Profile, Rules, Template};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The file's name as it was given, for what is said about it.
     pub file: Arc<str>,
@@ -45,7 +45,7 @@ pub struct Config {
 }
 
 /// One of `[[auth.issuers]]`: somebody else whose tokens are taken.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     /// What its tokens say in `iss`, and where its discovery document is.
     pub issuer: String,
@@ -62,7 +62,7 @@ pub struct Issuer {
 }
 
 /// One rule of an issuer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerRule {
     /// The claim that it looks at, by its name or its path; `None`: it fits every token.
     pub claim: Option<String>,
@@ -88,7 +88,7 @@ pub enum RuleTenant {
 }
 
 /// `[admin]`: who decides about the machine, and where.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Admin {
     /// A listener of its own for what only the operator may do; the public one does not know
     /// these routes then.
@@ -98,7 +98,7 @@ pub struct Admin {
 }
 
 /// `[server]`: where and to whom the doors are open.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Address of the listener; port 0 lets the system choose.
     pub listen: SocketAddr,
@@ -119,7 +119,7 @@ pub struct Server {
     /// A legacy session without a request for this long is forgotten (default 1 h).
     pub session_idle: Duration,
     /// What certain clients need, the first entry that fits a client decides.
-    pub client_quirks: Vec<ClientQuirks>,
+    pub client_quirks: Vec<Arc<ClientQuirks>>,
 }
 
 /// One entry of `client_quirks`: how a client that cannot be mended is treated.
@@ -165,7 +165,7 @@ impl Default for UpstreamQuirks {
 }
 
 /// PEM files of the listener's certificate chain and private key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Certificate chain.
     pub cert: PathBuf,
@@ -174,21 +174,21 @@ pub struct Tls {
 }
 
 /// `[store]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// The SQLite file (`sqlite:PATH`), relative to the configuration file's folder.
     pub path: PathBuf,
 }
 
 /// `[seal]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
     /// File of 32 random bytes, mode 0600, relative to the configuration file's folder.
     pub key_file: PathBuf,
 }
 
 /// `[namespace]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
     /// 1 to 3 characters of `_ - .` between upstream and name (default `__`).
     pub separator: String,
@@ -197,7 +197,7 @@ pub struct Namespace {
 }
 
 /// `[upstreams.NAME]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Its name in the file, which is also its prefix.
     pub name: Name,
@@ -223,8 +223,52 @@ pub struct Upstream {
     pub uses_key: bool,
 }
 
+impl Upstream {
+    /// True when a link that was made for the other entry serves this one as well: what differs,
+    /// if anything, is looked at for each call or list.
+    #[must_use]
+    pub fn same_link(&self, other: &Self) -> bool {
+        self.link() == other.link()
+    }
+
+    /// True when what was listed for the other entry is what would be listed for this one.
+    #[must_use]
+    pub fn same_lists(&self, other: &Self) -> bool {
+        // A list that was read has no arguments in it that the proxy fills in.
+        self.same_link(other) && self.arguments == other.arguments
+    }
+
+    /// True when the other entry says the same, maybe on other lines of the file.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let plain = |entry: &Self| Self { rules: entry.rules.without_lines(), ..entry.clone() };
+        self == other || plain(self) == plain(other)
+    }
+
+    /// What a link is made from, secrets aside: whenever it differs, a new link is needed.
+    #[must_use]
+    pub fn link(&self) -> impl PartialEq + std::fmt::Debug + '_ {
+        // Whoever adds a key says here whether its change ends processes.
+        let Self {
+            name,
+            transport,
+            arguments: _,
+            // What is shown and what may be called, judged for each view and call.
+            rules: _,
+            bare: _,
+            quirks: UpstreamQuirks { session_id, list_changed: _, cancels },
+            era,
+            timing: Timing { timeout: _, max_time: _, start, idle_stop },
+            slots: _,
+            uses_tenant: _,
+            uses_key: _,
+        } = self;
+        (name, transport, session_id, cancels, era, start, idle_stop)
+    }
+}
+
 /// How an upstream is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// A child process that speaks over its standard input and output.
     Stdio {
@@ -286,7 +330,7 @@ pub enum EraSetting {
 }
 
 /// Deadlines of one upstream.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// Longest silence of a call; progress starts it anew (default 60 s).
     pub timeout: Duration,
@@ -299,7 +343,7 @@ pub struct Timing {
 }
 
 /// Limits of one child process.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessLimits {
     /// Address space in bytes (`memory = "2GiB"`); none by default, since runtimes such as Node
     /// reserve far more than they use.
@@ -311,7 +355,7 @@ pub struct ProcessLimits {
 }
 
 /// One entry of `arguments`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InjectedArgument {
     /// The value.
     pub value: Template,
@@ -320,7 +364,7 @@ pub struct InjectedArgument {
 }
 
 /// `[tenants.NAME]`
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TenantDeclaration {
     /// The line of the file where it stands, from 1.
     pub line: usize,
@@ -332,8 +376,21 @@ pub struct TenantDeclaration {
     pub secret_lines: BTreeMap<(Name, Slot), usize>,
 }
 
+impl TenantDeclaration {
+    /// True when the other entry says the same, maybe on other lines of the file.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        // Without `..`: what is added decides, too.
+        let Self { line: _, keys, secrets, secret_lines: _ } = self;
+        let same = |(one, two): (&KeyDeclaration, &KeyDeclaration)| one.says_the_same(two);
+        keys.len() == other.keys.len()
+            && keys.iter().zip(&other.keys).all(same)
+            && *secrets == other.secrets
+    }
+}
+
 /// One entry of `keys`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyDeclaration {
     /// The key's name.
     pub name: String,
@@ -345,6 +402,14 @@ pub struct KeyDeclaration {
     pub scopes: Scopes,
     /// The line of the file where it stands, from 1.
     pub line: usize,
+}
+
+impl KeyDeclaration {
+    /// True when the other one says the same, maybe on another line of the file.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        *self == Self { line: self.line, ..other.clone() }
+    }
 }
 
 /// Where a secret of the file is found. The file itself never holds one.

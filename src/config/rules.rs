@@ -7,7 +7,7 @@ use std::fmt;
 use crate::base::{Glob, Name};
 
 /// A pattern with the line of the file that it stands in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     /// The pattern.
     pub glob: Glob,
@@ -16,7 +16,7 @@ pub struct Pattern {
 }
 
 /// `{ allow = […], deny = […] }`: a name passes when an `allow` fits it and no `deny` does.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// `None` allows everything.
     pub allow: Option<Vec<Pattern>>,
@@ -27,7 +27,7 @@ pub struct Filter {
 }
 
 /// A text that takes the place of the upstream's.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worded {
     /// The text.
     pub text: String,
@@ -36,7 +36,7 @@ pub struct Worded {
 }
 
 /// One entry of `pin`: an argument that always has this value, and that the model does not see.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fixed {
     /// The value as JSON text.
     pub json: String,
@@ -47,7 +47,7 @@ pub struct Fixed {
 }
 
 /// One entry of `hide`: an argument that the model does not see and nobody may send.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// Only tools that one of these fits; `None` means each tool.
     pub tools: Option<Vec<Glob>>,
@@ -56,7 +56,7 @@ pub struct Held {
 }
 
 /// The rules about one upstream, or about every upstream of a profile.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     /// `tools`
     pub tools: Option<Filter>,
@@ -77,6 +77,23 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The same rules as if they stood nowhere, to be compared.
+    #[must_use]
+    pub(super) fn without_lines(&self) -> Self {
+        let mut plain = self.clone();
+        let Self { tools, prompts, resources, read_only, rename, describe, pin, hide } = &mut plain;
+        for filter in [tools, prompts, resources].into_iter().flatten() {
+            let Filter { allow, deny, line } = filter;
+            let patterns = allow.iter_mut().flatten().chain(deny);
+            patterns.map(|pattern| &mut pattern.line).chain([line]).for_each(|line| *line = 0);
+        }
+        let words = rename.values_mut().chain(describe.values_mut()).map(|own| &mut own.line);
+        let values = pin.values_mut().map(|fixed| &mut fixed.line);
+        let hidden = hide.values_mut().map(|held| &mut held.line);
+        words.chain(values).chain(hidden).chain(read_only).for_each(|line| *line = 0);
+        plain
+    }
+
     /// True when they change something about tools besides their descriptions, so that a tool
     /// may be called only as a list shows it.
     #[must_use]
@@ -96,7 +113,7 @@ impl fmt::Debug for Rules {
 }
 
 /// `[profiles.NAME]`: a selection of upstreams, with rules that narrow it further.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// Its name, which is also in the path of its door.
     pub name: Name,
@@ -106,4 +123,18 @@ pub struct Profile {
     pub rules: Rules,
     /// The line of its section, from 1.
     pub line: usize,
+}
+
+impl Profile {
+    /// True when the other entry says the same, maybe on other lines of the file.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let plain = |entry: &Self| {
+            let members = entry.upstreams.iter();
+            let members = members.map(|(name, rules)| (name.clone(), rules.without_lines()));
+            let (rules, upstreams) = (entry.rules.without_lines(), members.collect());
+            Self { name: entry.name.clone(), upstreams, rules, line: 0 }
+        };
+        self == other || plain(self) == plain(other)
+    }
 }

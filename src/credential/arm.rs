@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -42,7 +43,7 @@ struct Entry {
     /// The highest generation seen of each slot: an older one is a roll-back, even one that put
     /// the counter back too.
     seen: BTreeMap<Slot, u64>,
-    /// The change of the store that this was read after.
+    /// The change of the store or the file that this was read after.
     epoch: u64,
     used_at: AtomicU64,
     /// Until then a failing store is not asked again.
@@ -56,7 +57,9 @@ pub struct Credentials(Arc<Inner>);
 struct Inner {
     vault: Vault,
     ring: Arc<Ring>,
-    declared: DeclaredSecrets,
+    declared: ArcSwap<DeclaredSecrets>,
+    /// How often the file's values were put in place.
+    declarations: AtomicU64,
     changed: watch::Receiver<u64>,
     kept: RwLock<Map<Place, Arc<Entry>>>,
     lanes: Vec<Mutex<()>>,
@@ -75,12 +78,22 @@ impl Credentials {
         Self(Arc::new(Inner {
             vault: Vault::new(secrets, ring.clone()),
             ring,
-            declared,
+            declared: ArcSwap::from_pointee(declared),
+            declarations: AtomicU64::new(0),
             changed,
             kept: RwLock::default(),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
         }))
+    }
+
+    /// Puts other values of the file in place; the next call reads anew. Gives for which tenants
+    /// and upstreams they are others.
+    pub fn declare(&self, declared: DeclaredSecrets) -> Vec<(Name, Name)> {
+        let declared = Arc::new(declared);
+        let old = self.0.declared.swap(declared.clone());
+        self.0.declarations.fetch_add(1, Ordering::Release);
+        declared.changed(&old)
     }
 
     /// What is armed already and still holds, without waiting.
@@ -134,6 +147,11 @@ impl Credentials {
 }
 
 impl Inner {
+    /// Moves with every change of the store or the file: both parts only grow.
+    fn epoch(&self) -> u64 {
+        self.changed.borrow().wrapping_add(self.declarations.load(Ordering::Acquire))
+    }
+
     fn entry(&self, place: &Place) -> Option<Arc<Entry>> {
         self.kept.read().unwrap_or_else(PoisonError::into_inner).get(place).cloned()
     }
@@ -146,8 +164,7 @@ impl Inner {
     ) -> Option<Result<Arc<Armed>, CredentialError>> {
         let entry = self.entry(place)?;
         let now = unix_seconds();
-        let current =
-            entry.epoch == *self.changed.borrow() || entry.retry_at.load(Ordering::Relaxed) > now;
+        let current = entry.epoch == self.epoch() || entry.retry_at.load(Ordering::Relaxed) > now;
         if !current || !Arc::ptr_eq(&entry.upstream, upstream) {
             return None;
         }
@@ -169,7 +186,7 @@ impl Inner {
             return verdict;
         }
         // Before the read: what is written during it makes the next call read again.
-        let epoch = *self.changed.borrow();
+        let epoch = self.epoch();
         let before = self.entry(place);
         let mut seen = before.as_ref().map(|entry| entry.seen.clone()).unwrap_or_default();
         let verdict = match self.secrets(tenant, upstream, &mut seen).await {
@@ -213,8 +230,9 @@ impl Inner {
     ) -> Result<Result<BTreeMap<Slot, Secret>, CredentialError>, StoreError> {
         let names = || (tenant.name().clone(), upstream.name.clone());
         let (mut values, mut wanted) = (BTreeMap::new(), Vec::new());
+        let declared = self.declared.load_full();
         for slot in &upstream.slots {
-            match self.declared.get(tenant.name(), &upstream.name, slot) {
+            match declared.get(tenant.name(), &upstream.name, slot) {
                 None => wanted.push(slot),
                 Some(Ok(value)) => drop(values.insert(slot.clone(), value.clone())),
                 Some(Err(reason)) => {

@@ -87,8 +87,8 @@ impl Armed {
         &self.upstream
     }
 
-    /// Differs whenever a credential or the upstream's entry in the file differs, is the same
-    /// otherwise, also after a restart; 0 for an upstream without credentials.
+    /// Differs whenever a credential, or what the file says of the upstream's links, differs; is
+    /// the same otherwise, also after a restart. Never 0.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
@@ -183,13 +183,14 @@ fn revision(
     secrets: &BTreeMap<Slot, Secret>,
     ring: &Ring,
 ) -> u64 {
-    if secrets.is_empty() {
-        return 0;
-    }
     // The compiled entry holds references, not values.
-    let entry = format!("{upstream:?}");
+    let entry = format!("{:?}", upstream.link());
     let id = tenant.id();
-    let mut parts: Vec<&[u8]> = vec![id.as_bytes(), entry.as_bytes()];
+    // Without credentials a link may be everybody's.
+    let mut parts: Vec<&[u8]> = match secrets.is_empty() {
+        true => vec![entry.as_bytes()],
+        false => vec![id.as_bytes(), entry.as_bytes()],
+    };
     for (slot, value) in secrets {
         parts.extend([slot.as_str().as_bytes(), value.expose().as_bytes()]);
     }

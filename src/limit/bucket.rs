@@ -97,6 +97,16 @@ impl Bucket {
         }
     }
 
+    /// What it is held to.
+    pub(super) fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    /// What was used, held to another limit from now on.
+    pub(super) fn under(&self, limit: Limit) -> Self {
+        Self { spent: Mutex::new(*self.spent()), ..Self::new(limit) }
+    }
+
     fn spent(&self) -> MutexGuard<'_, Spent> {
         self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }

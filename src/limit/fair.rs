@@ -23,7 +23,7 @@ pub struct Full;
 /// The places of the process.
 #[derive(Debug)]
 pub struct Turns {
-    most: usize,
+    most: AtomicUsize,
     running: AtomicUsize,
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
@@ -41,11 +41,17 @@ impl Turns {
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
-            most,
+            most: AtomicUsize::new(most),
             running: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
         })
+    }
+
+    /// From now on so many calls at a time; those under way go on.
+    pub fn set(self: &Arc<Self>, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+        self.pump();
     }
 
     /// A place at once, when there is one and nobody waits. Costs two looks at memory.
@@ -95,7 +101,7 @@ impl Turns {
     }
 
     fn take(&self) -> bool {
-        let enter = |running| (running < self.most).then_some(running + 1);
+        let enter = |running| (running < self.most.load(Ordering::Relaxed)).then_some(running + 1);
         self.running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter).is_ok()
     }
 

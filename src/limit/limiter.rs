@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
+
 use super::bucket::{Bucket, Exceeded};
 use crate::base::{KeyId, Map, Name, TenantId};
 use crate::config::{Limit, Limits};
@@ -61,7 +63,7 @@ type Shard = Mutex<Map<Place, Arc<Bucket>>>;
 /// have their own.
 #[derive(Debug)]
 pub struct Limiter {
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     hasher: foldhash::fast::RandomState,
     shards: [Shard; SHARDS],
 }
@@ -70,7 +72,17 @@ impl Limiter {
     /// Nothing used so far.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, hasher: Default::default(), shards: Default::default() }
+        Self {
+            limits: ArcSwap::from_pointee(limits),
+            hasher: Default::default(),
+            shards: Default::default(),
+        }
+    }
+
+    /// From now on these are the limits. What was used of a day and a month counts on; calls
+    /// under way do not count against a number at a time that has changed.
+    pub fn set(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// One request, of whatever kind.
@@ -78,12 +90,13 @@ impl Limiter {
     /// # Errors
     /// With the limit that was reached.
     pub fn request(&self, whose: Whose<'_>) -> Result<(), (Scope, Exceeded)> {
-        let key = self.limits.key;
+        let limits = self.limits.load();
+        let key = limits.key;
         if key.rate.is_some() {
             let bucket = self.bucket(Place::Key(whose.tenant, whose.key), key);
             bucket.pass().map_err(|exceeded| (Scope::Key, exceeded))?;
         }
-        let tenant = self.of_tenant(whose.name);
+        let tenant = of_tenant(&limits, whose.name);
         if tenant.rate.is_some() {
             let bucket = self.bucket(Place::Tenant(whose.tenant), tenant);
             bucket.pass().map_err(|exceeded| (Scope::Tenant, exceeded))?;
@@ -103,15 +116,16 @@ impl Limiter {
         tool: Option<&str>,
     ) -> Result<Permit, (Scope, Exceeded)> {
         let mut permit = Permit::default();
-        let (key, tenant) = (self.limits.key, self.of_tenant(whose.name));
+        let limits = self.limits.load();
+        let (key, tenant) = (limits.key, of_tenant(&limits, whose.name));
         permit.enter(Scope::Key, key, || self.bucket(Place::Key(whose.tenant, whose.key), key))?;
         permit.enter(Scope::Tenant, tenant, || self.bucket(Place::Tenant(whose.tenant), tenant))?;
-        let there = *self.limits.upstreams.get(upstream).unwrap_or(&self.limits.upstream);
+        let there = *limits.upstreams.get(upstream).unwrap_or(&limits.upstream);
         let place = || Place::Upstream(whose.tenant, upstream.clone());
         let bucket = (!there.is_none()).then(|| self.bucket(place(), there));
         permit.enter_and_pass(Scope::Upstream, bucket)?;
         if let Some(tool) = tool {
-            let limit = self.of_tool(upstream, tool);
+            let limit = of_tool(&limits, upstream, tool);
             let place = || Place::Tool(whose.tenant, upstream.clone(), tool.into());
             let bucket = (!limit.is_none()).then(|| self.bucket(place(), limit));
             permit.enter_and_pass(Scope::Tool, bucket)?;
@@ -128,24 +142,28 @@ impl Limiter {
         }
     }
 
-    fn of_tenant(&self, name: &Name) -> Limit {
-        let own = if self.limits.tenants.is_empty() { None } else { self.limits.tenants.get(name) };
-        *own.unwrap_or(&self.limits.tenant)
-    }
-
-    fn of_tool(&self, upstream: &Name, tool: &str) -> Limit {
-        let own = self.limits.tools.get(upstream).into_iter().flatten();
-        own.filter(|(pattern, _)| pattern.fits(tool))
-            .map(|(_, limit)| *limit)
-            .next()
-            .unwrap_or(self.limits.tool)
-    }
-
     fn bucket(&self, place: Place, limit: Limit) -> Arc<Bucket> {
         let at = usize::try_from(self.hasher.hash_one(&place) >> 60).unwrap_or(0) % SHARDS;
         let mut shard = lock(&self.shards[at]);
-        shard.entry(place).or_insert_with(|| Arc::new(Bucket::new(limit))).clone()
+        let bucket = shard.entry(place).or_insert_with(|| Arc::new(Bucket::new(limit)));
+        if *bucket.limit() != limit {
+            *bucket = Arc::new(bucket.under(limit));
+        }
+        bucket.clone()
     }
+}
+
+fn of_tenant(limits: &Limits, name: &Name) -> Limit {
+    let own = if limits.tenants.is_empty() { None } else { limits.tenants.get(name) };
+    *own.unwrap_or(&limits.tenant)
+}
+
+fn of_tool(limits: &Limits, upstream: &Name, tool: &str) -> Limit {
+    let own = limits.tools.get(upstream).into_iter().flatten();
+    own.filter(|(pattern, _)| pattern.fits(tool))
+        .map(|(_, limit)| *limit)
+        .next()
+        .unwrap_or(limits.tool)
 }
 
 fn lock(shard: &Shard) -> MutexGuard<'_, Map<Place, Arc<Bucket>>> {
@@ -288,5 +306,25 @@ mod tests {
         limiter.request(whose(&acme, 1)).unwrap();
         limiter.request(whose(&acme, 1)).unwrap();
         assert!(limiter.request(whose(&acme, 1)).is_err());
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_and_forget_nothing_of_the_day() {
+        let (acme, up) = (Name::new("acme").unwrap(), Name::new("up").unwrap());
+        let per_day = |number| {
+            let key = Limit { per_day: Some(number), ..Limit::default() };
+            Limits { key, ..Limits::default() }
+        };
+        let limiter = Limiter::new(per_day(2));
+        for _ in 0..2 {
+            drop(limiter.call(whose(&acme, 1), &up, None).unwrap());
+        }
+        assert!(limiter.call(whose(&acme, 1), &up, None).is_err());
+        limiter.set(per_day(3));
+        let third = limiter.call(whose(&acme, 1), &up, None).unwrap();
+        assert!(limiter.call(whose(&acme, 1), &up, None).is_err(), "two were used before");
+        limiter.set(Limits::default());
+        drop(limiter.call(whose(&acme, 1), &up, None).unwrap());
+        drop(third);
     }
 }

@@ -103,6 +103,13 @@ impl From<String> for LeftOut {
 }
 
 impl Catalogue {
+    /// The same lists for another entry of the file for the same upstream, by which it would list
+    /// the same.
+    #[must_use]
+    pub fn for_entry(&self, upstream: Arc<Upstream>) -> Self {
+        Self { upstream, ..self.clone() }
+    }
+
     /// An empty catalogue of an upstream, to be filled by `add`.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, credential: u64) -> Self {

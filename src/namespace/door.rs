@@ -16,6 +16,18 @@ pub enum Door {
 }
 
 impl Door {
+    /// The door that a path stands for, whether or not the file has such an upstream or profile.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        if let Some(profile) = path.strip_prefix("/p/") {
+            return Name::new(profile.strip_suffix("/mcp")?).ok().map(Self::Profile);
+        }
+        match path.strip_prefix("/mcp")? {
+            "" => Some(Self::Merged),
+            rest => Name::new(rest.strip_prefix('/')?).ok().map(Self::Single),
+        }
+    }
+
     /// True when names and URIs are made public here.
     #[must_use]
     pub fn merges(&self) -> bool {

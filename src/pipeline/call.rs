@@ -21,6 +21,7 @@ use super::task::{Tasked, unknown as unknown_task};
 use crate::auth::Principal;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Inner;
+use crate::config::Upstream;
 use crate::namespace::{Door, Plan, View};
 use crate::policy::{Hidden, Permit};
 use crate::session::{Cast, Level, Running, Session};
@@ -306,7 +307,7 @@ impl Line {
         method: &Method,
         plan: &'p Plan,
     ) -> Result<Permit<'p>, Fault> {
-        let permit = self.policy.may(plan, &caller.door, narrow(&caller.principal));
+        let permit = self.policy().may(plan, &caller.door, narrow(&caller.principal));
         permit.map_err(|Hidden| match named(posted, method) {
             Ok((_, name)) => absent(method, &name),
             Err(fault) => fault,
@@ -350,9 +351,8 @@ impl Line {
             Some(plan) if !unread(&plan) => Ok(plan),
             Some(plan) => {
                 // Without a list the call goes as it is, and the upstream itself answers.
-                Box::pin(tenant.reload(self, &caller.principal, plan.upstream(), apps)).await;
-                look(&tenant.known_view_for(principal, door, apps))
-                    .ok_or_else(|| absent(method, &name))
+                let plan = Box::pin(self.look_again(caller, plan.upstream(), &look)).await;
+                plan.ok_or_else(|| absent(method, &name))
             }
             None => {
                 let owner = match kind {
@@ -361,10 +361,12 @@ impl Line {
                 };
                 match owner {
                     Some(owner) => {
-                        if tenant.may_be_new(owner.name.as_str(), apps) {
-                            Box::pin(tenant.reload(self, &caller.principal, &owner, apps)).await;
-                        }
-                        if let Some(plan) = look(&tenant.known_view_for(principal, door, apps)) {
+                        let found = if tenant.may_be_new(owner.name.as_str(), apps) {
+                            Box::pin(self.look_again(caller, &owner, &look)).await
+                        } else {
+                            look(&tenant.known_view_for(principal, door, apps))
+                        };
+                        if let Some(plan) = found {
                             return Ok(plan);
                         }
                         // Nothing is known of what it has: the reason is the better answer.
@@ -381,6 +383,29 @@ impl Line {
                 }
             }
         }
+    }
+
+    /// Looks once the list of an upstream was read again.
+    async fn look_again(
+        self: &Arc<Self>,
+        caller: &Caller,
+        upstream: &Upstream,
+        look: &(dyn Fn(&View) -> Option<Plan> + Sync),
+    ) -> Option<Plan> {
+        let tenant = self.tenant(&caller.principal);
+        let apps = caller.declares.has(CapSet::APPS);
+        // What was waited for may be replaced meanwhile: the file may change more than once.
+        for _ in 0..4 {
+            let shelf = tenant.reload(self, &caller.principal, upstream, apps).await;
+            if let Some(plan) = look(&tenant.known_view_for(&caller.principal, &caller.door, apps))
+            {
+                return Some(plan);
+            }
+            if !shelf.is_some_and(|shelf| shelf.is_retired()) {
+                break;
+            }
+        }
+        None
     }
 }
 

@@ -83,7 +83,7 @@ impl Line {
         let mut told = Explanation {
             tenant: principal.tenant().name().to_string(),
             door: door.path(),
-            door_is_there: self.policy.opens(door, narrow(principal)),
+            door_is_there: self.policy().opens(door, narrow(principal)),
             profile: door.profile().map(ToString::to_string),
             tool: tool.to_owned(),
             upstream: None,
@@ -119,7 +119,7 @@ impl Line {
         told.upstream = Some(owner.name.to_string());
         let ready = self.tell_of_upstream(&mut told, &tenant, principal, &owner, ask).await;
         let permitted =
-            plan.as_ref().filter(|plan| self.policy.may(plan, door, narrow(principal)).is_ok());
+            plan.as_ref().filter(|plan| self.policy().may(plan, door, narrow(principal)).is_ok());
         if let Some(plan) = permitted {
             tell_of_arguments(&mut told, plan);
         }
@@ -133,7 +133,8 @@ impl Line {
             let (id, read_only) = (&*meant.original, meant.read_only);
             let entry = Entry { kind, id, read_only, templates: &[] };
             let narrow = narrow(principal);
-            let verdict = self.policy.verdict(door, narrow, &meant.upstream.name, &entry);
+            let policy = self.policy();
+            let verdict = policy.verdict(door, narrow, &meant.upstream.name, &entry);
             told.rule = Some(verdict.rule.to_string());
             told.line = verdict.rule.line();
         }
@@ -154,7 +155,7 @@ impl Line {
             }
             (None, Some(_)) => "a rule holds it back".to_owned(),
             (None, None)
-                if tenant.shelf(owner.name.as_str()).is_some_and(super::tenant::Shelf::loaded) =>
+                if tenant.shelf(owner.name.as_str()).is_some_and(|shelf| shelf.loaded()) =>
             {
                 "its upstream lists no such tool".to_owned()
             }
@@ -190,7 +191,7 @@ impl Line {
             told.upstream_state = Some(fault.public.into_owned());
             return false;
         }
-        let listed = tenant.shelf(upstream.name.as_str()).and_then(super::tenant::Shelf::known);
+        let listed = tenant.shelf(upstream.name.as_str()).and_then(|shelf| shelf.known());
         told.upstream_state = Some(match listed {
             Some(catalogue) => {
                 format!("listed, {} tools", catalogue.listing(ListKind::Tools).items.len())
@@ -209,21 +210,22 @@ impl Line {
         door: &Door,
         tool: &str,
     ) -> Option<Meant> {
-        let narrow = narrow(principal);
+        let (narrow, namer) = (narrow(principal), self.namer());
+        let (config, policy) = (self.config().clone(), self.policy());
         let mut old = None;
-        for (name, upstream) in &self.config.upstreams {
+        for (name, upstream) in &config.upstreams {
             if matches!(door, Door::Single(single) if single != name) {
                 continue;
             }
-            let Some(catalogue) = tenant.shelf(name.as_str()).and_then(super::tenant::Shelf::known)
+            let Some(catalogue) = tenant.shelf(name.as_str()).and_then(|shelf| shelf.known())
             else {
                 continue;
             };
             let public = |own: &str| {
-                if door.merges() { self.namer.public(name, own) } else { own.to_owned() }
+                if door.merges() { namer.public(name, own) } else { own.to_owned() }
             };
             for item in &catalogue.listing(ListKind::Tools).items {
-                let shown = self.policy.at(door, narrow).guise(name, &item.id).name.map(public);
+                let shown = policy.at(door, narrow).guise(name, &item.id).name.map(public);
                 let meant = |now| Meant {
                     upstream: upstream.clone(),
                     original: item.id.to_string(),

@@ -367,7 +367,7 @@ fn begun(line: &Line, posting: &Posting) -> Box<Event> {
     let key = Some(posting.principal.key());
     let mut event = Box::new(Event::new(unix_millis(), tenant.id(), tenant.name().clone(), key));
     event.door = posting.path.clone();
-    event.policy = line.config.revision;
+    event.policy = line.config().revision;
     event
 }
 

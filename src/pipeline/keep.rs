@@ -45,7 +45,7 @@ impl Held {
         }
         let again = match all.get(upstream) {
             None => false,
-            Some(Hold::Lease(lease)) if !lease.is_open() => true,
+            Some(Hold::Lease(lease)) if !lease.is_open() || lease.is_retired() => true,
             Some(Hold::Later(at)) if *at <= now() => true,
             Some(_) => return None,
         };
@@ -59,10 +59,12 @@ impl Line {
     /// somebody follows a resource on it: that a stream is open must not keep every process
     /// running.
     pub(super) fn keep_listening(self: &Arc<Self>, tenant: &Arc<Tenant>) {
-        for (name, upstream) in &self.config.upstreams {
+        let config = self.config();
+        tenant.held().all().retain(|name, _| config.upstreams.contains_key(name));
+        for (name, upstream) in &config.upstreams {
             let followed = !tenant.watched(name).is_empty();
             let http = matches!(upstream.transport, Transport::Http { .. });
-            let listed = tenant.shelf(name.as_str()).is_some_and(super::tenant::Shelf::loaded);
+            let listed = tenant.shelf(name.as_str()).is_some_and(|shelf| shelf.loaded());
             let wanted = followed || (http && listed && tenant.outlets().any_for(name));
             if let Some(again) = tenant.held().judge(name, wanted) {
                 let (line, tenant, upstream) = (self.clone(), tenant.clone(), upstream.clone());
@@ -90,7 +92,7 @@ impl Line {
         upstream: &Arc<Upstream>,
         again: bool,
     ) -> Result<Option<Lease>, Fault> {
-        let asker = tenant.shelf(upstream.name.as_str()).and_then(super::tenant::Shelf::asker);
+        let asker = tenant.shelf(upstream.name.as_str()).and_then(|shelf| shelf.asker());
         let open = self.open_house_link(tenant.info(), upstream, asker.as_ref());
         let renewed = again || open.is_none();
         let lease = match (open, asker) {

@@ -143,11 +143,11 @@ impl Line {
                     let answer = record.settled(Err(fault)).await;
                     return Outcome { id, era: Era::Legacy, tool, answer };
                 }
-                let quirks = client_quirks(&self.config, &session.opening().client_info);
-                let cap = quirks.and_then(|quirks| quirks.result_cap);
+                let quirks = client_quirks(&self.config(), &session.opening().client_info);
+                let cap = quirks.as_ref().and_then(|quirks| quirks.result_cap);
                 let answer =
                     self.legacy_request(posting, posted, method, session, (cap, record)).await;
-                let answer = suit(answer, quirks);
+                let answer = suit(answer, quirks.as_deref());
                 Outcome { id, era: Era::Legacy, tool, answer }
             }
         }
@@ -241,13 +241,16 @@ impl Line {
         }
         let (tenant, holder) = (posting.principal.tenant().id(), posting.principal.key());
         let (own, narrow) = (session.id().text(), narrow(&posting.principal));
-        let links = self.pool.ready_where(|key| {
-            let principal = key.principal.as_deref();
-            key.tenant == Some(tenant)
-                && (principal == Some(own.as_str()) || principal == Some(holder.as_str()))
-                && key.capabilities == told
-                && self.policy.reaches(&posting.door, narrow, &key.upstream)
-        });
+        let links = {
+            let policy = self.policy();
+            self.pool.ready_where(|key| {
+                let principal = key.principal.as_deref();
+                key.tenant == Some(tenant)
+                    && (principal == Some(own.as_str()) || principal == Some(holder.as_str()))
+                    && key.capabilities == told
+                    && policy.reaches(&posting.door, narrow, &key.upstream)
+            })
+        };
         for link in links.into_iter().filter(|link| link.facts().era == Era::Legacy) {
             if let Err(error) = link.send(posted.body().clone()).await {
                 tracing::debug!(upstream = %error.upstream, %error, "a change of roots was not taken");
@@ -278,7 +281,7 @@ impl Line {
         let session = self.find_session(posting, id).await?;
         record.of_session(&session);
         let ends = [posting.principal.ended().clone(), session.ended().clone()];
-        let quirks = client_quirks(&self.config, &session.opening().client_info);
+        let quirks = client_quirks(&self.config(), &session.opening().client_info);
         let keep_alive = quirks.and_then(|quirks| quirks.keep_alive);
         let last = header(&posting.headers, &LAST_EVENT);
         let (back, unknown) = match last.map(|event| session.resume(event)) {

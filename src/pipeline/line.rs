@@ -1,8 +1,10 @@
 //! Everything the line works with, and the state it keeps: tenants that have called, sessions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
 
 use super::holders::Holders;
 use super::parks::Parks;
@@ -13,7 +15,7 @@ use super::tenant::Tenant;
 use crate::audit::Audit;
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Narrow, Tasks, TenantId};
-use crate::config::Config;
+use crate::config::{Config, Upstream};
 use crate::credential::Credentials;
 use crate::limit::{Limiter, Turns};
 use crate::namespace::{Door, Namer};
@@ -57,6 +59,11 @@ pub(super) const SERVER_INFO_MEMBER: &str =
 pub(super) const SERVER_INFO_META: &str =
     concat!("\"_meta\":{\"io.modelcontextprotocol/serverInfo\":", server_info!(), "},");
 
+/// How long a session may be idle, in seconds.
+fn session_idle(config: &Config) -> u32 {
+    u32::try_from(config.server.session_idle.as_secs()).unwrap_or(u32::MAX)
+}
+
 /// What a line is made of.
 pub struct Parts {
     /// The file.
@@ -85,9 +92,8 @@ pub struct Parts {
 
 /// The request line. One for the process.
 pub struct Line {
-    pub(super) config: Arc<Config>,
-    pub(super) namer: Namer,
-    pub(super) policy: Policy,
+    config: ArcSwap<Config>,
+    policy: ArcSwap<Policy>,
     pub(super) sessions: Sessions,
     pub(super) ledger: Arc<Ledger>,
     pub(super) holders: Holders,
@@ -105,7 +111,7 @@ pub struct Line {
     pub(super) limiter: Limiter,
     pub(super) turns: Arc<Turns>,
     tenants: RwLock<Map<TenantId, Arc<Tenant>>>,
-    memories: HashMap<Name, Arc<EraMemory>>,
+    memories: Mutex<HashMap<Name, Arc<EraMemory>>>,
 }
 
 impl std::fmt::Debug for Line {
@@ -118,25 +124,17 @@ impl Line {
     /// A line over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let namespace = &parts.config.namespace;
-        let idle = parts.config.server.session_idle.as_secs();
-        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        let idle = session_idle(&parts.config);
         Arc::new(Self {
-            namer: Namer::new(&namespace.separator, namespace.max_name),
             sessions: Sessions::new(parts.clock, parts.ring.clone(), idle),
             ledger: Arc::new(Ledger::new(parts.session_states)),
             holders: Holders::default(),
             quick: Quick::default(),
-            memories: parts
-                .config
-                .upstreams
-                .keys()
-                .map(|name| (name.clone(), Arc::default()))
-                .collect(),
-            policy: Policy::new(parts.config.clone()),
+            memories: Mutex::default(),
+            policy: ArcSwap::from_pointee(Policy::new(parts.config.clone())),
             limiter: Limiter::new(parts.config.limits.clone()),
             turns: Turns::new(parts.config.limits.calls),
-            config: parts.config,
+            config: ArcSwap::from(parts.config),
             credentials: parts.credentials,
             pool: parts.pool,
             client: parts.client,
@@ -151,26 +149,58 @@ impl Line {
         })
     }
 
+    /// What the file decides now. A reload puts another one in its place: who looks twice in one
+    /// piece of work may see both. Give it back soon; for longer, take a clone.
+    #[must_use]
+    pub fn config(&self) -> Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// The rules of the file, as of [`Line::config`].
+    pub(super) fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// How names become public ones.
+    pub(super) fn namer(&self) -> Namer {
+        let config = self.config();
+        Namer::new(&config.namespace.separator, config.namespace.max_name)
+    }
+
+    /// The entry of an upstream as it is now.
+    pub(super) fn entry(&self, name: &str) -> Option<Arc<Upstream>> {
+        self.config().upstreams.get(name).cloned()
+    }
+
+    /// From now on this is what the file decides.
+    pub(super) fn settle(&self, config: Arc<Config>) {
+        self.sessions.set_idle(session_idle(&config));
+        self.limiter.set(config.limits.clone());
+        self.turns.set(config.limits.calls);
+        self.policy.store(Arc::new(Policy::new(config.clone())));
+        self.config.store(config);
+    }
+
     /// The door of a path: `/mcp`, `/mcp/{upstream}` or `/p/{profile}/mcp`. What the file does
     /// not have is no door, and neither is what this caller's key leaves out.
     #[must_use]
     pub fn door(&self, principal: &Principal, path: &str) -> Option<Door> {
         let door = self.door_of_path(path)?;
-        self.policy.opens(&door, narrow(principal)).then_some(door)
+        self.policy().opens(&door, narrow(principal)).then_some(door)
     }
 
     /// The same whoever asks.
     #[must_use]
     pub fn door_of_path(&self, path: &str) -> Option<Door> {
+        let config = self.config();
         if let Some(profile) = path.strip_prefix("/p/") {
-            let (name, _) = self.config.profiles.get_key_value(profile.strip_suffix("/mcp")?)?;
+            let (name, _) = config.profiles.get_key_value(profile.strip_suffix("/mcp")?)?;
             return Some(Door::Profile(name.clone()));
         }
         match path.strip_prefix("/mcp")? {
             "" => Some(Door::Merged),
             rest => {
-                let upstream = rest.strip_prefix('/')?;
-                let (name, _) = self.config.upstreams.get_key_value(upstream)?;
+                let (name, _) = config.upstreams.get_key_value(rest.strip_prefix('/')?)?;
                 Some(Door::Single(name.clone()))
             }
         }
@@ -184,7 +214,16 @@ impl Line {
 
     /// What earlier starts of an upstream found out about how it speaks.
     pub(super) fn memory(&self, upstream: &Name) -> Arc<EraMemory> {
-        self.memories.get(upstream).cloned().unwrap_or_default()
+        self.all_memories().entry(upstream.clone()).or_default().clone()
+    }
+
+    /// Forgets it: the next start finds out anew.
+    pub(super) fn forget_memory(&self, upstream: &Name) {
+        self.all_memories().remove(upstream);
+    }
+
+    fn all_memories(&self) -> MutexGuard<'_, HashMap<Name, Arc<EraMemory>>> {
+        self.memories.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The state of a tenant; a tenant that never called has none.
@@ -194,11 +233,10 @@ impl Line {
             return tenant;
         }
         let mut tenants = self.tenants.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Under the lock: a reload that comes later finds the tenant.
         let new = || {
-            Arc::new({
-                let (policy, namer) = (self.policy.clone(), self.namer.clone());
-                Tenant::new(principal.tenant(), &self.config, policy, namer)
-            })
+            let (config, policy) = (self.config(), self.policy());
+            Arc::new(Tenant::new(principal.tenant(), &config, (**policy).clone()))
         };
         tenants.entry(id).or_insert_with(new).clone()
     }
@@ -227,7 +265,7 @@ impl Line {
         let view = tenant.view_at(&door, &narrow, false);
         for uri in session.take_subscriptions() {
             // What rules have hidden since is not followed any more.
-            let plan = view.uri(&uri).filter(|p| self.policy.may(p, &door, &narrow).is_ok());
+            let plan = view.uri(&uri).filter(|p| self.policy().may(p, &door, &narrow).is_ok());
             if let Some(plan) = plan {
                 tenant.unwatch(self, plan.upstream(), plan.original()).await;
             }
@@ -235,7 +273,8 @@ impl Line {
     }
 
     pub(super) fn door_of(&self, session: &Session) -> Door {
-        self.door_of_path(&session.opening().door).unwrap_or(Door::Merged)
+        // Also where the file has no such upstream or profile any more.
+        Door::parse(&session.opening().door).unwrap_or(Door::Merged)
     }
 
     /// Ends the streams that are open, so that the process can stop.
@@ -297,8 +336,8 @@ impl Line {
                 self.unfollow(&tenant, &upstream);
             }
             for (upstream, uri) in freed {
-                if let Some(upstream) = self.config.upstreams.get(&upstream) {
-                    tenant.unwatch(self, upstream, &uri).await;
+                if let Some(upstream) = self.entry(upstream.as_str()) {
+                    tenant.unwatch(self, &upstream, &uri).await;
                 }
             }
         }

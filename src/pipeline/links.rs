@@ -140,7 +140,7 @@ impl Line {
     pub(super) fn listen_for(&self, principal: &Principal) {
         let (tenant, holder) = (principal.tenant().id(), principal.key());
         let http = |name: &Name| {
-            let upstream = self.config.upstreams.get(name);
+            let upstream = self.entry(name.as_str());
             upstream.is_some_and(|u| matches!(u.transport, Transport::Http { .. }))
         };
         let own = self.pool.ready_where(|key| {
@@ -230,12 +230,15 @@ impl Line {
         upstream: &Arc<Upstream>,
         armed: &Arc<Armed>,
     ) -> Result<Lease, Fault> {
-        // Links with credentials that were replaced have no callers any more.
-        self.pool.end_where(|other| {
-            other.tenant == key.tenant
-                && other.upstream == key.upstream
-                && other.credential != key.credential
-        });
+        let longest = upstream.timing.max_time;
+        if self.serves(upstream) {
+            // Links with credentials that were replaced get no new callers.
+            self.pool.retire_where(longest, |other| {
+                other.tenant == key.tenant
+                    && other.upstream == key.upstream
+                    && other.credential != key.credential
+            });
+        }
         let line = self.clone();
         let (opened, principal, upstream, armed) =
             (key.clone(), principal.clone(), upstream.clone(), armed.clone());
@@ -243,10 +246,22 @@ impl Line {
         let lease = self
             .pool
             .link(&key, idle_stop, move || async move {
-                line.open_link(opened, &principal, &upstream, &armed).await
+                let link =
+                    line.clone().open_link(opened.clone(), &principal, &upstream, &armed).await;
+                if !line.serves(&upstream) {
+                    // Its caller began before a reload; nobody else shall have this link.
+                    line.pool.retire_where(longest, |other| *other == opened);
+                }
+                link
             })
             .await?;
         Ok(lease)
+    }
+
+    /// True when links for this entry are links for what the file says now.
+    fn serves(&self, upstream: &Upstream) -> bool {
+        let current = self.entry(upstream.name.as_str());
+        current.is_some_and(|current| current.same_link(upstream))
     }
 
     async fn open_link(

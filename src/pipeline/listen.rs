@@ -84,7 +84,7 @@ impl Line {
         let ids = ids.iter().filter_map(Value::as_str).take(MOST_WATCHED);
         let followed = self.watch_tasks(posting, ids, &mut filter).await;
         let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
-        if client_quirks(&self.config, client).is_some_and(|quirks| !quirks.list_changed) {
+        if client_quirks(&self.config(), client).is_some_and(|quirks| !quirks.list_changed) {
             (filter.tools, filter.prompts, filter.resources) = (false, false, false);
         }
         tenant.warm_up(self, &posting.principal, &posting.door);
@@ -220,7 +220,7 @@ impl Line {
         uri: &str,
     ) -> Option<Plan> {
         let plan = tenant.known_view(principal, door).uri(uri)?;
-        let permitted = self.policy.may(&plan, door, narrow(principal)).is_ok();
+        let permitted = self.policy().may(&plan, door, narrow(principal)).is_ok();
         permitted.then_some(plan)
     }
 
@@ -291,8 +291,8 @@ impl Line {
 
     /// True for a principal's own link beside which the tenant has one of its own.
     fn has_house_link(&self, key: &LinkKey) -> bool {
-        let http = |upstream: &Arc<Upstream>| matches!(upstream.transport, Transport::Http { .. });
-        key.principal.is_some() && self.config.upstreams.get(&key.upstream).is_some_and(http)
+        let http = |upstream: Arc<Upstream>| matches!(upstream.transport, Transport::Http { .. });
+        key.principal.is_some() && self.entry(key.upstream.as_str()).is_some_and(http)
     }
 
     /// What an upstream said on its own account: to the tenant whose link it is, or to all that
@@ -310,9 +310,7 @@ impl Line {
                     if self.has_house_link(key) => {}
                 Event::ListChanged(_)
                     if self
-                        .config
-                        .upstreams
-                        .get(&key.upstream)
+                        .entry(key.upstream.as_str())
                         .is_some_and(|upstream| !upstream.quirks.list_changed) => {}
                 Event::ListChanged(name) => {
                     let kinds: Vec<ListKind> = ListKind::ALL

@@ -5,6 +5,7 @@
 mod admit;
 mod answer;
 mod call;
+mod change;
 mod compose;
 mod explain;
 mod finish;
@@ -28,6 +29,7 @@ mod report;
 mod result;
 mod scope;
 mod serve;
+mod shelf;
 mod state;
 mod take_up;
 mod talk;

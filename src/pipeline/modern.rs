@@ -49,7 +49,7 @@ impl Line {
             return Outcome { id, era: Era::Modern, tool, answer };
         }
         let client = posted.meta_raw(MetaKey::ClientInfo).unwrap_or_default();
-        let quirks = client_quirks(&self.config, client);
+        let quirks = client_quirks(&self.config(), client);
         let answer = match method.route {
             Route::Local => {
                 let answer = Ok(Box::pin(self.discover(&posting, &id)).await);
@@ -88,7 +88,7 @@ impl Line {
                     session: None,
                     running: None,
                     headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
-                    result_cap: quirks.and_then(|quirks| quirks.result_cap),
+                    result_cap: quirks.as_ref().and_then(|quirks| quirks.result_cap),
                 });
                 match method.route {
                     Route::Task(_) => Box::pin(self.task(caller, posted, method, record)).await,
@@ -99,7 +99,7 @@ impl Line {
                 record.settled(Err(unknown(method.name))).await
             }
         };
-        let answer = suit(answer, quirks);
+        let answer = suit(answer, quirks.as_deref());
         Outcome { id, era: Era::Modern, tool, answer }
     }
 

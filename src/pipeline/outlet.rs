@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -98,14 +99,19 @@ impl Outlet {
 /// The open streams of one tenant.
 #[derive(Debug)]
 pub(super) struct Outlets {
-    policy: Policy,
+    policy: ArcSwap<Policy>,
     list: Mutex<Vec<Outlet>>,
 }
 
 impl Outlets {
     /// None yet. `policy` says who hears what.
     pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, list: Mutex::default() }
+        Self { policy: ArcSwap::from_pointee(policy), list: Mutex::default() }
+    }
+
+    /// From now on this says who hears what.
+    pub(super) fn judge_by(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
     }
 
     /// From now on a session hears what concerns it, as long as it has its stream open or may come
@@ -182,25 +188,40 @@ impl Outlets {
         kinds: &[ListKind],
         sees: impl Fn(&Door, &Narrow, &[ListKind]) -> bool,
     ) {
+        self.changed_where(config, kinds, |outlet| self.concerns(outlet, upstream), sees);
+    }
+
+    /// Tells those at some doors that lists have changed.
+    pub(super) fn doors_changed(
+        &self,
+        config: &Config,
+        doors: impl Fn(&Door) -> bool,
+        sees: impl Fn(&Door, &Narrow, &[ListKind]) -> bool,
+    ) {
+        self.changed_where(config, &ListKind::ALL, |outlet| doors(&outlet.door), sees);
+    }
+
+    fn changed_where(
+        &self,
+        config: &Config,
+        kinds: &[ListKind],
+        concerned: impl Fn(&Outlet) -> bool,
+        sees: impl Fn(&Door, &Narrow, &[ListKind]) -> bool,
+    ) {
         let mut names: Vec<&str> = kinds.iter().filter_map(|kind| kind.capability()).collect();
         names.dedup();
         for name in names {
             let of_name = ListKind::ALL.into_iter().filter(|k| k.capability() == Some(name));
             let lists: Vec<ListKind> = of_name.collect();
             let place = |outlet: &Outlet| (outlet.door.clone(), outlet.narrow.clone());
-            let places: HashSet<_> = self
-                .list()
-                .iter()
-                .filter(|outlet| self.concerns(outlet, upstream))
-                .map(place)
-                .collect();
+            let places: HashSet<_> =
+                self.list().iter().filter(|outlet| concerned(outlet)).map(place).collect();
             let hushed: HashSet<_> =
                 places.into_iter().filter(|(door, narrow)| !sees(door, narrow, &lists)).collect();
-            let concerned = |outlet: &Outlet| {
-                self.concerns(outlet, upstream)
-                    && (hushed.is_empty() || !hushed.contains(&place(outlet)))
+            let told = |outlet: &Outlet| {
+                concerned(outlet) && (hushed.is_empty() || !hushed.contains(&place(outlet)))
             };
-            self.send_where(concerned, |listener| match listener {
+            self.send_where(told, |listener| match listener {
                 Listener::Session(session)
                     if client_quirks(config, &session.opening().client_info)
                         .is_some_and(|quirks| !quirks.list_changed) =>
@@ -337,6 +358,34 @@ impl Outlets {
         });
     }
 
+    /// True when some stream is open at a door, with its narrowing.
+    pub(super) fn any_at(&self, door: impl Fn(&Door, &Narrow) -> bool) -> bool {
+        self.list().iter().any(|outlet| outlet.is_open() && door(&outlet.door, &outlet.narrow))
+    }
+
+    /// Takes out of listens what may not be followed any more; `keeps` judges a resource by its
+    /// public URI, and what of an upstream has none by whether the upstream is behind the door.
+    /// Gives the resources, one entry for each subscription, and the upstreams whose tasks nobody
+    /// here follows any more.
+    pub(super) fn withdraw(
+        &self,
+        keeps: impl Fn(&Door, &Narrow, &str) -> bool,
+    ) -> (Vec<(Name, String)>, BTreeSet<String>) {
+        let (mut freed, mut tasks) = (Vec::new(), BTreeSet::new());
+        let policy = self.policy.load();
+        for outlet in self.list().iter_mut() {
+            let (door, narrow) = (&outlet.door, &outlet.narrow);
+            let Listener::Listen(Listen { filter, .. }) = &mut outlet.listener else { continue };
+            let gone = filter.watched.extract_if(.., |(public, ..)| !keeps(door, narrow, public));
+            freed.extend(gone.map(|(_, upstream, uri)| (upstream, uri)));
+            let reaches =
+                |name: &str| Name::new(name).is_ok_and(|name| policy.reaches(door, narrow, &name));
+            let gone = filter.tasks.extract_if(.., |(_, task)| !reaches(&task.upstream));
+            tasks.extend(gone.map(|(_, task)| task.upstream));
+        }
+        (freed, tasks)
+    }
+
     /// True when a session of this key has its stream open.
     pub(super) fn any_session(&self, key: KeyId) -> bool {
         self.list().iter().any(|outlet| match &outlet.listener {
@@ -368,7 +417,12 @@ impl Outlets {
 
     /// Ends every stream; a listen ends with its result (R29).
     pub(super) fn close(&self) {
-        for outlet in self.list().iter_mut() {
+        self.close_where(|_| true);
+    }
+
+    /// Ends the streams at doors that are not there any more.
+    pub(super) fn close_where(&self, doors: impl Fn(&Door) -> bool) {
+        for outlet in self.list().iter_mut().filter(|outlet| doors(&outlet.door)) {
             match &mut outlet.listener {
                 Listener::Session(session) => session.close_general(),
                 Listener::Listen(listen) => listen.finish(),
@@ -404,7 +458,7 @@ impl Outlets {
     }
 
     fn concerns(&self, outlet: &Outlet, upstream: &Name) -> bool {
-        self.policy.reaches(&outlet.door, &outlet.narrow, upstream)
+        self.policy.load().reaches(&outlet.door, &outlet.narrow, upstream)
     }
 
     /// Whether news of a resource may be heard: what somebody follows may be a part of what may
@@ -420,7 +474,7 @@ impl Outlets {
                 listen.filter.watched.iter().any(|(_, name, own)| name == upstream && own == uri)
             }
         };
-        follows || self.policy.shows(&outlet.door, &outlet.narrow, upstream, uri)
+        follows || self.policy.load().shows(&outlet.door, &outlet.narrow, upstream, uri)
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Outlet>> {

@@ -2,6 +2,7 @@
 //! in their `clientInfo`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::answer::{Answer, Body};
 use crate::base::Fault;
@@ -10,7 +11,7 @@ use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
 
 /// The entry about a client; `info` is its `clientInfo` as JSON text. Where the file has no
 /// entries nothing is read.
-pub(super) fn client_quirks<'a>(config: &'a Config, info: &str) -> Option<&'a ClientQuirks> {
+pub(super) fn client_quirks(config: &Config, info: &str) -> Option<Arc<ClientQuirks>> {
     let quirks = &config.server.client_quirks;
     if quirks.is_empty() {
         return None;
@@ -26,7 +27,7 @@ pub(super) fn client_quirks<'a>(config: &'a Config, info: &str) -> Option<&'a Cl
         })
         .ok()?;
     let name = name?;
-    quirks.iter().find(|entry| entry.fits(&name))
+    quirks.iter().find(|entry| entry.fits(&name)).cloned()
 }
 
 /// An answer as this client needs it.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::line::Line;
 use super::scope::narrow;
-use super::tenant::Shelf;
 use crate::auth::Principal;
 use crate::base::{KeyId, Name, Slot, TenantId};
 use crate::config::{Transport, Upstream};
@@ -97,8 +96,9 @@ pub struct SessionReport {
 impl Line {
     /// Every upstream of the file, as the caller's tenant has it.
     pub async fn upstreams(self: &Arc<Self>, caller: &Principal) -> Vec<UpstreamReport> {
-        let mut reports = Vec::with_capacity(self.config.upstreams.len());
-        for upstream in self.config.upstreams.values() {
+        let config = self.config().clone();
+        let mut reports = Vec::with_capacity(config.upstreams.len());
+        for upstream in config.upstreams.values() {
             reports.push(self.report(caller, upstream).await);
         }
         reports
@@ -110,7 +110,8 @@ impl Line {
         caller: &Principal,
         name: &str,
     ) -> Option<UpstreamReport> {
-        Some(self.report(caller, self.config.upstreams.get(name)?).await)
+        let upstream = self.entry(name)?;
+        Some(self.report(caller, &upstream).await)
     }
 
     async fn report(
@@ -146,9 +147,9 @@ impl Line {
         }
         let shelf = self.find_tenant(&id);
         let shelf = shelf.as_ref().and_then(|tenant| tenant.shelf(upstream.name.as_str()));
-        let failure = shelf.and_then(Shelf::failure);
-        report.tools =
-            shelf.and_then(Shelf::known).map(|known| known.listing(ListKind::Tools).items.len());
+        let failure = shelf.as_ref().and_then(|shelf| shelf.failure());
+        let known = shelf.and_then(|shelf| shelf.known());
+        report.tools = known.map(|known| known.listing(ListKind::Tools).items.len());
         match self.credentials.arm(caller, own_work(upstream)).await {
             Err(error) => {
                 report.state = match error {
@@ -178,21 +179,22 @@ impl Line {
         caller: &Principal,
         upstream: &str,
     ) -> Option<Vec<ToolReport>> {
-        let upstream = self.config.upstreams.get(upstream)?;
+        let upstream = self.entry(upstream)?;
         let tenant = self.tenant(caller);
         let door = Door::Single(upstream.name.clone());
         tenant.view(self, caller, &door, false).await;
         let Some(catalogue) = tenant.shelf(upstream.name.as_str())?.known() else {
             return Some(Vec::new());
         };
+        let (policy, namer) = (self.policy(), self.namer());
         let tools = catalogue.listing(ListKind::Tools).items.iter();
         let seen = tools.filter(|tool| {
             let read_only = tool.read_only;
             let entry = Entry { kind: ListKind::Tools, id: &tool.id, read_only, templates: &[] };
-            self.policy.verdict(&door, narrow(caller), &upstream.name, &entry).shown
+            policy.verdict(&door, narrow(caller), &upstream.name, &entry).shown
         });
         let tools = seen.map(|tool| ToolReport {
-            name: self.namer.public(&upstream.name, &tool.id),
+            name: namer.public(&upstream.name, &tool.id),
             original: tool.id.to_string(),
             definition: String::from_utf8_lossy(&tool.text).into_owned(),
         });

@@ -1,22 +1,22 @@
 //! What the line remembers of one tenant: the catalogue of each upstream, the views made of
 //! them, and the streams that are open.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::Instant;
+use arc_swap::ArcSwap;
 
 use super::keep::Held;
 use super::line::Line;
 use super::outlet::Outlets;
 use super::scope::narrow;
+use super::shelf::{Shelf, Shelves};
 use super::views::{Made, Views};
 use crate::auth::{Principal, TenantInfo};
 use crate::base::{Fault, Name, Narrow, Retry, now};
-use crate::config::{Config, Transport, Upstream};
-use crate::namespace::{Audience, Catalogue, Door, Namer, View};
+use crate::config::{Config, Upstream};
+use crate::namespace::{Audience, Catalogue, Door, View};
 use crate::policy::{Policy, own_work};
 use crate::session::Level;
 use crate::upstream::{Interest, LinkKey};
@@ -42,45 +42,13 @@ const MOST_LEVELS: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Tenant {
     info: Arc<TenantInfo>,
-    shelves: BTreeMap<Name, Shelf>,
-    /// What HTTP upstreams list for clients that show MCP Apps: some offer them other tools. A
-    /// process is told the same whoever calls, and has one shelf.
-    app_shelves: BTreeMap<Name, Shelf>,
+    pub(super) shelves: ArcSwap<Shelves>,
     /// For clients that show no MCP Apps, and for those that do.
     views: [Views; 2],
-    policy: Policy,
     outlets: Outlets,
-    namer: Namer,
     watched: Mutex<HashMap<(Name, String), usize>>,
     levels: Mutex<HashMap<LinkKey, (usize, Level)>>,
     held: Held,
-}
-
-/// One upstream's catalogue and what is known of its age.
-#[derive(Debug)]
-pub(super) struct Shelf {
-    pub(super) upstream: Arc<Upstream>,
-    /// Read for clients that show MCP Apps.
-    apps: bool,
-    state: Mutex<ShelfState>,
-    done: watch::Sender<u64>,
-}
-
-#[derive(Debug)]
-struct ShelfState {
-    catalogue: Arc<Catalogue>,
-    loaded: bool,
-    running: bool,
-    dirty: bool,
-    announce: Vec<ListKind>,
-    expires: Instant,
-    rest_until: Option<Instant>,
-    read_at: Instant,
-    asker: Option<Principal>,
-    /// A list has waited for it in vain; until it was read, no other does.
-    slow: bool,
-    /// Why it could not be read the last time.
-    failure: Option<Box<str>>,
 }
 
 /// What a shelf wants done before it is read.
@@ -91,86 +59,13 @@ enum Wait {
     Changed,
 }
 
-impl Shelf {
-    fn new(upstream: &Arc<Upstream>, apps: bool) -> Self {
-        Self {
-            upstream: upstream.clone(),
-            apps,
-            state: Mutex::new(ShelfState {
-                catalogue: Arc::new(Catalogue::new(upstream.clone(), 0)),
-                loaded: false,
-                running: false,
-                dirty: false,
-                announce: Vec::new(),
-                expires: now(),
-                rest_until: None,
-                read_at: now(),
-                asker: None,
-                slow: false,
-                failure: None,
-            }),
-            done: watch::Sender::new(0),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, ShelfState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until the reading that runs has ended, and the one after it when there is: what ran
-    /// may have begun before the change. Not longer: there are upstreams that always change.
-    async fn finished(&self) {
-        let mut done = self.done.subscribe();
-        for _ in 0..2 {
-            if !self.state().running || done.changed().await.is_err() {
-                break;
-            }
-        }
-    }
-
-    /// Whoever had it read last.
-    pub(super) fn asker(&self) -> Option<Principal> {
-        self.state().asker.clone()
-    }
-
-    /// Why it could not be read the last time, as long as it has not been read since.
-    pub(super) fn failure(&self) -> Option<String> {
-        self.state().failure.as_deref().map(str::to_owned)
-    }
-
-    /// What was read from the upstream.
-    pub(super) fn known(&self) -> Option<Arc<Catalogue>> {
-        let state = self.state();
-        state.loaded.then(|| state.catalogue.clone())
-    }
-
-    /// True once it was read from the upstream.
-    pub(super) fn loaded(&self) -> bool {
-        self.state().loaded
-    }
-}
-
 impl Tenant {
-    pub(super) fn new(
-        info: &Arc<TenantInfo>,
-        config: &Config,
-        policy: Policy,
-        namer: Namer,
-    ) -> Self {
-        let shelves =
-            config.upstreams.iter().map(|(name, up)| (name.clone(), Shelf::new(up, false)));
-        let http = config
-            .upstreams
-            .iter()
-            .filter(|(_, upstream)| matches!(upstream.transport, Transport::Http { .. }));
+    pub(super) fn new(info: &Arc<TenantInfo>, config: &Config, policy: Policy) -> Self {
         Self {
             info: info.clone(),
-            shelves: shelves.collect(),
-            app_shelves: http.map(|(name, up)| (name.clone(), Shelf::new(up, true))).collect(),
-            views: Default::default(),
             outlets: Outlets::new(policy.clone()),
-            policy,
-            namer,
+            shelves: ArcSwap::from_pointee(Shelves::new(config, policy, None)),
+            views: Default::default(),
             watched: Mutex::default(),
             levels: Mutex::default(),
             held: Held::default(),
@@ -189,14 +84,13 @@ impl Tenant {
         &self.outlets
     }
 
-    pub(super) fn shelf(&self, name: &str) -> Option<&Shelf> {
-        self.shelves.get(name)
+    pub(super) fn shelf(&self, name: &str) -> Option<Arc<Shelf>> {
+        self.shelf_for(name, false)
     }
 
     /// The shelf for clients that show MCP Apps, or that for others.
-    pub(super) fn shelf_for(&self, name: &str, apps: bool) -> Option<&Shelf> {
-        let own = if apps { self.app_shelves.get(name) } else { None };
-        own.or_else(|| self.shelves.get(name))
+    pub(super) fn shelf_for(&self, name: &str, apps: bool) -> Option<Arc<Shelf>> {
+        self.shelves.load().get(name, apps).cloned()
     }
 
     /// The view of a door as it is known now.
@@ -212,9 +106,7 @@ impl Tenant {
     /// The same for keys that are narrowed so.
     pub(super) fn view_at(&self, door: &Door, narrow: &Narrow, apps: bool) -> Arc<View> {
         self.views[usize::from(apps)].get_or_make(door, narrow, || {
-            let shelves = self.door_shelves(door, narrow, apps);
-            let catalogues = shelves.map(|shelf| shelf.state().catalogue.clone()).collect();
-            let view = self.policy.visible(door, narrow, catalogues, self.namer.clone());
+            let view = self.shelves.load().view(door, narrow, apps);
             for name in view.withheld() {
                 let (tenant, door) = (self.info.name(), door.path());
                 tracing::warn!(%tenant, door, name, "two names meet; both are withheld");
@@ -234,7 +126,8 @@ impl Tenant {
     ) -> Arc<View> {
         let started = now();
         let mut waits = Vec::new();
-        for shelf in self.door_shelves(door, narrow(asker), apps) {
+        let shelves = self.shelves.load_full();
+        for shelf in shelves.at(door, narrow(asker), apps) {
             match self.prepare(line, asker, shelf) {
                 Wait::No => {}
                 Wait::First => waits.push((shelf, started + FIRST_WAIT)),
@@ -250,18 +143,20 @@ impl Tenant {
         self.known_view_for(asker, door, apps)
     }
 
-    /// Waits until one upstream was listed anew; used when a name is not known.
+    /// Waits until one upstream was listed anew; used when a name is not known. Gives what was
+    /// waited for.
     pub(super) async fn reload(
         self: &Arc<Self>,
         line: &Arc<Line>,
         asker: &Principal,
         upstream: &Upstream,
         apps: bool,
-    ) {
-        let Some(shelf) = self.shelf_for(upstream.name.as_str(), apps) else { return };
-        if self.start(line, asker, shelf, true) {
+    ) -> Option<Arc<Shelf>> {
+        let shelf = self.shelf_for(upstream.name.as_str(), apps)?;
+        if self.start(line, asker, &shelf, true) {
             let _ = tokio::time::timeout(upstream.timing.start, shelf.finished()).await;
         }
+        Some(shelf)
     }
 
     /// Whether an unknown name of this upstream may have appeared since its list was read.
@@ -275,14 +170,14 @@ impl Tenant {
 
     /// Starts what a new session will ask for in a moment.
     pub(super) fn warm_up(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, door: &Door) {
-        for shelf in self.door_shelves(door, narrow(asker), false) {
+        for shelf in self.shelves.load_full().at(door, narrow(asker), false) {
             self.prepare(line, asker, shelf);
         }
     }
 
     /// An upstream says that a list has changed: it is read again, and then clients are told.
     pub(super) fn changed(self: &Arc<Self>, line: &Arc<Line>, upstream: &str, kinds: &[ListKind]) {
-        let Some(shelf) = self.shelves.get(upstream) else { return };
+        let Some(shelf) = self.shelf(upstream) else { return };
         let asker = {
             let mut state = shelf.state();
             state.announce.extend(kinds);
@@ -291,9 +186,10 @@ impl Tenant {
             state.asker.clone()
         };
         if let Some(asker) = asker {
-            self.start(line, &asker, shelf, true);
+            self.start(line, &asker, &shelf, true);
         }
-        if let Some(shelf) = self.app_shelves.get(upstream)
+        let apps = self.shelf_for(upstream, true).filter(|shelf| shelf.apps);
+        if let Some(shelf) = apps
             && let Some(asker) = shelf.asker()
         {
             {
@@ -301,24 +197,11 @@ impl Tenant {
                 state.dirty = true;
                 state.rest_until = None;
             }
-            self.start(line, &asker, shelf, true);
+            self.start(line, &asker, &shelf, true);
         }
     }
 
-    fn door_shelves<'a>(
-        &'a self,
-        door: &'a Door,
-        narrow: &'a Narrow,
-        apps: bool,
-    ) -> impl Iterator<Item = &'a Shelf> {
-        let of_door = move |name: &Name| self.policy.reaches(door, narrow, name);
-        self.shelves
-            .iter()
-            .filter(move |(name, _)| of_door(name))
-            .map(move |(name, shelf)| self.shelf_for(name.as_str(), apps).unwrap_or(shelf))
-    }
-
-    fn prepare(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Shelf) -> Wait {
+    fn prepare(self: &Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Arc<Shelf>) -> Wait {
         let revision = line
             .credentials
             .armed_cached(self.info.id(), own_work(&shelf.upstream))
@@ -349,11 +232,11 @@ impl Tenant {
     }
 
     /// Starts reading a shelf unless it is being read. Gives false when it rests.
-    fn start(
+    pub(super) fn start(
         self: &Arc<Self>,
         line: &Arc<Line>,
         asker: &Principal,
-        shelf: &Shelf,
+        shelf: &Arc<Shelf>,
         force: bool,
     ) -> bool {
         {
@@ -362,6 +245,9 @@ impl Tenant {
             if state.running {
                 return true;
             }
+            if state.retired {
+                return false;
+            }
             if !force && state.rest_until.is_some_and(|until| until > now()) {
                 return false;
             }
@@ -369,21 +255,15 @@ impl Tenant {
             state.dirty = false;
         }
         let (tenant, owner, asker) = (self.clone(), line.clone(), asker.clone());
-        let (upstream, apps) = (shelf.upstream.clone(), shelf.apps);
+        let shelf = shelf.clone();
         line.tasks.spawn("catalogue", async move {
-            tenant.read(&owner, &asker, &upstream, apps).await;
+            tenant.read(&owner, &asker, &shelf).await;
         });
         true
     }
 
-    async fn read(
-        self: Arc<Self>,
-        line: &Arc<Line>,
-        asker: &Principal,
-        upstream: &Arc<Upstream>,
-        apps: bool,
-    ) {
-        let Some(shelf) = self.shelf_for(upstream.name.as_str(), apps) else { return };
+    async fn read(self: Arc<Self>, line: &Arc<Line>, asker: &Principal, shelf: &Shelf) {
+        let (upstream, apps) = (&shelf.upstream, shelf.apps);
         loop {
             let pause = {
                 let state = shelf.state();
@@ -402,25 +282,30 @@ impl Tenant {
             let mut announce = self.put(shelf, outcome);
             // Before anybody is told that the reading is over: who looks then must see it. Not
             // under the lock of the shelf, which a view takes under that of the views.
-            let before = self.views.each_ref().map(Views::clear);
-            let again = {
+            let known = self.forget_views();
+            let (again, retired, before) = {
                 let mut state = shelf.state();
                 // Only now, when no view is left that does not have it.
                 state.loaded |= good;
                 state.read_at = now();
-                state.running = std::mem::take(&mut state.dirty);
-                state.running
+                state.running = std::mem::take(&mut state.dirty) && !state.retired;
+                (state.running, state.retired, state.before.take())
             };
             shelf.done.send_modify(|count| *count += 1);
+            if retired {
+                // Whoever took its place speaks of it.
+                return;
+            }
             announce.sort_unstable();
             announce.dedup();
             // One change, one announcement: the shelf of all clients speaks when it was read.
-            let other = shelf.apps && self.shelf(upstream.name.as_str()).is_some_and(Shelf::loaded);
+            let general = self.shelf(upstream.name.as_str());
+            let other = shelf.apps && general.is_some_and(|shelf| shelf.loaded());
             if !other {
                 let sees = |door: &Door, narrow: &Narrow, kinds: &[ListKind]| {
-                    self.sees(&before, door, narrow, &upstream.name, kinds)
+                    self.sees((before.as_deref(), &known), door, narrow, &upstream.name, kinds)
                 };
-                self.outlets.list_changed(&line.config, &upstream.name, &announce, sees);
+                self.outlets.list_changed(&line.config(), &upstream.name, &announce, sees);
             }
             if !again {
                 return;
@@ -429,29 +314,38 @@ impl Tenant {
     }
 
     /// Whether those at a door see anything of a change: where rules hold something back, only
-    /// what is shown counts.
+    /// what is shown counts. `before` and `known` are what was shown before the file changed, if
+    /// this is the first reading after it, and views of before the reading.
     fn sees(
         &self,
-        before: &[Made; 2],
+        (before, known): (Option<&Shelves>, &[Made; 2]),
         door: &Door,
         narrow: &Narrow,
         upstream: &Name,
         kinds: &[ListKind],
     ) -> bool {
-        if !self.policy.narrows(door, narrow, upstream, kinds) {
+        let shelves = self.shelves.load();
+        if !shelves.policy.narrows(door, narrow, upstream, kinds)
+            || before.is_some_and(|before| shelves.differs(before, door, narrow, kinds))
+        {
             return true;
         }
-        let mut known = false;
-        for (made, apps) in before.iter().zip([false, true]) {
+        let mut none = before.is_none();
+        for (made, apps) in known.iter().zip([false, true]) {
             let Some(old) = made.get(door, narrow) else { continue };
-            known = true;
+            none = false;
             let new = self.view_at(door, narrow, apps);
             let list = |view: &View, kind| view.list(kind, Audience::Modern);
             if kinds.iter().any(|kind| list(old, *kind) != list(&new, *kind)) {
                 return true;
             }
         }
-        !known
+        none
+    }
+
+    /// The next view is made anew. Gives those that were known.
+    pub(super) fn forget_views(&self) -> [Made; 2] {
+        self.views.each_ref().map(Views::clear)
     }
 
     /// Puts what was read on its shelf; gives the kinds of which clients are to be told.
@@ -530,6 +424,12 @@ impl Tenant {
     pub(super) fn interest(&self, upstream: &Name) -> Interest {
         let (resources, tasks) = (self.watched(upstream), self.outlets.tasks(upstream));
         Interest { lists: true, resources, tasks }
+    }
+
+    /// Nobody follows resources of an upstream that is not there.
+    pub(super) fn forget_watched(&self, upstream: &Name) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.retain(|(name, _), _| name != upstream);
     }
 
     /// Resources of an upstream that somebody is subscribed to.

@@ -38,10 +38,8 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// All doors of the process.
 pub struct Doors {
-    guard: Guard,
     auth: Auth,
     line: Arc<Line>,
-    max_body: usize,
     cold: axum::Router,
     mount: Option<Mount>,
     merged: Arc<str>,
@@ -56,21 +54,12 @@ impl std::fmt::Debug for Doors {
 }
 
 impl Doors {
-    /// Doors onto this line. `max_body` is in bytes; `tasks` owns what goes on behind a reply.
+    /// Doors onto this line; `tasks` owns what goes on behind a reply.
     #[must_use]
-    pub fn new(
-        guard: Guard,
-        auth: Auth,
-        line: Arc<Line>,
-        max_body: usize,
-        readiness: Readiness,
-        tasks: &Tasks,
-    ) -> Self {
+    pub fn new(auth: Auth, line: Arc<Line>, readiness: Readiness, tasks: &Tasks) -> Self {
         Self {
-            guard,
             auth,
             line,
-            max_body,
             cold: probe::routes(readiness),
             mount: None,
             merged: Arc::from("/mcp"),
@@ -84,6 +73,11 @@ impl Doors {
     pub fn with_mount(mut self, mount: Mount) -> Self {
         self.mount = Some(mount);
         self
+    }
+
+    /// Most connections at a time.
+    pub(super) fn max_connections(&self) -> usize {
+        self.line.config().server.max_connections
     }
 
     /// Serves one request. It never fails: whatever happens has a reply.
@@ -115,15 +109,19 @@ impl Doors {
     }
 
     async fn open(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Outcome, Fault> {
-        self.guard.check(&request)?;
+        let max_body = {
+            let config = self.line.config();
+            Guard::new(&config.server).check(&request)?;
+            config.server.max_body
+        };
         let (parts, body) = request.into_parts();
         check_head(&parts)?;
         let path = parts.uri.path();
         if !is_door(path) {
-            return Box::pin(self.open_old(parts, body, peer)).await;
+            return Box::pin(self.open_old(parts, body, peer, max_body)).await;
         }
-        if body.size_hint().lower() > self.max_body as u64 {
-            return Err(self.too_large());
+        if body.size_hint().lower() > max_body as u64 {
+            return Err(too_large(max_body));
         }
         let principal = match self.auth.check_cached(&parts.headers) {
             Some(verdict) => verdict,
@@ -156,7 +154,7 @@ impl Doors {
                 let stream = stream.map_err(|fault| self.refused(&posting, fault))?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
-                let read = self.read(body, silence).await;
+                let read = read(body, silence, max_body).await;
                 posting.body = read.map_err(|fault| self.refused(&posting, fault))?;
                 match self.line.open(posting) {
                     Opened::Letter(letter) if stream => {
@@ -203,10 +201,11 @@ impl Doors {
         parts: Parts,
         body: Incoming,
         peer: SocketAddr,
+        max_body: usize,
     ) -> Result<Outcome, Fault> {
         let old = OldDoor::of(parts.uri.path()).ok_or_else(no_door)?;
-        if body.size_hint().lower() > self.max_body as u64 {
-            return Err(self.too_large());
+        if body.size_hint().lower() > max_body as u64 {
+            return Err(too_large(max_body));
         }
         let checked = self.auth.check(&parts.headers).await;
         let principal = checked.map_err(|denied| self.denied(denied, peer))?;
@@ -227,7 +226,7 @@ impl Doors {
                 media::check(&parts.headers)?;
                 let http2 = parts.version == http::Version::HTTP_2;
                 let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
-                let body = self.read(body, silence).await?;
+                let body = read(body, silence, max_body).await?;
                 Ok(sse::post(&conversation, body).await)
             }
             (OldDoor::Stream(_), _) => {
@@ -244,66 +243,63 @@ impl Doors {
         self.line.drain();
         self.streams.drain(&self.tasks);
     }
+}
 
-    /// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
-    async fn read(&self, mut body: Incoming, silence: Duration) -> Result<Bytes, Fault> {
-        // Most bodies have come with their head: no timer, no copy.
-        let ready =
-            std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context)));
-        let first = match ready.await {
-            Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-            Poll::Ready(Some(Err(error))) => return Err(broken(&error)),
-            Poll::Ready(None) => return Ok(Bytes::new()),
-            Poll::Pending => Bytes::new(),
-        };
-        if first.len() > self.max_body {
-            return Err(self.too_large());
-        }
-        if body.is_end_stream() {
-            return Ok(first);
-        }
-        Box::pin(self.read_on(body, first, silence)).await
+/// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
+async fn read(mut body: Incoming, silence: Duration, max_body: usize) -> Result<Bytes, Fault> {
+    // Most bodies have come with their head: no timer, no copy.
+    let ready =
+        std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context)));
+    let first = match ready.await {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        Poll::Ready(Some(Err(error))) => return Err(broken(&error)),
+        Poll::Ready(None) => return Ok(Bytes::new()),
+        Poll::Pending => Bytes::new(),
+    };
+    if first.len() > max_body {
+        return Err(too_large(max_body));
     }
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    Box::pin(read_on(body, first, silence, max_body)).await
+}
 
-    /// Reads the rest of a body that began with `first`.
-    async fn read_on(
-        &self,
-        mut body: Incoming,
-        mut first: Bytes,
-        silence: Duration,
-    ) -> Result<Bytes, Fault> {
-        let slow = |_| Fault::client(Kind::BodyTimeout, "The body did not arrive in time");
-        let all = async {
-            let mut whole = BytesMut::new();
-            while let Some(frame) =
-                tokio::time::timeout(silence, body.frame()).await.map_err(slow)?
-            {
-                let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
-                if first.len() + whole.len() + data.len() > self.max_body {
-                    return Err(self.too_large());
-                }
-                if first.is_empty() && whole.is_empty() {
-                    // Most bodies come in one piece and are not copied.
-                    first = data;
-                } else {
-                    if whole.is_empty() {
-                        whole.reserve(body.size_hint().lower() as usize + first.len() + data.len());
-                        whole.extend_from_slice(&first);
-                        first = Bytes::new();
-                    }
-                    whole.extend_from_slice(&data);
-                }
+/// Reads the rest of a body that began with `first`.
+async fn read_on(
+    mut body: Incoming,
+    mut first: Bytes,
+    silence: Duration,
+    max_body: usize,
+) -> Result<Bytes, Fault> {
+    let slow = |_| Fault::client(Kind::BodyTimeout, "The body did not arrive in time");
+    let all = async {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = tokio::time::timeout(silence, body.frame()).await.map_err(slow)? {
+            let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
+            if first.len() + whole.len() + data.len() > max_body {
+                return Err(too_large(max_body));
             }
-            Ok(if whole.is_empty() { first } else { whole.freeze() })
-        };
-        tokio::time::timeout(BODY_TIME, all).await.map_err(slow)?
-    }
+            if first.is_empty() && whole.is_empty() {
+                // Most bodies come in one piece and are not copied.
+                first = data;
+            } else {
+                if whole.is_empty() {
+                    whole.reserve(body.size_hint().lower() as usize + first.len() + data.len());
+                    whole.extend_from_slice(&first);
+                    first = Bytes::new();
+                }
+                whole.extend_from_slice(&data);
+            }
+        }
+        Ok(if whole.is_empty() { first } else { whole.freeze() })
+    };
+    tokio::time::timeout(BODY_TIME, all).await.map_err(slow)?
+}
 
-    fn too_large(&self) -> Fault {
-        let sentence =
-            format!("The body is larger than {} bytes (`max_body` in [server])", self.max_body);
-        Fault::client(Kind::TooLarge, sentence)
-    }
+fn too_large(max_body: usize) -> Fault {
+    let sentence = format!("The body is larger than {max_body} bytes (`max_body` in [server])");
+    Fault::client(Kind::TooLarge, sentence)
 }
 
 fn broken(error: &hyper::Error) -> Fault {

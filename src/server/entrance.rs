@@ -15,6 +15,9 @@ use super::body::ReplyBody;
 use super::connection::Activity;
 use super::door::Doors;
 
+/// Most connections at a time to a listener with nothing but what is mounted.
+const MOUNTED: usize = 256;
+
 /// The body of an answer of something mounted.
 pub type MountBody = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -53,6 +56,14 @@ impl std::fmt::Debug for Entrance {
 }
 
 impl Entrance {
+    /// Most connections at a time.
+    pub(super) fn max_connections(&self) -> usize {
+        match self {
+            Self::Doors(doors) => doors.max_connections(),
+            Self::Mount(_) => MOUNTED,
+        }
+    }
+
     /// Serves one request. It never fails: whatever happens has a reply.
     pub(super) async fn serve(
         &self,

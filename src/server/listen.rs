@@ -8,11 +8,11 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Activity, Bounded, Grace, HEADER_TIME, Noted};
 use super::entrance::Entrance;
+use super::tls::Acceptor;
 use crate::base::Tasks;
 
 /// Bytes of a request's head, and headers in it (security.md R8).
@@ -27,12 +27,12 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub async fn listen(
     listener: TcpListener,
     entrance: Entrance,
-    tls: Option<TlsAcceptor>,
-    most: usize,
+    tls: Arc<Acceptor>,
     tasks: Tasks,
     grace: Grace,
 ) {
-    let places = Arc::new(Semaphore::new(most));
+    // As many holders as connections, and this one.
+    let places = Arc::new(());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -46,16 +46,18 @@ pub async fn listen(
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
+        let most = entrance.max_connections();
+        if Arc::strong_count(&places) > most {
             tracing::warn!(most, %peer, "too many connections; one was refused (`max_connections` in [server])");
             continue;
-        };
+        }
+        let place = places.clone();
         // Without it a second small write waits for the first one's acknowledgement: 40 ms.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
         let (entrance, tls, grace, executor) =
-            (entrance.clone(), tls.clone(), grace.clone(), tasks.clone());
+            (entrance.clone(), tls.get(), grace.clone(), tasks.clone());
         tasks.spawn("connection", async move {
             serve(stream, peer, entrance, tls, executor, grace).await;
             drop(place);

@@ -25,4 +25,4 @@ pub use listen::listen;
 pub use local::listen_local;
 pub use pipe::{Ended, pipe};
 pub use probe::Readiness;
-pub use tls::{TlsAcceptor, TlsError, acceptor};
+pub use tls::{Acceptor, TlsAcceptor, TlsError, acceptor};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,6 +11,27 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 pub use tokio_rustls::TlsAcceptor;
 
 use crate::config::Tls;
+
+/// What the listener's connections begin with: TLS, or nothing. A reload may change it.
+#[derive(Default)]
+pub struct Acceptor(ArcSwapOption<TlsAcceptor>);
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Acceptor").field(&self.0.load().is_some()).finish()
+    }
+}
+
+impl Acceptor {
+    /// From now on connections begin so.
+    pub fn set(&self, tls: Option<TlsAcceptor>) {
+        self.0.store(tls.map(Arc::new));
+    }
+
+    pub(super) fn get(&self) -> Option<TlsAcceptor> {
+        self.0.load().as_deref().cloned()
+    }
+}
 
 /// Why the listener cannot speak TLS.
 #[derive(Debug, thiserror::Error)]

@@ -264,7 +264,7 @@ impl Session {
 
     /// How long a client that was cut may take to come back, in seconds.
     pub(super) fn grace(&self) -> u32 {
-        self.around.idle
+        self.around.idle()
     }
 
     /// True when it has or had a stream that may still be resumed.

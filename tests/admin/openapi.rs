@@ -152,7 +152,8 @@ fn every_success_is_as_the_document_says() {
         ("GET /api/v1/audit/{seq}", "/api/v1/audit/1".to_owned(), &boss, empty.clone()),
         ("GET /api/v1/audit/heads", String::new(), OPERATOR, empty.clone()),
         ("GET /api/v1/usage", "/api/v1/usage?by=day,key,tool".to_owned(), &boss, empty.clone()),
-        ("GET /api/v1/usage", "/api/v1/usage?by=tenant".to_owned(), OPERATOR, empty),
+        ("GET /api/v1/usage", "/api/v1/usage?by=tenant".to_owned(), OPERATOR, empty.clone()),
+        ("POST /api/v1/reload", String::new(), OPERATOR, empty),
     ];
     // The first record is on disk a moment after its answer.
     until("the first record", Duration::from_secs(30), || {

@@ -89,7 +89,12 @@ impl Setup {
 
     /// Starts `serve` and waits for its address.
     pub(crate) fn serve(self) -> Proxy {
-        let process = Process::start(&mut self.command(&["serve"]));
+        self.serve_with(&[])
+    }
+
+    /// The same with these flags.
+    pub(crate) fn serve_with(self, flags: &[&str]) -> Proxy {
+        let process = Process::start(&mut self.command(&[&["serve"], flags].concat()));
         let address = process.line("the address that it listens at", address_in);
         Proxy { setup: self, process, address }
     }

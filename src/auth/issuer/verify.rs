@@ -1,9 +1,12 @@
 //! Checks a token of an outside issuer: issuer, pinned algorithm, key, audience, times, and then
 //! the rules.
 
+use std::sync::Arc;
+
 use jsonwebtoken::jwk::KeyAlgorithm;
 use jsonwebtoken::{DecodingKey, Header, Validation};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::fetch::Fetcher;
 use super::keys::Keys;
@@ -13,8 +16,16 @@ use crate::config::Issuer;
 
 /// Every issuer of the file.
 pub(in crate::auth) struct Issuers {
-    all: Vec<(Issuer, Keys)>,
+    all: Vec<Arc<Known>>,
     fetcher: Option<Fetcher>,
+}
+
+/// One issuer, and what is known of its keys.
+struct Known {
+    issuer: Issuer,
+    keys: Keys,
+    /// Fires when the file does not say this of it any more.
+    ended: CancellationToken,
 }
 
 /// Somebody whom an issuer vouches for.
@@ -29,13 +40,30 @@ pub(in crate::auth) struct Outsider {
     pub(in crate::auth) subject: String,
     /// When the token ends, in seconds since the Unix epoch.
     pub(in crate::auth) until: u64,
+    /// Fires when the file says something else of the issuer.
+    pub(in crate::auth) ended: CancellationToken,
 }
 
 impl Issuers {
     pub(in crate::auth) fn new(issuers: &[Issuer]) -> Self {
-        let all: Vec<_> = issuers.iter().map(|issuer| (issuer.clone(), Keys::default())).collect();
+        let known = |issuer: &Issuer| {
+            let (issuer, ended) = (issuer.clone(), CancellationToken::new());
+            Arc::new(Known { issuer, keys: Keys::default(), ended })
+        };
+        let all: Vec<_> = issuers.iter().map(known).collect();
         let fetcher = (!all.is_empty()).then(Fetcher::new);
         Self { all, fetcher }
+    }
+
+    /// Takes over the issuers of which the file says the same as before; ends whoever came by one
+    /// of the others.
+    pub(in crate::auth) fn succeed(&mut self, old: &Self) {
+        for known in &old.all {
+            match self.all.iter_mut().find(|new| new.issuer == known.issuer) {
+                Some(new) => new.clone_from(known),
+                None => known.ended.cancel(),
+            }
+        }
     }
 
     /// Checks a token.
@@ -52,10 +80,10 @@ impl Issuers {
         let claimed: Value = jsonwebtoken::dangerous::insecure_decode_claims(text)
             .map_err(|error| error.to_string())?;
         let claimed = claimed["iss"].as_str().unwrap_or_default();
-        let (issuer, keys) = self
+        let Known { issuer, keys, ended } = &**self
             .all
             .iter()
-            .find(|(issuer, _)| issuer.issuer == claimed)
+            .find(|known| known.issuer.issuer == claimed)
             .ok_or("it is of an issuer that the file does not name")?;
         let named = format!("{:?}", header.alg);
         if !issuer.algorithms.contains(&named) {
@@ -85,7 +113,7 @@ impl Issuers {
         let subject = subject.ok_or("it says of nobody who it is")?.to_owned();
         let Verdict { tenant, role, scopes } =
             judge(&issuer.rules, &claims).ok_or("no rule of the file fits it")?;
-        let issuer = issuer.issuer.clone();
-        Ok(Outsider { tenant, role, scopes, issuer, subject, until })
+        let (issuer, ended) = (issuer.issuer.clone(), ended.clone());
+        Ok(Outsider { tenant, role, scopes, issuer, subject, until, ended })
     }
 }

@@ -1,14 +1,16 @@
 //! `client_quirks` and `quirks`: peers that cannot be mended, as data.
 
+use std::sync::Arc;
+
 use super::value;
 use crate::config::file::Item;
 use crate::config::report::Report;
 use crate::config::{ClientQuirks, UpstreamQuirks};
 
 /// `client_quirks` of `[server]`: a list of tables, each with the name of a client.
-pub(super) fn clients(item: &Item<'_>, report: &mut Report<'_>) -> Vec<ClientQuirks> {
+pub(super) fn clients(item: &Item<'_>, report: &mut Report<'_>) -> Vec<Arc<ClientQuirks>> {
     let entries = item.array(report).unwrap_or_default();
-    entries.iter().filter_map(|entry| client(entry, report)).collect()
+    entries.iter().filter_map(|entry| client(entry, report).map(Arc::new)).collect()
 }
 
 fn client(item: &Item<'_>, report: &mut Report<'_>) -> Option<ClientQuirks> {

@@ -25,17 +25,17 @@ impl Line {
             let Ok(handle) = self.open_task(&posting.principal, &posting.door, id) else {
                 continue;
             };
-            let Some(upstream) = self.config.upstreams.get(handle.upstream.as_str()) else {
+            let Some(upstream) = self.entry(handle.upstream.as_str()) else {
                 continue;
             };
             let narrow = narrow(&posting.principal);
-            if !self.policy.reaches(&posting.door, narrow, &upstream.name) {
+            if !self.policy().reaches(&posting.door, narrow, &upstream.name) {
                 continue;
             }
             if let Whose::Upstream(_) = handle.whose
                 && !links.iter().any(|lease| lease.key().upstream == upstream.name)
             {
-                let house = Box::pin(self.house_link(&posting.principal, upstream)).await;
+                let house = Box::pin(self.house_link(&posting.principal, &upstream)).await;
                 let Ok((lease, _)) = house else { continue };
                 // A principal's own process listens for no one else.
                 if lease.facts().era != Era::Modern || lease.key().principal.is_some() {
@@ -50,8 +50,8 @@ impl Line {
 
     /// Somebody who followed tasks of an upstream is gone.
     pub(in crate::pipeline) fn unfollow(&self, tenant: &Tenant, upstream: &str) {
-        let Some(upstream) = self.config.upstreams.get(upstream) else { return };
-        if let Some(lease) = self.open_house_link(tenant.info(), upstream, None) {
+        let Some(upstream) = self.entry(upstream) else { return };
+        if let Some(lease) = self.open_house_link(tenant.info(), &upstream, None) {
             lease.listen(tenant.interest(&upstream.name));
         }
     }

@@ -2,7 +2,7 @@
 //! to anybody else it does not exist.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::Level;
@@ -52,13 +52,18 @@ pub(in crate::session) struct Surroundings {
     pub(in crate::session) clock: Arc<Clock>,
     ring: Arc<Ring>,
     /// Longest time without a request, in seconds.
-    pub(in crate::session) idle: u32,
+    idle: AtomicU32,
     /// Differs for each start, so that event ids of an earlier one are unknown.
     process: u32,
     budget: Arc<Budget>,
 }
 
 impl Surroundings {
+    /// Longest time without a request, in seconds.
+    pub(in crate::session) fn idle(&self) -> u32 {
+        self.idle.load(Ordering::Relaxed)
+    }
+
     #[expect(clippy::unused_self, reason = "time belongs to the surroundings")]
     pub(in crate::session) fn unix_now(&self) -> u64 {
         unix_seconds()
@@ -75,7 +80,7 @@ impl Surroundings {
 
     /// Times of use are written when they are this old, in seconds.
     pub(in crate::session) fn batch(&self) -> u32 {
-        (self.idle / 8).clamp(1, 120)
+        (self.idle() / 8).clamp(1, 120)
     }
 
     pub(in crate::session) fn keep_until(&self, birth: &Birth, used_at: u64) -> u64 {
@@ -84,7 +89,7 @@ impl Surroundings {
 
     /// Whether a session that was used then may still be taken up.
     fn is_alive(&self, birth: &Birth, used_at: u64) -> bool {
-        let lives = u64::from(birth.lives.min(self.idle)) + u64::from(self.slack());
+        let lives = u64::from(birth.lives.min(self.idle())) + u64::from(self.slack());
         self.unix_now() <= used_at.max(birth.made_at).saturating_add(lives)
     }
 
@@ -170,13 +175,26 @@ impl Sessions {
             Ok(()) => u32::from_le_bytes(process),
             Err(_) => unix_seconds() as u32,
         };
-        let around = Surroundings { clock, ring, idle, process, budget: Arc::default() };
+        let around = Surroundings {
+            clock,
+            ring,
+            idle: AtomicU32::new(idle),
+            process,
+            budget: Arc::default(),
+        };
         Self {
             shards: Default::default(),
             count: AtomicUsize::new(0),
             of_keys: Mutex::default(),
             around: Arc::new(around),
         }
+    }
+
+    /// Changes the longest time without a request, in seconds. Sessions that are open keep to it
+    /// from now on; one that is taken up after a restart keeps to the shorter of this and what
+    /// held when it was opened.
+    pub fn set_idle(&self, idle: u32) {
+        self.around.idle.store(idle, Ordering::Relaxed);
     }
 
     /// Opens a session. Nothing is written for it.
@@ -186,7 +204,7 @@ impl Sessions {
     pub fn open(&self, opening: Opening) -> Result<Arc<Session>, Refused> {
         let around = &self.around;
         let (birth, pointer) =
-            pointer::mint(&around.ring, &opening, around.idle, around.unix_now())
+            pointer::mint(&around.ring, &opening, around.idle(), around.unix_now())
                 .ok_or(Refused::Random)?;
         let pointer: Arc<str> = pointer.into();
         Ok(self.insert(Session::new(birth, pointer, opening, around))?.0)
@@ -274,7 +292,7 @@ impl Sessions {
             if Arc::strong_count(session) > 1 {
                 session.use_now();
             }
-            session.idle_for() > self.around.idle
+            session.idle_for() > self.around.idle()
         })
     }
 

@@ -56,6 +56,12 @@ impl Lease {
         &self.entry.key
     }
 
+    /// True when the link serves nobody new, since another has taken its place.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.entry.retired.load(Ordering::Relaxed)
+    }
+
     /// Says how a client's request went, once its response is there, so that an upstream that
     /// keeps failing gets a pause and one that works is back at once when it falls. Give an error
     /// of the link, not an error that the upstream answered with.
@@ -105,6 +111,8 @@ pub(super) struct Entry {
     pub(super) outcome: watch::Receiver<Outcome>,
     /// Taken out of the pool: a link that is still being made is given up.
     pub(super) ended: CancellationToken,
+    /// Taken out of the pool, to be closed when the last lease is given back.
+    pub(super) retired: AtomicBool,
     /// A request of a client has gone well over it.
     pub(super) served: AtomicBool,
     pub(super) busy: AtomicU32,

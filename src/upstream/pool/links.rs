@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use super::lease::{Entry, Lease, LinkState, Outcome};
-use crate::base::{Clock, Map, Name, Tasks, TenantId};
+use crate::base::{Clock, Map, Name, Tasks, TenantId, now};
 use crate::upstream::link::{Cause, Link, LinkError, LinkKey};
 
 /// How often idle links are looked for; also how exact the times of use are.
@@ -39,6 +40,8 @@ struct Shared {
     tasks: Tasks,
     clock: Arc<Clock>,
     entries: RwLock<Entries>,
+    /// Links that serve nobody new, each with the time at which it is ended in any case.
+    retired: Mutex<Vec<(Arc<Entry>, Instant)>>,
     health: Mutex<HashMap<Place, Arc<Health>>>,
     closing: AtomicBool,
 }
@@ -77,8 +80,21 @@ impl Shared {
         Some(self.tasks.spawn("link-close", async move { link.close().await }))
     }
 
+    /// Takes out of the retired what `doomed` names.
+    fn take_retired(&self, mut doomed: impl FnMut(&Entry, Instant) -> bool) -> Vec<Arc<Entry>> {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.extract_if(.., |(entry, end)| doomed(entry, *end)).map(|(entry, _)| entry).collect()
+    }
+
     fn sweep(&self) {
         self.clock.tick();
+        let moment = now();
+        // Not right after its last use: somebody who waited for it may be about to take a lease.
+        let settled = u32::try_from(SWEEP.as_secs()).unwrap_or(u32::MAX);
+        let over = |entry: &Entry| entry.is_over() || !entry.is_busy() && entry.idle() > settled;
+        for entry in self.take_retired(|entry, end| end <= moment || over(entry)) {
+            self.end(&entry);
+        }
         let spent = |entry: &Arc<Entry>| {
             !entry.is_busy() && (entry.idle() >= entry.idle_stop || entry.is_over())
         };
@@ -115,6 +131,7 @@ impl Pool {
             tasks: tasks.clone(),
             clock: Arc::new(Clock::default()),
             entries: RwLock::default(),
+            retired: Mutex::default(),
             health: Mutex::default(),
             closing: AtomicBool::new(false),
         });
@@ -247,6 +264,7 @@ impl Pool {
             link: OnceLock::new(),
             outcome,
             ended: CancellationToken::new(),
+            retired: AtomicBool::new(false),
             served: AtomicBool::new(false),
             busy: AtomicU32::new(0),
             used: AtomicU32::new(shared.clock.seconds()),
@@ -264,9 +282,28 @@ impl Pool {
     /// Ends every link whose key fits, also those that are being made. Returns at once; requests
     /// in flight on them fail or finish as their transport has it.
     pub fn end_where(&self, fits: impl Fn(&LinkKey) -> bool) {
-        for entry in self.shared.take(|entry| fits(&entry.key)) {
-            self.shared.end(&entry);
+        let retired = self.shared.take_retired(|entry, _| fits(&entry.key));
+        for entry in self.shared.take(|entry| fits(&entry.key)).iter().chain(&retired) {
+            self.shared.end(entry);
         }
+    }
+
+    /// Ends every link whose key fits as soon as nobody uses it, at the latest after `longest`.
+    /// Whoever asks for such a link from now on gets a new one.
+    pub fn retire_where(&self, longest: Duration, fits: impl Fn(&LinkKey) -> bool) {
+        let out = self.shared.take(|entry| fits(&entry.key));
+        let end = now() + longest;
+        let mut retired = self.shared.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.extend(out.into_iter().map(|entry| {
+            entry.retired.store(true, Ordering::Relaxed);
+            (entry, end)
+        }));
+    }
+
+    /// Forgets how an upstream has failed: it is another one now.
+    pub fn forgive(&self, upstream: &Name) {
+        let mut health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.retain(|(_, name), _| name != upstream);
     }
 
     /// Every link and its state, ordered by upstream.
@@ -282,7 +319,8 @@ impl Pool {
     /// in good order.
     pub async fn close_all(&self, deadline: Duration) -> bool {
         self.shared.closing.store(true, Ordering::SeqCst);
-        let all = self.shared.take(|_| true);
+        let mut all = self.shared.take(|_| true);
+        all.extend(self.shared.take_retired(|_, _| true));
         let ends: Vec<_> = all.iter().filter_map(|entry| self.shared.end(entry)).collect();
         let starting: Vec<_> = all.iter().map(|entry| entry.outcome.clone()).collect();
         let done = async {

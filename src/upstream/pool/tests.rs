@@ -364,3 +364,51 @@ async fn closing_ends_everything_and_leaves_no_task() {
     assert_eq!(stage.get(&key(None)).await.unwrap_err().cause, Cause::Closing);
     assert!(stage.tasks.finish(Duration::from_secs(5)).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_link_serves_nobody_new_and_ends_when_its_last_user_leaves() {
+    let stage = Stage::new();
+    let (used, idle) = (key(None), key(Some("a")));
+    let lease = stage.get(&used).await.unwrap();
+    drop(stage.get(&idle).await.unwrap());
+    let longest = Duration::from_secs(60);
+    stage.pool.retire_where(longest, |key| key.upstream.as_str() == "u");
+    assert!(lease.is_retired() && stage.pool.ready(&used).is_none());
+    stage.until_closed(1).await;
+    assert!(lease.is_open(), "somebody uses it");
+    let new = stage.get(&used).await.unwrap();
+    assert!(stage.made() == 3 && !new.is_retired());
+    drop(lease);
+    stage.until_closed(2).await;
+    assert!(new.is_open());
+    // One that nobody gives back ends all the same.
+    stage.pool.retire_where(longest, |_| true);
+    let began = crate::base::now();
+    stage.until_closed(3).await;
+    assert!(began.elapsed() >= longest && began.elapsed() < longest * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_retired_while_it_is_made_serves_those_who_wait() {
+    let stage = Stage::new();
+    let (key, link) = (key(None), stage.link());
+    let pool = stage.pool.clone();
+    let retire = key.clone();
+    let lease = stage.pool.link(&key, IDLE, move || async move {
+        pool.retire_where(IDLE, |other| *other == retire);
+        Ok(link as Arc<dyn Link>)
+    });
+    let lease = lease.await.unwrap();
+    assert!(lease.is_open() && lease.is_retired());
+    drop(lease);
+    stage.until_closed(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_pool_ends_retired_links_too() {
+    let stage = Stage::new();
+    let lease = stage.get(&key(None)).await.unwrap();
+    stage.pool.retire_where(IDLE * 100, |_| true);
+    assert!(stage.pool.close_all(IDLE).await);
+    assert!(!lease.is_open());
+}
