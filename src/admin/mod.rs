@@ -5,6 +5,7 @@
 mod answer;
 mod call;
 mod etag;
+mod exchange;
 mod health;
 mod input;
 mod keys;
@@ -19,9 +20,13 @@ mod schema;
 mod secrets;
 mod serve;
 mod sessions;
+mod stream;
 mod tenants;
 mod token;
+mod tool_call;
+mod tools;
 mod upstreams;
 
 pub use router::{Row, surface};
 pub use serve::{Api, Parts, Side};
+pub use stream::ApiBody;

@@ -17,7 +17,17 @@ pub(super) const MOST: usize = 200;
 pub(super) type Entry = (String, Value);
 
 /// The page of `entries` that the call asks for, as `{"items": […], "next": …}`.
-pub(super) fn page(api: &Api, call: &Call, mut entries: Vec<Entry>) -> Result<Value, Problem> {
+pub(super) fn page(api: &Api, call: &Call, entries: Vec<Entry>) -> Result<Value, Problem> {
+    let (items, next) = cut(api, call, entries)?;
+    Ok(json!({ "items": items, "next": next }))
+}
+
+/// The entries of the page that the call asks for, and the cursor of the next one.
+pub(super) fn cut<T>(
+    api: &Api,
+    call: &Call,
+    mut entries: Vec<(String, T)>,
+) -> Result<(Vec<T>, Option<String>), Problem> {
     let limit = match call.query("limit") {
         None => USUAL,
         Some(text) => match text.parse() {
@@ -40,8 +50,7 @@ pub(super) fn page(api: &Api, call: &Call, mut entries: Vec<Entry>) -> Result<Va
         Some((last, _)) if more => Some(api.ring.seal_handle(PURPOSE, &about, last.as_bytes())?),
         _ => None,
     };
-    let items: Vec<Value> = entries.into_iter().map(|(_, value)| value).collect();
-    Ok(json!({ "items": items, "next": next }))
+    Ok((entries.into_iter().map(|(_, value)| value).collect(), next))
 }
 
 /// Whose cursor it is.

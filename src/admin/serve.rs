@@ -16,9 +16,10 @@ use super::input::LONGEST;
 use super::problem::Problem;
 use super::repeat::{self, Turn};
 use super::router::{Found, Route, find};
+use super::stream::{self, ApiBody};
 use super::{etag, health, reply};
 use crate::auth::{Auth, Caller, Guard};
-use crate::base::{Tasks, now};
+use crate::base::{Role, Tasks, now};
 use crate::config::Config;
 use crate::credential::Vault;
 use crate::pipeline::Line;
@@ -94,7 +95,7 @@ impl Api {
         request: Request<B>,
         peer: SocketAddr,
         side: Side,
-    ) -> Response<Bytes>
+    ) -> Response<ApiBody>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -130,7 +131,7 @@ impl Api {
         self: Arc<Self>,
         request: Request<B>,
         side: Side,
-    ) -> Result<Response<Bytes>, Problem>
+    ) -> Result<Response<ApiBody>, Problem>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -157,7 +158,11 @@ impl Api {
             }
         };
         route.who.admits(&caller)?;
-        let body = read(body).await?;
+        if !route.live {
+            self.admit(&caller)?;
+        }
+        let most = if route.live { self.config.server.max_body } else { LONGEST };
+        let body = read(body, most).await?;
         if !body.is_empty() && !is_json(head.headers.get(header::CONTENT_TYPE)) {
             return Err(Problem::MediaType);
         }
@@ -170,10 +175,25 @@ impl Api {
                 _ => reply::reply(answer),
             });
         }
+        if route.live {
+            // What becomes of it is told by the line; and it ends with this request.
+            return (route.handler)(self, call).await.map(reply::reply);
+        }
         // What was begun is brought to its end, also when the client does not wait for it.
         let running = self.tasks.clone().spawn("admin write", self.write(route, call));
         let done = running.await.map_err(|error| Problem::Internal(error.to_string()))?;
         done.map(reply::reply)
+    }
+
+    /// Counts a request within the rates of its key and its tenant. The operator's are not: he
+    /// must get through to a tenant that has used up its own.
+    fn admit(&self, caller: &Caller) -> Result<(), Problem> {
+        match caller {
+            Caller::Tenant(principal) if principal.role() != Role::Operator => {
+                Ok(self.line.admit(principal)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn write(self: Arc<Self>, route: &'static Route, call: Call) -> Result<Reply, Problem> {
@@ -188,7 +208,8 @@ impl Api {
         };
         let done = (route.handler)(self.clone(), call.clone()).await;
         if let Some(named) = named {
-            repeat::end(&self, &call, named, &done).await;
+            let kept = done.as_ref().ok().map(repeat::kept);
+            repeat::end(&self, &call, named, kept).await;
         }
         note(route, &call.caller, &done);
         done
@@ -206,20 +227,21 @@ fn note(route: &Route, caller: &Caller, done: &Result<Reply, Problem>) {
     tracing::info!(route = route.doc.id, %key, %role, tenant, outcome, "admin");
 }
 
-async fn read<B>(body: B) -> Result<Bytes, Problem>
+/// Reads a body of at most so many bytes.
+async fn read<B>(body: B, most: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if body.size_hint().lower() > LONGEST as u64 {
-        return Err(Problem::TooLarge(LONGEST));
+    if body.size_hint().lower() > most as u64 {
+        return Err(Problem::TooLarge(most));
     }
-    let whole = Box::pin(Limited::new(body, LONGEST).collect());
+    let whole = Box::pin(Limited::new(body, most).collect());
     let read = tokio::time::timeout(BODY_TIME, whole).await.map_err(|_| Problem::TooSlow)?;
     match read {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Problem::TooLarge(LONGEST))
+            Err(Problem::TooLarge(most))
         }
         Err(_) => Err(Problem::Invalid("the body broke off".to_owned())),
     }
@@ -239,8 +261,8 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
 }
 
 /// What any page of an accepted origin may send. It still needs a key.
-fn preflight() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
+fn preflight() -> Response<ApiBody> {
+    let mut response = Response::new(stream::whole(Bytes::new()));
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     for (name, value) in [

@@ -50,6 +50,9 @@ const TABLE: &[Row] = &[
     ("GET", "/api/v1/upstreams/{name}", [404, 404, 404, 400, 404]),
     ("GET", "/api/v1/sessions", [200, 200, 200, 400, 200]),
     ("DELETE", "/api/v1/sessions/{id}", [404, 404, 404, 400, 404]),
+    ("GET", "/api/v1/tools", [200, 200, 200, 400, 200]),
+    ("GET", "/api/v1/tools/{tool}", [404, 404, 404, 400, 404]),
+    ("POST", "/api/v1/tools/{tool}/call", [404, 404, 404, 400, 404]),
 ];
 
 /// Every kind of caller.
@@ -93,8 +96,13 @@ impl Callers {
 }
 
 fn filled(path: &str) -> String {
-    let unknown =
-        [("{name}", "nobody"), ("{id}", "zzzzzzzzzz"), ("{upstream}", "gh"), ("{slot}", "token")];
+    let unknown = [
+        ("{name}", "nobody"),
+        ("{id}", "zzzzzzzzzz"),
+        ("{upstream}", "gh"),
+        ("{slot}", "token"),
+        ("{tool}", "nothing"),
+    ];
     unknown.iter().fold(path.to_owned(), |path, (part, with)| path.replace(part, with))
 }
 
@@ -147,6 +155,10 @@ fn every_route_answers_every_caller_as_the_table_says() {
                 format!("{path};x"),
                 format!("{path}%20"),
             ] {
+                if row.1.ends_with("{tool}") && odd.ends_with("%20") {
+                    // The one spelling of another tool, which may have any name.
+                    continue;
+                }
                 judge(format!("{method} {odd}"), caller, strangers, &ask(method, &odd));
             }
             // Methods that the path does not have; HEAD is a GET without its body.
