@@ -37,7 +37,8 @@
 //! Beside `server/door` stand the doors where an answer is no body of one HTTP reply: `server/batch`
 //! (2025-03-26), `server/sse` (2024-11-05) and `server/pipe` (`mcp-proxy stdio`, which `app/pipe`
 //! builds without a listener). Each takes what the line gives apart with `server/message`; the last
-//! two keep a `server/conversation`. `/api/v1` is [`admin`], whose routes stand in `admin/router`.
+//! two keep a `server/conversation`. `/api/v1` is [`admin`], whose routes stand in `admin/router`;
+//! `admin/exchange` takes calls of tools over plain HTTP into the same line.
 //!
 //! Start reading at [`pipeline::Line::serve`]. Each stage gives a value that only it can make, and
 //! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`policy::Permit`],
@@ -86,7 +87,7 @@
 //! - What passes is what was sent, byte for byte outside the envelope
 //!   (`what_a_client_and_an_upstream_say_passes_as_it_was_written`); who was promised news hears
 //!   all of it, once (`legacy_clients_hear_everything_of_a_modern_upstream`).
-//! - What a list shows can be called, nothing else (`for_random_policies_listed_is_callable_over_mcp`).
+//! - What a list shows can be called, nothing else (`for_random_policies_listed_is_callable_over_mcp_and_rest`).
 //! - A session or a sealed row of another tenant is an unknown one
 //!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
 //! - A `requestState` that was changed, is another's, or comes twice executes nothing

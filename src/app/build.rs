@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http_body_util::BodyExt as _;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::error::StartError;
@@ -247,9 +246,6 @@ fn mount(api: &Arc<Api>, side: Side) -> Mount {
     let api = api.clone();
     Arc::new(move |request, peer| {
         let api = api.clone();
-        Box::pin(async move {
-            let response = api.serve(request, peer, side).await;
-            response.map(|body| http_body_util::Full::new(body).boxed_unsync())
-        })
+        Box::pin(async move { api.serve(request, peer, side).await })
     })
 }

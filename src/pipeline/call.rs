@@ -434,10 +434,10 @@ fn has_skills(method: &Method, capabilities: &str) -> bool {
 fn absent(method: &Method, name: &str) -> Fault {
     match method.route {
         Route::Name(NameKind::Tool) => {
-            Fault::client(Kind::InvalidParams, format!("Unknown tool: {name:.200}"))
+            Fault::client(Kind::UnknownName, format!("Unknown tool: {name:.200}"))
         }
         Route::Name(NameKind::Prompt) => {
-            Fault::client(Kind::InvalidParams, format!("Unknown prompt: {name:.200}"))
+            Fault::client(Kind::UnknownName, format!("Unknown prompt: {name:.200}"))
         }
         Route::Skill | Route::Directory => {
             Fault::client(Kind::InvalidParams, format!("Resource not found: {name:.200}"))

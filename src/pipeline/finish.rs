@@ -382,7 +382,7 @@ fn answered(answer: &Answer) -> Outcome {
 
 fn outcome(kind: &Kind) -> Outcome {
     match kind {
-        Kind::Upstream => Outcome::UpstreamFailed,
+        Kind::Upstream | Kind::UpstreamTimeout => Outcome::UpstreamFailed,
         Kind::NeedsSetup => Outcome::NeedsSetup,
         Kind::Internal => Outcome::Internal,
         Kind::Limited { .. } => Outcome::Limited,
