@@ -16,14 +16,16 @@ use super::input::LONGEST;
 use super::problem::Problem;
 use super::repeat::{self, Turn};
 use super::router::{Found, Route, find};
-use super::{etag, health, reply};
+use super::{etag, health, metrics, reply};
 use crate::auth::{Auth, Caller, Guard};
 use crate::base::{Tasks, now};
-use crate::config::Config;
+use crate::config::{Config, Readers};
 use crate::credential::Vault;
 use crate::pipeline::Line;
 use crate::seal::Ring;
 use crate::store::Stores;
+use crate::telemetry::meters;
+use crate::telemetry::metrics::Surface;
 
 /// Longest time that a body may take.
 const BODY_TIME: Duration = Duration::from_secs(20);
@@ -67,7 +69,7 @@ pub struct Api {
     pub(super) line: Arc<Line>,
     pub(super) started: tokio::time::Instant,
     guard: Guard,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
     writes: tokio::sync::Mutex<()>,
 }
@@ -123,6 +125,7 @@ impl Api {
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
         }
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+        meters().replied(Surface::Api, response.status().as_u16());
         response
     }
 
@@ -146,6 +149,13 @@ impl Api {
                 Err(denied) => return Err(denied.into()),
             };
             return Ok(health::probe(&self, caller.as_ref()).await);
+        }
+        if path == "/metrics"
+            && for_operator
+            && self.config.telemetry.metrics != Readers::Off
+            && matches!(head.method, Method::GET | Method::HEAD)
+        {
+            return metrics::show(&self, &head.headers).await;
         }
         let caller = self.auth.identify(&head.headers).await?;
         let (route, parts) = match find(&head.method, path, for_operator) {

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::error::StartError;
 use super::foundation::Foundation;
+use super::seeing::tracer;
 use crate::admin::{self, Api, Side};
 use crate::audit::Audit;
 use crate::auth::{Admission, Auth, Guard};
@@ -81,6 +82,7 @@ impl Core {
         let audit = audit(&config, foundation)?;
         let pool = Arc::new(Pool::new(tasks));
         let clock = Arc::new(Clock::default());
+        let tracer = tracer(&config, resolve, tasks)?;
         let line = Line::new(Parts {
             config,
             credentials,
@@ -93,6 +95,7 @@ impl Core {
             session_states: foundation.stores.sessions.clone(),
             calls,
             audit: audit.clone(),
+            tracer,
         });
         line.watch(clock);
         Ok(Self { auth, line, pool, audit })

@@ -8,6 +8,7 @@ mod first;
 mod foundation;
 mod phase;
 mod pipe;
+mod seeing;
 mod signal;
 
 pub use build::{Built, Resolve, build};

@@ -8,6 +8,7 @@ mod call;
 mod compose;
 mod explain;
 mod finish;
+mod gauges;
 mod holders;
 mod keep;
 mod keep_going;
@@ -33,6 +34,7 @@ mod take_up;
 mod talk;
 mod task;
 mod tenant;
+mod traced;
 mod update;
 mod views;
 
