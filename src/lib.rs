@@ -89,6 +89,9 @@
 //! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
 //!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
+//! - A command does the same at a running proxy as on the store, since both are the API
+//!   (`writing_says_the_same_both_ways`), and the socket by which it finds one is no right
+//!   (`the_socket_alone_is_no_right`).
 //! - A revoked key opens nothing a second later
 //!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
 //! - No request ends without its record (`each_request_leaves_one_record_that_says_what_came_of_it`), and

@@ -246,8 +246,9 @@ fn looked_through(canaries: &[Canary], places: &BTreeMap<String, Vec<u8>>) -> Ve
 /// Store, write-ahead log and whatever else the proxy wrote.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).expect("the folder is there").flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
     let written =
-        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("mcp-proxy.db"));
+        files.filter(|entry| entry.file_name().to_string_lossy().starts_with("mcp-proxy.db"));
     let files: BTreeMap<_, _> = written
         .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
         .map(|(name, path)| (name, fs::read(path).expect("the file is ours")))

@@ -51,6 +51,10 @@ async fn health(api: &Api, caller: Option<&Caller>) -> Value {
             "connections": api.line.link_count(),
         });
         health["sessions"] = json!(api.line.session_count());
+        if let Some(place) = &api.place {
+            health["url"] = json!(place.url);
+            health["file"] = json!(place.file);
+        }
         health["memory_bytes"] = json!(crate::telemetry::resident_memory());
     }
     health

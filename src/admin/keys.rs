@@ -13,7 +13,7 @@ use super::page::page;
 use super::problem::Problem;
 use super::router::Answering;
 use super::serve::Api;
-use crate::auth::{NewKey, issue};
+use crate::auth::{Caller, NewKey, News, issue};
 use crate::base::{KeyId, Role, Scopes, Secret, rfc3339, unix_seconds};
 use crate::config::KeyDeclaration;
 use crate::store::{KeyRecord, Origin, Owner};
@@ -68,7 +68,22 @@ fn tenant_name(call: &Call) -> Option<&str> {
     call.caller.tenant().map(|tenant| tenant.name().as_str())
 }
 
-fn of_store(call: &Call, key: &KeyRecord) -> Value {
+/// Any key by its id, for the operator, who learns whose it is.
+async fn anybodys(api: &Api, id: &str) -> Result<Reply, Problem> {
+    let id = id.parse::<KeyId>().map_err(|_| unknown())?;
+    for (name, tenant) in &api.config.tenants {
+        let known = api.auth.declared(Some(name)).into_iter().find(|(own, _)| *own == id);
+        let Some((id, name_of_key)) = known else { continue };
+        if let Some(key) = tenant.keys.iter().find(|key| key.name == name_of_key) {
+            return Ok(Reply::ok(of_file(api, Some(name.as_str()), id, key)));
+        }
+    }
+    let found = api.stores.keys.find(vec![id]).await?.pop().ok_or_else(unknown)?;
+    let tenant = found.tenant.as_ref().map(|tenant| tenant.name.as_str());
+    Ok(Reply::ok(of_store(tenant, &found.key)).with_etag(tag(&found.key)))
+}
+
+fn of_store(tenant: Option<&str>, key: &KeyRecord) -> Value {
     let state = match key {
         key if key.revoked_at.is_some() => "revoked",
         key if key.expires_at.is_some_and(|at| at <= unix_seconds()) => "expired",
@@ -77,7 +92,7 @@ fn of_store(call: &Call, key: &KeyRecord) -> Value {
     json!({
         "id": key.id.as_str(),
         "name": key.name,
-        "tenant": tenant_name(call),
+        "tenant": tenant,
         "role": key.role.as_str(),
         "scopes": scopes(&key.scopes),
         "state": state,
@@ -91,11 +106,11 @@ fn of_store(call: &Call, key: &KeyRecord) -> Value {
     })
 }
 
-fn of_file(api: &Api, call: &Call, id: KeyId, key: &KeyDeclaration) -> Value {
+fn of_file(api: &Api, tenant: Option<&str>, id: KeyId, key: &KeyDeclaration) -> Value {
     json!({
         "id": id.as_str(),
         "name": key.name,
-        "tenant": tenant_name(call),
+        "tenant": tenant,
         "role": key.role.as_str(),
         "scopes": scopes(&key.scopes),
         "state": "live",
@@ -114,11 +129,12 @@ fn tag(key: &KeyRecord) -> String {
 pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let file = declared(&api, &call).into_iter();
-        let file = file.map(|(id, key)| (format!("0 {id}"), of_file(&api, &call, id, key)));
+        let file =
+            file.map(|(id, key)| (format!("0 {id}"), of_file(&api, tenant_name(&call), id, key)));
         let mut entries: Vec<_> = file.collect();
         let stored = stored(&api, &call).await?;
         let order = |key: &KeyRecord| format!("1 {:020} {}", key.created_at, key.id);
-        entries.extend(stored.iter().map(|key| (order(key), of_store(&call, key))));
+        entries.extend(stored.iter().map(|key| (order(key), of_store(tenant_name(&call), key))));
         Ok(Reply::ok(page(&api, &call, entries)?))
     })
 }
@@ -127,10 +143,13 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let shown = declared(&api, &call).into_iter().find(|(id, _)| id.as_str() == call.part(0));
         if let Some((id, key)) = shown {
-            return Ok(Reply::ok(of_file(&api, &call, id, key)));
+            return Ok(Reply::ok(of_file(&api, tenant_name(&call), id, key)));
+        }
+        if matches!(call.caller, Caller::Operator(_)) {
+            return anybodys(&api, call.part(0)).await;
         }
         let key = find(&api, &call).await?;
-        Ok(Reply::ok(of_store(&call, &key)).with_etag(tag(&key)))
+        Ok(Reply::ok(of_store(tenant_name(&call), &key)).with_etag(tag(&key)))
     })
 }
 
@@ -179,15 +198,14 @@ pub(super) fn create(api: Arc<Api>, call: Call) -> Answering {
 
 /// A new key with its text.
 pub(super) fn made(call: &Call, key: &KeyRecord, text: &Secret) -> Reply {
-    let mut value = of_store(call, key);
+    let mut value = of_store(tenant_name(call), key);
     value["key"] = json!(text.expose());
     Reply::created(format!("/api/v1/keys/{}", key.id), value).with_etag(tag(key))
 }
 
 /// A key that was made with its tenant.
-pub(super) fn first(call: &Call, tenant: &str, key: &KeyRecord, text: &Secret) -> Value {
-    let mut value = of_store(call, key);
-    value["tenant"] = json!(tenant);
+pub(super) fn first(tenant: &str, key: &KeyRecord, text: &Secret) -> Value {
+    let mut value = of_store(Some(tenant), key);
     value["key"] = json!(text.expose());
     value
 }
@@ -231,6 +249,7 @@ pub(super) fn rotate(api: Arc<Api>, call: Call) -> Answering {
             return Err(Problem::Conflict("the key has ended; make a new one".to_owned()));
         }
         api.stores.keys.rotate(old.owner, old.id, ends_at, record.clone()).await?;
+        api.auth.wrote(News::Ends(old.id, ends_at));
         Ok(made(&call, &record, &text))
     })
 }
@@ -242,6 +261,7 @@ pub(super) fn revoke(api: Arc<Api>, call: Call) -> Answering {
         debug_assert!(call.caller.origin() == Origin::File || key.owner == call.owner());
         // One that was revoked before is revoked: the wish is fulfilled.
         api.stores.keys.revoke(key.owner, key.id, unix_seconds()).await?;
+        api.auth.wrote(News::Revoked(key.id));
         Ok(Reply::done())
     })
 }

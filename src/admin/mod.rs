@@ -3,6 +3,7 @@
 //! holds what the routes do; `serve` is the way of one request.
 
 mod answer;
+mod audit;
 mod call;
 mod etag;
 mod health;
@@ -13,6 +14,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod problem;
+mod record;
 mod repeat;
 mod reply;
 mod router;
@@ -25,4 +27,4 @@ mod token;
 mod upstreams;
 
 pub use router::{Row, surface};
-pub use serve::{Api, Parts, Side};
+pub use serve::{Api, Parts, Place, Side};

@@ -11,7 +11,7 @@ use super::answer::Reply;
 use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
-use super::{health, keys, me, openapi, secrets, sessions, tenants, token, upstreams};
+use super::{audit, health, keys, me, openapi, secrets, sessions, tenants, token, upstreams};
 use crate::auth::Caller;
 use crate::base::Role;
 
@@ -28,6 +28,8 @@ pub(super) enum Who {
     Member,
     /// Whoever decides about a tenant.
     Admin,
+    /// Whoever decides about a tenant; the operator about all of them.
+    Overseer,
     /// The operator.
     Operator,
 }
@@ -38,6 +40,7 @@ impl Who {
             Self::Key => "any key",
             Self::Member => "member",
             Self::Admin => "admin",
+            Self::Overseer => "admin; the operator for all tenants",
             Self::Operator => "operator",
         }
     }
@@ -47,7 +50,7 @@ impl Who {
         let least = match self {
             Self::Key => return Ok(()),
             Self::Member => Role::Member,
-            Self::Admin => Role::Admin,
+            Self::Admin | Self::Overseer => Role::Admin,
             Self::Operator => Role::Operator,
         };
         if caller.role() < least {
@@ -57,7 +60,7 @@ impl Who {
                 if least == Role::Operator { "the operator" } else { "an admin of your tenant" },
             )));
         }
-        if self != Self::Operator && caller.tenant().is_none() {
+        if matches!(self, Self::Member | Self::Admin) && caller.tenant().is_none() {
             return Err(super::call::needs_tenant());
         }
         Ok(())
@@ -115,7 +118,7 @@ macro_rules! routes {
 
 /// Method, path, who, handler; group, name, sentence, body => status, answer; refusals.
 ///
-/// Later rows: upstreams to add and change, audit, usage, events, tools to list and call, reload.
+/// Later rows: upstreams to add and change, events, tools to list and call, reload.
 pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/openapi.json" Key openapi::show,
         "about" getDescription "This document.",
@@ -177,6 +180,18 @@ pub(super) const ROUTES: &[Route] = routes![
     DELETE "/api/v1/sessions/{id}" Member sessions::delete,
         "sessions" endSession "Ends a session.",
         None => 204 None, [404];
+    GET "/api/v1/audit" Overseer audit::list,
+        "audit" listAudit "What was decided, one record each; the newest first.",
+        None => 200 Some("AuditPage"), [400, 404];
+    GET "/api/v1/audit/heads" Overseer audit::heads,
+        "audit" listAuditHeads "The last link of each chain, to be kept elsewhere.",
+        None => 200 Some("AuditHeadPage"), [400, 404];
+    GET "/api/v1/audit/{seq}" Admin audit::show,
+        "audit" getAudit "One record of the tenant.",
+        None => 200 Some("AuditRecord"), [400, 404];
+    GET "/api/v1/usage" Overseer audit::usage,
+        "usage" listUsage "What was used, equal to the sum of the audit.",
+        None => 200 Some("UsagePage"), [400, 404];
 ];
 
 /// Which row a request means.

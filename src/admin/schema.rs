@@ -45,6 +45,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         "description": "`profile:NAME` and `tool:UPSTREAM__NAME` with `*` for any characters; \
             without any, everything of the tenant.",
     });
+    let outcomes = crate::audit::Outcome::ALL.map(crate::audit::Outcome::as_str);
     let states: Vec<&str> = UpstreamState::ALL.iter().map(|state| state.as_str()).collect();
     let key = |with_text: bool| {
         let mut properties = json!({
@@ -122,9 +123,50 @@ pub(super) fn schemas() -> Map<String, Value> {
                         json!({ "declared": number, "connections": number }),
                     ),
                     "sessions": number, "memory_bytes": { "type": ["integer", "null"] },
+                    "url": text, "file": maybe,
                 }),
             ),
         ),
+        (
+            "AuditRecord",
+            object(
+                &["time", "tenant", "tenant_id", "seq", "method", "outcome", "ran", "count"],
+                json!({
+                    "time": time, "tenant": maybe, "tenant_id": text, "seq": number, "key": maybe,
+                    "actor": maybe, "client": maybe, "client_version": maybe, "door": maybe,
+                    "method": maybe, "target": maybe, "upstream": maybe, "original": maybe,
+                    "arguments_digest": maybe, "policy": text,
+                    "outcome": { "type": "string", "enum": outcomes },
+                    "ran": { "type": "string", "enum": ["no", "yes", "may_have"] },
+                    "bytes_in": number, "bytes_out": number, "ms": number, "trace": maybe,
+                    "count": number,
+                }),
+            ),
+        ),
+        ("AuditPage", page("AuditRecord")),
+        (
+            "AuditHead",
+            object(
+                &["tenant", "tenant_id", "first", "last", "head"],
+                json!({
+                    "tenant": text, "tenant_id": text, "first": number, "last": number,
+                    "head": { "type": "string", "description": "SEQ:LINK, as `mcp-proxy audit verify --head` takes it." },
+                }),
+            ),
+        ),
+        ("AuditHeadPage", page("AuditHead")),
+        (
+            "Usage",
+            object(
+                &["tenant", "calls", "errors", "bytes_in", "bytes_out", "ms"],
+                json!({
+                    "tenant": text, "day": text, "key": text, "upstream": text, "method": text,
+                    "tool": text, "calls": number, "errors": number, "bytes_in": number,
+                    "bytes_out": number, "ms": number,
+                }),
+            ),
+        ),
+        ("UsagePage", page("Usage")),
         (
             "Me",
             object(

@@ -12,6 +12,7 @@ use super::page::page;
 use super::problem::Problem;
 use super::router::Answering;
 use super::serve::Api;
+use crate::auth::News;
 use crate::base::{Name, Slot, rfc3339};
 use crate::store::{SecretInfo, SecretPlace};
 
@@ -98,6 +99,7 @@ pub(super) fn set(api: Arc<Api>, call: Call) -> Answering {
         let before = current(&api, &call, &place).await?;
         check_maybe(&call.headers, before.as_ref().map(tag).as_deref())?;
         api.vault.set(call.tenant()?.id(), place.clone(), input.value.secret()).await?;
+        api.auth.wrote(News::Other);
         let now = current(&api, &call, &place).await?;
         let now = now.ok_or_else(|| Problem::Conflict("it was removed meanwhile".to_owned()))?;
         Ok(Reply::ok(value(&now)).with_etag(tag(&now)))
@@ -111,6 +113,7 @@ pub(super) fn delete(api: Arc<Api>, call: Call) -> Answering {
         let now = current(&api, &call, &place).await?.ok_or_else(unknown)?;
         check_maybe(&call.headers, Some(&tag(&now)))?;
         let removed = api.stores.secrets.remove(call.tenant()?.id(), place).await?;
+        api.auth.wrote(News::Other);
         if removed { Ok(Reply::done()) } else { Err(unknown()) }
     })
 }

@@ -14,10 +14,12 @@ use super::answer::Reply;
 use super::call::Call;
 use super::input::LONGEST;
 use super::problem::Problem;
+use super::record::Record;
 use super::repeat::{self, Turn};
 use super::router::{Found, Route, find};
 use super::{etag, health, metrics, reply};
-use crate::auth::{Auth, Caller, Guard};
+use crate::audit::Audit;
+use crate::auth::{Auth, Caller, Denied, Guard};
 use crate::base::{Tasks, now};
 use crate::config::{Config, Readers};
 use crate::credential::Vault;
@@ -46,8 +48,21 @@ pub struct Parts {
     pub auth: Auth,
     /// What runs.
     pub line: Arc<Line>,
+    /// What was decided; none when the file wants none.
+    pub audit: Option<Audit>,
     /// Owns what was begun, also when its client has gone.
     pub tasks: Tasks,
+    /// What serves it; nothing where no proxy runs.
+    pub place: Option<Place>,
+}
+
+/// What serves the API.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where the operator's routes are.
+    pub url: String,
+    /// The file that it was started with, as a whole path; nothing where there was none.
+    pub file: Option<String>,
 }
 
 /// Which listener a request came to.
@@ -67,7 +82,9 @@ pub struct Api {
     pub(super) vault: Vault,
     pub(super) auth: Auth,
     pub(super) line: Arc<Line>,
+    pub(super) audit: Option<Audit>,
     pub(super) started: tokio::time::Instant,
+    pub(super) place: Option<Place>,
     guard: Guard,
     pub(super) tasks: Tasks,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
@@ -84,10 +101,23 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, stores, ring, vault, auth, line, tasks } = parts;
+        let Parts { config, stores, ring, vault, auth, line, audit, tasks, place } = parts;
         let guard = Guard::new(&config.server);
         let (started, writes) = (now(), tokio::sync::Mutex::default());
-        Arc::new(Self { config, stores, ring, vault, auth, line, started, guard, tasks, writes })
+        Arc::new(Self {
+            config,
+            stores,
+            ring,
+            vault,
+            auth,
+            line,
+            audit,
+            started,
+            place,
+            guard,
+            tasks,
+            writes,
+        })
     }
 
     /// Serves one request. It never fails: whatever happens has an answer.
@@ -145,8 +175,8 @@ impl Api {
             // A probe has no key; whoever shows one must have a good one.
             let caller = match self.auth.identify(&head.headers).await {
                 Ok(caller) => Some(caller),
-                Err(crate::auth::Denied::NoKey) => None,
-                Err(denied) => return Err(denied.into()),
+                Err(Denied::NoKey) => None,
+                Err(denied) => return Err(self.denied(denied)),
             };
             return Ok(health::probe(&self, caller.as_ref()).await);
         }
@@ -157,7 +187,8 @@ impl Api {
         {
             return metrics::show(&self, &head.headers).await;
         }
-        let caller = self.auth.identify(&head.headers).await?;
+        let identified = self.auth.identify(&head.headers).await;
+        let caller = identified.map_err(|denied| self.denied(denied))?;
         let (route, parts) = match find(&head.method, path, for_operator) {
             Found::Route(route, parts) => (route, parts),
             Found::Methods(methods) => return Err(Problem::Method(methods)),
@@ -166,28 +197,52 @@ impl Api {
                 return Err(Problem::unknown("route", next));
             }
         };
-        route.who.admits(&caller)?;
-        let body = read(body).await?;
-        if !body.is_empty() && !is_json(head.headers.get(header::CONTENT_TYPE)) {
-            return Err(Problem::MediaType);
+        if let Err(problem) = route.who.admits(&caller) {
+            Record::refused(&self, route, &caller, path, &problem);
+            return Err(problem);
         }
-        let call = Call::new(caller, &head.uri, parts, head.headers, body, for_operator)?;
+        let record = Record::begin(&self, route, &caller, path).await?;
+        let call = match call(caller.clone(), &head, parts, body, for_operator).await {
+            Ok(call) => call,
+            Err(problem) => {
+                if record.is_some() {
+                    Record::refused(&self, route, &caller, path, &problem);
+                }
+                return Err(problem);
+            }
+        };
+        let length = call.body.len();
         if route.method == "GET" {
             let known = call.headers.clone();
-            let answer = (route.handler)(self, call).await?;
+            let mut done = (route.handler)(self, call).await;
+            if let Some(record) = record {
+                done = record.end(length, done).await;
+            }
+            let answer = done?;
             return Ok(match &answer.etag {
                 Some(tag) if etag::is_known(&known, tag) => reply::not_modified(tag),
                 _ => reply::reply(answer),
             });
         }
         // What was begun is brought to its end, also when the client does not wait for it.
-        let running = self.tasks.clone().spawn("admin write", self.write(route, call));
+        let running = self.tasks.clone().spawn("admin write", self.write(route, call, record));
         let done = running.await.map_err(|error| Problem::Internal(error.to_string()))?;
         done.map(reply::reply)
     }
 
-    async fn write(self: Arc<Self>, route: &'static Route, call: Call) -> Result<Reply, Problem> {
-        let _turn = self.writes.lock().await;
+    /// Somebody without a good key.
+    fn denied(&self, denied: Denied) -> Problem {
+        self.line.note_denied(&denied);
+        denied.into()
+    }
+
+    async fn write(
+        self: Arc<Self>,
+        route: &'static Route,
+        call: Call,
+        record: Option<Record>,
+    ) -> Result<Reply, Problem> {
+        let turn = self.writes.lock().await;
         let named = if route.method == "POST" {
             match repeat::begin(&self, &call).await? {
                 Turn::Fresh(named) => named,
@@ -200,20 +255,43 @@ impl Api {
         if let Some(named) = named {
             repeat::end(&self, &call, named, &done).await;
         }
+        drop(turn);
         note(route, &call.caller, &done);
-        done
+        match record {
+            Some(record) => record.end(call.body.len(), done).await,
+            None => done,
+        }
     }
 }
 
 /// One line for each change, with who did it; the role says when it was the operator for a tenant.
 fn note(route: &Route, caller: &Caller, done: &Result<Reply, Problem>) {
     let tenant = caller.tenant().map(|tenant| tenant.name().as_str());
-    let (key, role) = (caller.key(), caller.role());
+    let (key, by, role) = (caller.key(), caller.key_name(), caller.role());
     let outcome = match done {
         Ok(reply) => reply.status.to_string(),
         Err(problem) => problem.to_string(),
     };
-    tracing::info!(route = route.doc.id, %key, %role, tenant, outcome, "admin");
+    tracing::info!(route = route.doc.id, %key, %by, %role, tenant, outcome, "admin");
+}
+
+/// Reads the rest of a request.
+async fn call<B>(
+    caller: Caller,
+    head: &http::request::Parts,
+    parts: Vec<String>,
+    body: B,
+    for_operator: bool,
+) -> Result<Call, Problem>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = read(body).await?;
+    if !body.is_empty() && !is_json(head.headers.get(header::CONTENT_TYPE)) {
+        return Err(Problem::MediaType);
+    }
+    Call::new(caller, &head.uri, parts, head.headers.clone(), body, for_operator)
 }
 
 async fn read<B>(body: B) -> Result<Bytes, Problem>

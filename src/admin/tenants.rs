@@ -13,7 +13,7 @@ use super::page::page;
 use super::problem::Problem;
 use super::router::Answering;
 use super::serve::Api;
-use crate::auth::{NewKey, fresh_tenant, issue};
+use crate::auth::{NewKey, News, fresh_tenant, issue};
 use crate::base::{Name, Role, Secret, rfc3339};
 use crate::credential::check_value;
 use crate::store::{Origin, SecretPlace, TenantRecord};
@@ -107,7 +107,14 @@ pub(super) fn create(api: Arc<Api>, call: Call) -> Answering {
         }
         // Everything is judged before anything is made.
         let secrets = secrets(&api, &mut input)?;
-        let tenant = fresh_tenant(&name, Origin::Store)?;
+        // The file declared it once: its keys and secrets are kept.
+        let left = api.stores.tenants.find(&name).await?;
+        let left = left.filter(|left| left.origin == Origin::File);
+        let taken_over = left.is_some();
+        let tenant = match left {
+            Some(left) => TenantRecord { origin: Origin::Store, ..left },
+            None => fresh_tenant(&name, Origin::Store)?,
+        };
         let key = match &input.key {
             None => None,
             Some(key) => {
@@ -119,7 +126,11 @@ pub(super) fn create(api: Arc<Api>, call: Call) -> Answering {
                 Some(issue(&api.ring, wanted)?)
             }
         };
-        api.stores.tenants.create(tenant.clone()).await?;
+        if taken_over {
+            api.stores.tenants.release(tenant.id).await?;
+        } else {
+            api.stores.tenants.create(tenant.clone()).await?;
+        }
         let filled = async {
             for (place, value) in secrets {
                 api.vault.set(tenant.id, place, value).await?;
@@ -130,13 +141,16 @@ pub(super) fn create(api: Arc<Api>, call: Call) -> Answering {
             Ok::<(), Problem>(())
         };
         if let Err(problem) = filled.await {
-            // All or nothing.
-            api.stores.tenants.remove(tenant.id).await?;
+            // All or nothing, but for what was there before.
+            if !taken_over {
+                api.stores.tenants.remove(tenant.id).await?;
+            }
             return Err(problem);
         }
+        api.auth.wrote(News::Other);
         let mut value = value(&api, &tenant);
         value["key"] = match &key {
-            Some((record, text)) => first(&call, tenant.name.as_str(), record, text),
+            Some((record, text)) => first(tenant.name.as_str(), record, text),
             None => Value::Null,
         };
         Ok(Reply::created(format!("/api/v1/tenants/{name}"), value))
@@ -159,6 +173,7 @@ pub(super) fn delete(api: Arc<Api>, call: Call) -> Answering {
             demand(&call.headers, &tag, &why)?;
         }
         api.stores.tenants.remove(tenant.id).await?;
+        api.auth.wrote(News::Removed(tenant.id));
         api.ring.forget(tenant.id);
         Ok(Reply::done())
     })

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use super::error::StartError;
 use super::foundation::Foundation;
 use super::seeing::tracer;
-use crate::admin::{self, Api, Side};
+use super::socket::{self, Socket};
+use crate::admin::{self, Api, Place, Side};
 use crate::audit::Audit;
 use crate::auth::{Admission, Auth, Guard};
 use crate::base::{Clock, Secret, Tasks};
@@ -30,6 +31,8 @@ pub struct Built {
     pub(super) listener: TcpListener,
     /// The operator's own, and what stands behind it.
     pub(super) operator: Option<(TcpListener, Entrance)>,
+    /// For commands on this machine, and what stands behind it.
+    pub(super) local: Option<(UnixListener, Socket, Entrance)>,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) doors: Arc<Doors>,
     pub(super) pool: Arc<Pool>,
@@ -130,24 +133,25 @@ pub async fn build(
     let (max_body, most_connections) = (config.server.max_body, config.server.max_connections);
     let core = Core::new(config.clone(), foundation, resolve, launcher, calls, tasks).await?;
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
-    let Core { auth, line, pool, audit } = core;
-    let api = Api::new(admin::Parts {
-        config: config.clone(),
-        stores: foundation.stores.clone(),
-        ring: foundation.ring.clone(),
-        vault: foundation.vault.clone(),
-        auth: auth.clone(),
-        line: line.clone(),
-        tasks: tasks.clone(),
-    });
-    let operator = match config.admin.listen {
-        Some(address) => {
-            let (listener, address) = bind(address, "`listen` in [admin]").await?;
-            tracing::info!(%address, "the operator's routes are at http://{address}/api/v1");
-            Some((listener, Entrance::Mount(mount(&api, Side::Operator))))
-        }
+    let own = match config.admin.listen {
+        Some(address) => Some(bind(address, "`listen` in [admin]").await?),
         None => None,
     };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = match &own {
+        Some((_, address)) => format!("http://{address}"),
+        None => format!("{scheme}://{address}"),
+    };
+    // As a command in any folder calls it.
+    let file = std::fs::canonicalize(&*config.file).ok();
+    let file = file.map(|file| file.display().to_string());
+    let api = api(&config, foundation, &core, Some(Place { url, file }), tasks);
+    let operator = own.map(|(listener, address)| {
+        tracing::info!(%address, "the operator's routes are at http://{address}/api/v1");
+        (listener, Entrance::Mount(mount(&api, Side::Operator)))
+    });
+    let local = local(&config, &api).await;
+    let Core { auth, line, pool, audit } = core;
     let readiness = Readiness::default();
     if let Some(audit) = &audit {
         readiness.depend_on(audit.clone());
@@ -157,6 +161,7 @@ pub async fn build(
     Ok(Built {
         listener,
         operator,
+        local,
         tls,
         doors,
         pool,
@@ -176,6 +181,47 @@ async fn bind(
     let listener = TcpListener::bind(requested).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// The API of a proxy.
+pub(super) fn api(
+    config: &Arc<Config>,
+    foundation: &Foundation,
+    core: &Core,
+    place: Option<Place>,
+    tasks: &Tasks,
+) -> Arc<Api> {
+    Api::new(admin::Parts {
+        config: config.clone(),
+        stores: foundation.stores.clone(),
+        ring: foundation.ring.clone(),
+        vault: foundation.vault.clone(),
+        auth: core.auth.clone(),
+        line: core.line.clone(),
+        audit: core.audit.clone(),
+        tasks: tasks.clone(),
+        place,
+    })
+}
+
+/// The socket for commands on this machine. Without it they work on the store, which is as safe
+/// and takes effect a moment later.
+async fn local(config: &Config, api: &Arc<Api>) -> Option<(UnixListener, Socket, Entrance)> {
+    let path = socket::socket_path(config);
+    match socket::bind(config).await {
+        Ok(Some((listener, socket))) => {
+            Some((listener, socket, Entrance::Mount(mount(api, Side::Operator))))
+        }
+        Ok(None) => {
+            tracing::info!("another proxy serves this store, and commands speak to that one");
+            None
+        }
+        Err(reason) => {
+            let path = path.display();
+            tracing::warn!(%reason, "commands cannot speak to this proxy and work on its store: {path}");
+            None
+        }
+    }
 }
 
 /// The API as a listener has it.

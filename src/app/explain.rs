@@ -74,6 +74,10 @@ pub async fn explain(
         explained.chain = Some(chain);
     }
     core.pool.close_all(UPSTREAMS).await;
+    if let Some(audit) = &core.audit {
+        // Nothing was decided: it is only ended.
+        audit.close(REST).await;
+    }
     tasks.finish(REST).await;
     Ok(explained)
 }

@@ -2,6 +2,7 @@
 //! its phases, and ends it.
 
 mod build;
+mod desk;
 mod error;
 mod explain;
 mod first;
@@ -10,11 +11,14 @@ mod phase;
 mod pipe;
 mod seeing;
 mod signal;
+mod socket;
 
 pub use build::{Built, Resolve, build};
+pub use desk::Desk;
 pub use error::StartError;
 pub use explain::{Explained, Subject, explain};
 pub use first::{FirstKey, first_key, first_tenant};
 pub use foundation::Foundation;
 pub use phase::{Phase, run};
 pub use pipe::{Identity, run_pipe};
+pub use socket::{connect_local, socket_path};

@@ -7,7 +7,7 @@ use super::error::StartError;
 use super::signal::Stops;
 use crate::audit::Audit;
 use crate::base::Tasks;
-use crate::server::{Entrance, Grace, listen};
+use crate::server::{Entrance, Grace, listen, listen_local};
 
 /// Most connections to the operator's listener at a time.
 const OPERATORS: usize = 256;
@@ -53,6 +53,7 @@ pub async fn run(built: Built) -> Result<(), StartError> {
     let Built {
         listener,
         operator,
+        local,
         tls,
         doors,
         pool,
@@ -80,6 +81,13 @@ pub async fn run(built: Built) -> Result<(), StartError> {
         let (own, grace) = (connections.clone(), grace.clone());
         let listening = listen(listener, entrance, None, OPERATORS, own, grace);
         connections.spawn("operator listener", listening);
+    }
+    if let Some((listener, socket, entrance)) = local {
+        let (own, grace) = (connections.clone(), grace.clone());
+        connections.spawn("local listener", async move {
+            listen_local(listener, entrance, own, grace).await;
+            drop(socket);
+        });
     }
     readiness.set(true);
     tracing::info!(phase = ?Phase::Ready, %address, "listening on http://{address}");

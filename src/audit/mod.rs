@@ -12,6 +12,7 @@ mod queue;
 mod reader;
 mod record;
 mod redact;
+mod shown;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -23,5 +24,6 @@ pub use error::AuditError;
 pub use event::{Client, Denial, Event, NOBODY, Outcome, Posted, Ran};
 pub use reader::{AuditReader, Filter, Page};
 pub use record::{Record, Written};
+pub use shown::{USED, head, hex, members, millis, used};
 pub use sink::{Audit, Kept, News};
 pub use verify::{Finding, Known, Verdict};

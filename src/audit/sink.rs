@@ -102,14 +102,22 @@ impl Audit {
 
     /// Records a decision. Gives what must be waited for before the answer, if the file says so.
     #[must_use]
-    pub fn record(&self, mut event: Box<Event>) -> Option<Kept> {
-        let kept = (self.0.settings.durable == Durable::Call).then(|| {
-            let (told, on_disk) = oneshot::channel();
-            event.on_disk = Some(told);
-            Kept { on_disk, patience: self.0.settings.patience }
-        });
+    pub fn record(&self, event: Box<Event>) -> Option<Kept> {
+        if self.0.settings.durable == Durable::Call {
+            return Some(self.record_now(event));
+        }
         self.0.queue.push(event);
-        kept
+        None
+    }
+
+    /// Records a decision that is rare and weighs more, whatever the file says of calls. Gives
+    /// what must be waited for before the answer.
+    #[must_use]
+    pub fn record_now(&self, mut event: Box<Event>) -> Kept {
+        let (told, on_disk) = oneshot::channel();
+        event.on_disk = Some(told);
+        self.0.queue.push(event);
+        Kept { on_disk, patience: self.0.settings.patience }
     }
 
     /// Counts somebody who was not let in.

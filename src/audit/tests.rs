@@ -33,7 +33,7 @@ fn event(tenant: TenantId, number: u64) -> Box<Event> {
     event.original = Some("create_issue".into());
     event.is_tool = true;
     (event.bytes_in, event.bytes_out, event.ms) = (number, 10 * number, 1);
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         event.outcome = Outcome::Refused;
     }
     Box::new(event)

@@ -171,14 +171,16 @@ impl Cache {
 
     /// Ends the keys whose time has come.
     pub(super) fn end_expired(&self, now: u64) {
-        let expired: Vec<_> = self
-            .read()
-            .keys
-            .iter()
-            .filter(|(_, entry)| entry.expires_at() <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in expired {
+        self.end_where(|entry| entry.expires_at() <= now);
+    }
+
+    /// Ends the keys for which `over` holds.
+    pub(super) fn end_where(&self, over: impl Fn(&Entry) -> bool) {
+        let content = self.read();
+        let ended = content.keys.iter().filter(|(_, entry)| over(entry)).map(|(id, _)| *id);
+        let ended: Vec<_> = ended.collect();
+        drop(content);
+        for id in ended {
             self.end(id);
         }
     }

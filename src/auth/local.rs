@@ -6,9 +6,31 @@ use std::sync::Arc;
 use super::check::Auth;
 use super::error::AuthError;
 use super::key::id_from;
-use super::principal::{Principal, Shown, TenantInfo};
-use crate::base::{Name, Role, Scopes, Tasks};
+use super::principal::{Operator, Principal, Shown, TenantInfo};
+use crate::base::{KeyId, Name, Role, Scopes, Tasks};
+use crate::seal::Ring;
 use crate::store::Origin;
+
+/// The public id under which whoever holds the root key acts as the operator.
+#[must_use]
+pub(super) fn local_operator(ring: &Ring) -> KeyId {
+    id_from(&ring.digest("local key id", &[b"operator"]))
+}
+
+impl Operator {
+    /// Whoever holds the root key.
+    pub(super) fn local(id: KeyId) -> Self {
+        Self::new(Shown {
+            key: id,
+            name: "local".to_owned(),
+            origin: Origin::Store,
+            role: Role::Operator,
+            scopes: Scopes::everything(),
+            holder: id,
+            until: None,
+        })
+    }
+}
 
 impl Auth {
     /// Acts as this tenant until it is removed, with these scopes. [`Auth::watch`] must run.

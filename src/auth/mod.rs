@@ -18,6 +18,7 @@ mod issue;
 mod issuer;
 mod key;
 mod local;
+mod news;
 mod principal;
 #[cfg(test)]
 mod tests;
@@ -31,5 +32,6 @@ pub use error::{AuthError, Denied, MintError};
 pub use guard::Guard;
 pub use issue::{NewKey, check_key_name, fresh_tenant, issue};
 pub use key::KEY_PREFIX;
+pub use news::News;
 pub use principal::{Caller, Operator, Principal, TenantInfo};
-pub use token::{Minted, TokenRequest};
+pub use token::{Minted, TokenRequest, local_token};

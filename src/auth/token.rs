@@ -13,6 +13,7 @@ use super::crypto;
 use super::error::{Denied, MintError};
 use super::issuer::Outsider;
 use super::key::id_from;
+use super::local::local_operator;
 use super::principal::{Caller, Operator, Principal, Shown};
 use crate::base::{KeyId, Name, Role, Scopes, Secret, unix_seconds};
 use crate::seal::Ring;
@@ -23,11 +24,16 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// Shortest life of a token.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// Life of the token of whoever holds the root key: one command.
+const LOCAL: u64 = 60;
+
 /// Makes and reads our own tokens.
 pub(super) struct Tokens {
     kid: String,
     /// Issuer and audience: this proxy.
     own: String,
+    /// Whom the token of whoever holds the root key is about.
+    local: KeyId,
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
@@ -78,28 +84,84 @@ pub struct Minted {
 impl Tokens {
     pub(super) fn new(ring: &Ring, admission: &Admission<'_>) -> Self {
         crypto::install();
-        let key = ring.derived("token");
-        let kid = ring.digest("token key id", &[key.as_ref()]);
-        let kid: String = kid[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = ring.derived(PURPOSE);
+        let kid = kid(ring);
         // Without a public URL, what no other proxy has: its key's own id.
-        let own = admission.public_url.map_or_else(
-            || format!("urn:mcp-proxy:{}", ring.tag()),
-            |url| url.as_str().trim_end_matches('/').to_owned(),
-        );
+        let unnamed = unnamed(ring);
+        let own = admission
+            .public_url
+            .map_or_else(|| unnamed.clone(), |url| url.as_str().trim_end_matches('/').to_owned());
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_issuer(&[&own]);
-        validation.set_audience(&[&own]);
+        validation.set_issuer(&[&own, &unnamed]);
+        validation.set_audience(&[&own, &unnamed]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.leeway = 0;
         validation.validate_nbf = true;
         Self {
             kid,
             own,
+            local: local_operator(ring),
             encoding: EncodingKey::from_secret(key.as_ref()),
             decoding: DecodingKey::from_secret(key.as_ref()),
             validation,
         }
     }
+}
+
+/// What the signing key is derived for.
+const PURPOSE: &str = "token";
+
+/// The id of the key that signs.
+fn kid(ring: &Ring) -> String {
+    let key = ring.derived(PURPOSE);
+    let digest = ring.digest("token key id", &[key.as_ref()]);
+    hex(&digest[..8])
+}
+
+/// A proxy that has no public URL.
+fn unnamed(ring: &Ring) -> String {
+    format!("urn:mcp-proxy:{}", ring.tag())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn signed(kid: String, claims: &Claims, key: &EncodingKey) -> Result<Secret, MintError> {
+    let header = Header { kid: Some(kid), ..Header::new(Algorithm::HS256) };
+    let text = jsonwebtoken::encode(&header, claims, key);
+    Ok(Secret::new(text.map_err(|_| MintError::Random)?))
+}
+
+/// The token's own id.
+fn fresh_id() -> Result<String, MintError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|_| MintError::Random)?;
+    Ok(hex(&random))
+}
+
+/// A token of the operator for a command on the proxy's own machine, good for a minute. Whoever
+/// has the root key needs no other right: with it he could change the store itself.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn local_token(ring: &Ring) -> Result<Secret, MintError> {
+    crypto::install();
+    let (now, name) = (unix_seconds(), unnamed(ring));
+    let claims = Claims {
+        iss: name.clone(),
+        aud: name,
+        sub: local_operator(ring).to_string(),
+        tenant: None,
+        tenant_id: None,
+        role: Role::Operator.to_string(),
+        scope: Scopes::everything().to_string(),
+        iat: now,
+        exp: now + LOCAL,
+        jti: fresh_id()?,
+    };
+    let key = EncodingKey::from_secret(ring.derived(PURPOSE).as_ref());
+    signed(kid(ring), &claims, &key)
 }
 
 fn refused(reason: impl Into<Box<dyn std::error::Error>>) -> Denied {
@@ -127,8 +189,6 @@ impl Auth {
         }
         let scopes = request.scopes.clone().unwrap_or_else(|| caller.scopes().clone());
         caller.scopes().cover(&scopes).map_err(MintError::Scope)?;
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|_| MintError::Random)?;
         let tokens = &self.0.tokens;
         let now = unix_seconds();
         let expires_at = now + request.life.as_secs();
@@ -142,11 +202,9 @@ impl Auth {
             scope: scopes.to_string(),
             iat: now,
             exp: expires_at,
-            jti: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            jti: fresh_id()?,
         };
-        let header = Header { kid: Some(tokens.kid.clone()), ..Header::new(Algorithm::HS256) };
-        let text = jsonwebtoken::encode(&header, &claims, &tokens.encoding);
-        let text = Secret::new(text.map_err(|_| MintError::Random)?);
+        let text = signed(tokens.kid.clone(), &claims, &tokens.encoding)?;
         Ok(Minted { text, expires_at, role, scopes })
     }
 }
@@ -224,6 +282,9 @@ impl Inner {
 
     /// The holder of the key that a token stands for.
     async fn behind(&self, key: KeyId) -> Result<Caller, Denied> {
+        if key == self.tokens.local {
+            return Ok(Caller::Operator(Operator::local(key)));
+        }
         if let Some(declared) = self.declared.values().find(|declared| declared.key() == key) {
             return Ok(declared.clone());
         }

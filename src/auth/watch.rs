@@ -70,8 +70,7 @@ impl Inner {
         if *seen == Some(version) {
             return Ok(());
         }
-        let (epoch, ids) = self.cache.next_epoch();
-        self.changed.send_replace(epoch);
+        let ids = self.begin_epoch();
         for ids in ids.chunks(CHUNK) {
             let found = self.stores.keys.find(ids.to_vec());
             let found = tokio::time::timeout(ANSWER, found).await.map_err(timeout)??;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::open::{Opened, moment};
 use super::screen::Screen;
 use super::table::{Table, csv};
-use crate::audit::{AuditReader, Filter, Known, Outcome, Record, Verdict, Written};
-use crate::base::{Map, TenantId, rfc3339};
+use crate::audit::{AuditReader, Filter, Known, Outcome, Verdict, Written, head, millis};
+use crate::base::{Map, TenantId};
 
 /// Records that are read at a time.
 const PAGE: usize = 1_000;
@@ -176,10 +176,6 @@ pub(super) async fn names(audit: &AuditReader) -> anyhow::Result<Names> {
     Ok(audit.heads().await?.into_iter().map(|head| (head.tenant, head.name)).collect())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn parse_head(text: &str) -> anyhow::Result<Known> {
     let wrong =
         || format!("`{text}` is no head; it is SEQ:LINK, as `audit verify --json` shows it");
@@ -222,12 +218,7 @@ fn told(verdict: &Verdict) -> Value {
         .iter()
         .map(|finding| json!({ "seq": finding.seq, "what": finding.what }))
         .collect();
-    let head = verdict.head.as_ref().map(|head| {
-        json!({
-            "tenant": head.name, "tenant_id": head.tenant.to_string(), "first": head.first,
-            "last": head.last, "head": format!("{}:{}", head.last, hex(&head.mac)),
-        })
-    });
+    let head = verdict.head.as_ref().map(head);
     json!({
         "chain": head, "checked": verdict.checked, "findings": findings, "more": verdict.more,
     })
@@ -255,39 +246,8 @@ fn say(screen: &mut Screen, verdict: &Verdict) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn millis(at: u64) -> String {
-    rfc3339(at / 1_000).replace('Z', &format!(".{:03}Z", at % 1_000))
-}
-
-/// A record for programs; the columns of the table with commas are its members in this order.
 fn members(written: &Written, names: &Names) -> [(&'static str, Value); 22] {
-    let Record { client, .. } = &written.record;
-    let record = &written.record;
-    let text = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
-    [
-        ("time", json!(millis(record.started))),
-        ("tenant", names.get(&written.tenant).map_or(Value::Null, |name| json!(name))),
-        ("tenant_id", json!(written.tenant.to_string())),
-        ("seq", json!(written.seq)),
-        ("key", record.key.map_or(Value::Null, |key| json!(key.as_str()))),
-        ("actor", text(&record.actor)),
-        ("client", text(&client.0)),
-        ("client_version", text(&client.1)),
-        ("door", text(&record.door)),
-        ("method", text(&record.method)),
-        ("target", text(&record.target)),
-        ("upstream", text(&record.upstream)),
-        ("original", text(&record.original)),
-        ("arguments_digest", record.digest.map_or(Value::Null, |digest| json!(hex(&digest)))),
-        ("policy", json!(hex(&record.policy))),
-        ("outcome", json!(record.outcome.as_str())),
-        ("ran", json!(record.ran.as_str())),
-        ("bytes_in", json!(record.bytes_in)),
-        ("bytes_out", json!(record.bytes_out)),
-        ("ms", json!(record.ms)),
-        ("trace", record.trace.map_or(Value::Null, |trace| json!(hex(&trace)))),
-        ("count", json!(record.count)),
-    ]
+    crate::audit::members(written, names.get(&written.tenant).map(String::as_str))
 }
 
 fn line(written: &Written, names: &Names) -> String {

@@ -5,20 +5,25 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::audit::AuditCommand;
 use super::connect::ConnectCommand;
 use super::exit;
 use super::explain::ExplainCommand;
 use super::key::KeyCommand;
-use super::open::Opened;
+use super::open::{Opened, Resolve};
+use super::reach::{Reach, Remote};
+use super::refusal::ReachError;
 use super::screen::Screen;
 use super::secret::SecretCommand;
 use super::serve::ServeCommand;
+use super::session::SessionCommand;
 use super::shell::{self, CompletionsCommand};
+use super::status::StatusCommand;
 use super::stdio::StdioCommand;
 use super::tenant::TenantCommand;
+use super::upstream::UpstreamCommand;
 use super::usage::UsageCommand;
 use crate::base::Tasks;
 use crate::config::{self, Config, Warning};
@@ -56,15 +61,23 @@ enum Command {
     /// Write the shipped mcp-proxy.toml into this folder, with every key explained.
     #[command(after_help = "Example: mcp-proxy init")]
     Init,
-    /// Tenants.
-    #[command(subcommand)]
-    Tenant(TenantCommand),
-    /// Keys.
-    #[command(subcommand)]
-    Key(KeyCommand),
+    /// Tenants: who is kept apart from whom.
+    Tenant(At<TenantCommand>),
+    /// Keys: what a client shows to be let in.
+    Key(At<KeyCommand>),
     /// Sealed secrets of tenants.
-    #[command(subcommand)]
-    Secret(SecretCommand),
+    Secret(At<SecretCommand>),
+    /// Upstreams: how each stands for a tenant.
+    Upstream(At<UpstreamCommand>),
+    /// Sessions that clients have open.
+    Session(At<SessionCommand>),
+    /// Say how the running proxy is, and what it holds.
+    Status {
+        #[command(flatten)]
+        remote: Remote,
+        #[command(flatten)]
+        status: StatusCommand,
+    },
     /// What was decided: every request, in chains that show each change.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -84,6 +97,19 @@ enum Command {
     /// A small real MCP server over standard input and output.
     #[command(after_help = "Example: mcp-proxy demo")]
     Demo,
+}
+
+/// Commands that the running proxy carries out, or this program when none runs.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The proxy that serves the store of the file carries it out; when none does, \
+                        it is done on the store. A line on standard error says which."
+)]
+struct At<C: Subcommand> {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: C,
 }
 
 /// Runs the command line of this process and gives its exit code.
@@ -126,21 +152,51 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             completions.run(Arguments::command(), &mut Screen::standard())
         }
         Some(Command::Man) => shell::manual(Arguments::command(), &mut Screen::standard()),
-        Some(Command::Tenant(command)) => with_store(given.as_deref(), |opened, screen| {
-            Box::pin(async move { command.run(opened, screen).await })
-        }),
-        Some(Command::Key(command)) => with_store(given.as_deref(), |opened, screen| {
-            Box::pin(async move { command.run(opened, screen).await })
-        }),
-        Some(Command::Audit(command)) => with_store(given.as_deref(), |opened, screen| {
-            Box::pin(async move { command.run(opened, screen).await })
-        }),
-        Some(Command::Usage(command)) => with_store(given.as_deref(), |opened, screen| {
-            Box::pin(async move { command.run(opened, screen).await })
-        }),
-        Some(Command::Secret(command)) => with_store(given.as_deref(), |opened, screen| {
-            Box::pin(async move { command.run(opened, screen).await })
-        }),
+        Some(Command::Tenant(At { remote, command })) => {
+            with_reach(given.as_deref(), &remote, async |reach, screen| {
+                command.run(reach, screen).await
+            })
+        }
+        Some(Command::Key(At { remote, command })) => {
+            with_reach(given.as_deref(), &remote, async |reach, screen| {
+                command.run(reach, screen).await
+            })
+        }
+        Some(Command::Secret(At { remote, command })) => {
+            with_reach(given.as_deref(), &remote, async |reach, screen| {
+                command.run(reach, screen).await
+            })
+        }
+        Some(Command::Upstream(At { remote, command })) => {
+            with_reach(given.as_deref(), &remote, async |reach, screen| {
+                command.run(reach, screen).await
+            })
+        }
+        Some(Command::Session(At { remote, command })) => {
+            with_reach(given.as_deref(), &remote, async |reach, screen| {
+                command.run(reach, screen).await
+            })
+        }
+        Some(Command::Status { remote, status }) => {
+            let runtime = runtime()?;
+            let screen = &mut Screen::standard();
+            runtime.block_on(async {
+                let reach = running(given.as_deref(), &remote, screen).await?;
+                let reach = reach.map_err(|config| {
+                    let store = config.store.path.display();
+                    ReachError::Unreachable(format!(
+                        "no proxy is running on the store {store}; start one with `mcp-proxy serve`"
+                    ))
+                })?;
+                status.run(&reach, screen)
+            })
+        }
+        Some(Command::Audit(command)) => {
+            with_store(given.as_deref(), async |opened, screen| command.run(opened, screen).await)
+        }
+        Some(Command::Usage(command)) => {
+            with_store(given.as_deref(), async |opened, screen| command.run(opened, screen).await)
+        }
     }
 }
 
@@ -161,25 +217,66 @@ pub(super) fn read_config(given: Option<&Path>) -> anyhow::Result<(Config, Vec<W
     Ok((config, warnings, false))
 }
 
-type Answer<'a> = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().context("the runtime cannot start")
+}
 
+/// The proxy that a command is for, or the configuration whose store no proxy serves.
+async fn running(
+    given: Option<&Path>,
+    remote: &Remote,
+    screen: &mut Screen,
+) -> anyhow::Result<Result<Reach, Box<Config>>> {
+    if remote.is_given() {
+        return Ok(Ok(Reach::remote(remote, screen).await?));
+    }
+    let (config, _, _) = read_config(given)?;
+    let file = given.unwrap_or(Path::new(FILE));
+    let reach = Reach::running(&config, file, screen).await?;
+    Ok(reach.ok_or_else(|| Box::new(config)))
+}
+
+/// The values that the file's sources have here.
+fn values() -> Resolve {
+    Box::new(|source| config::resolve(source).map_err(|error| error.to_string()))
+}
+
+/// Does some work on the store, whether a proxy runs or not.
 fn with_store(
     given: Option<&Path>,
-    work: impl for<'a> FnOnce(&'a Opened, &'a mut Screen) -> Answer<'a>,
+    work: impl AsyncFnOnce(&Opened, &mut Screen) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (config, _, _) = read_config(given)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("the runtime cannot start")?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let tasks = Tasks::default();
-        let resolve = Box::new(|source: &config::SecretSource| {
-            config::resolve(source).map_err(|error| error.to_string())
-        });
-        let opened = Opened::open(config, resolve, &tasks).await?;
-        let done = work(&opened, &mut Screen::standard()).await;
+        let opened = Opened::open(config, values(), &tasks).await?;
+        let done = Box::pin(work(&opened, &mut Screen::standard())).await;
+        tasks.finish(std::time::Duration::from_secs(5)).await;
+        done
+    })
+}
+
+/// Does some work at the running proxy, or at the store when none runs.
+fn with_reach(
+    given: Option<&Path>,
+    remote: &Remote,
+    work: impl AsyncFnOnce(&Reach, &mut Screen) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let screen = &mut Screen::standard();
+    runtime.block_on(async {
+        let tasks = Tasks::default();
+        let reach = match running(given, remote, screen).await? {
+            Ok(reach) => reach,
+            Err(config) => {
+                let opened = Opened::open(*config, values(), &tasks).await?;
+                Box::pin(Reach::store(opened, screen, &tasks)).await?
+            }
+        };
+        let done = Box::pin(work(&reach, screen)).await;
+        reach.close().await;
         tasks.finish(std::time::Duration::from_secs(5)).await;
         done
     })

@@ -3,12 +3,20 @@
 
 use std::process::ExitCode;
 
+use super::refusal::ReachError;
 use crate::config::Problems;
 
 /// A bad file or flag.
 pub(super) const USAGE: u8 = 64;
+/// A service that cannot be reached.
+const UNREACHABLE: u8 = 69;
 
 /// The code for an error, found by its cause.
 pub(super) fn code(error: &anyhow::Error) -> ExitCode {
-    if error.is::<Problems>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+    match error.downcast_ref() {
+        Some(ReachError::Usage(_)) => ExitCode::from(USAGE),
+        Some(ReachError::Unreachable(_)) => ExitCode::from(UNREACHABLE),
+        _ if error.is::<Problems>() => ExitCode::from(USAGE),
+        _ => ExitCode::FAILURE,
+    }
 }

@@ -2,15 +2,15 @@
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::open::{Opened, seconds};
+use super::open::seconds;
+use super::reach::Reach;
+use super::refusal::is_unknown;
 use super::screen::Screen;
-use super::table::{Table, minute};
-use crate::auth::{NewKey, issue};
-use crate::base::rfc3339;
-use crate::base::{KeyId, Role, Scopes, Secret, unix_seconds};
-use crate::store::{FoundKey, KeyRecord, Owner, TenantRecord};
+use super::table::{Table, cell, minute, moment_of};
+use super::whose::{self, post};
+use crate::base::{KeyId, unix_seconds};
 
 /// Keys: what a client shows to be let in.
 #[derive(Debug, Subcommand)]
@@ -88,70 +88,56 @@ impl KeyCommand {
     ///
     /// # Errors
     /// With the line to print.
-    pub async fn run(self, opened: &Opened, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, reach: &Reach, screen: &mut Screen) -> anyhow::Result<()> {
         match self {
             Self::Create { tenant, operator: _, role, scope, name, expires, json } => {
                 let tenant = match tenant {
-                    Some(tenant) => Some(opened.tenant(&tenant).await?),
+                    Some(tenant) => Some(whose::tenant(reach, &tenant).await?),
                     None => None,
                 };
-                let role = match (&tenant, role) {
-                    (None, _) => Role::Operator,
-                    (Some(_), Some(role)) => role.parse()?,
-                    (Some(_), None) => Role::Member,
-                };
-                if tenant.is_some() && role == Role::Operator {
+                if tenant.is_none() && !reach.is_operator() {
+                    bail!(
+                        "a key of the operator is made with another one; this key is of a tenant"
+                    );
+                }
+                if tenant.is_some() && role.as_deref() == Some("operator") {
                     bail!("keys of the operator belong to no tenant; write --operator alone");
                 }
-                let wanted = NewKey {
-                    owner: tenant.as_ref().map_or(Owner::Operator, |tenant| tenant.id.into()),
-                    name: &name,
-                    role,
-                    scopes: Scopes::read(scope.iter().map(String::as_str))?,
-                    expires_at: expiry(expires.as_deref())?,
-                    created_by: None,
-                    holder: None,
-                };
-                let (record, text) = issue(&opened.ring, wanted)?;
-                opened.stores.keys.insert(record.owner, record.clone()).await?;
-                print(screen, tenant.as_ref(), &record, &text, json)
+                check_expiry(expires.as_deref())?;
+                let wanted = members([
+                    ("name", Some(json!(name))),
+                    ("role", role.map(|role| json!(role))),
+                    ("scopes", Some(json!(scope))),
+                    ("expires_in", expires.map(|expires| json!(expires))),
+                ]);
+                let made = post(reach, tenant.as_deref(), "/api/v1/keys", wanted).await?;
+                print(screen, &made, json)
             }
-            Self::List { tenant, json } => list(opened, screen, tenant.as_deref(), json).await,
+            Self::List { tenant, json } => list(reach, screen, tenant.as_deref(), json).await,
             Self::Rotate { id, grace, expires, json } => {
-                let found = find(opened, &id).await?;
-                let (now, grace) = (unix_seconds(), seconds(&grace)?);
-                let lifetime = found.key.expires_at.map(|end| end - found.key.created_at.min(end));
-                let expires_at = match expiry(expires.as_deref())? {
-                    Some(at) => Some(at),
-                    None => lifetime.map(|lifetime| now.saturating_add(lifetime)),
-                };
-                let FoundKey { key: old, tenant } = found;
-                let wanted = NewKey {
-                    owner: old.owner,
-                    name: &old.name,
-                    role: old.role,
-                    scopes: old.scopes,
-                    expires_at,
-                    created_by: None,
-                    holder: Some(old.holder),
-                };
-                let (record, text) = issue(&opened.ring, wanted)?;
-                let ends_at = now.saturating_add(grace);
-                opened.stores.keys.rotate(old.owner, old.id, ends_at, record.clone()).await?;
+                let old = find(reach, &id).await?;
+                let ends_at = unix_seconds().saturating_add(seconds(&grace)?);
+                check_expiry(expires.as_deref())?;
+                let wanted = members([
+                    ("grace", Some(json!(grace))),
+                    ("expires_in", expires.map(|expires| json!(expires))),
+                ]);
+                let path = format!("/api/v1/keys/{id}/rotate");
+                let made = post(reach, old["tenant"].as_str(), &path, wanted).await?;
                 screen.note(&format!("{id} works until {} (UTC).", minute(ends_at)))?;
-                print(screen, tenant.as_ref(), &record, &text, json)
+                print(screen, &made, json)
             }
             Self::Revoke { id, json } => {
-                let FoundKey { key, tenant } = find(opened, &id).await?;
-                let now = unix_seconds();
-                if !opened.stores.keys.revoke(key.owner, key.id, now).await? {
+                let key = find(reach, &id).await?;
+                if key["state"] == "revoked" {
                     bail!("the key `{id}` was revoked before");
                 }
-                let of = of(tenant.as_ref());
+                let tenant = key["tenant"].as_str();
+                reach.delete(tenant, &format!("/api/v1/keys/{id}"), false).await?;
                 if json {
-                    screen.json(&json!({ "id": id, "tenant": of, "revoked_at": rfc3339(now) }))?;
+                    screen.json(&reach.get(tenant, &format!("/api/v1/keys/{id}")).await?)?;
                 } else {
-                    screen.say(&format!("key {id} of {of} revoked"))?;
+                    screen.say(&format!("key {id} of {} revoked", of(&key)))?;
                 }
                 Ok(())
             }
@@ -159,94 +145,90 @@ impl KeyCommand {
     }
 }
 
-/// How the owner of a key is called.
-fn of(tenant: Option<&TenantRecord>) -> &str {
-    tenant.map_or("the operator", |tenant| tenant.name.as_str())
+/// The members of a body that there are.
+fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(given.collect::<Map<_, _>>())
 }
 
-fn expiry(text: Option<&str>) -> anyhow::Result<Option<u64>> {
-    let Some(text) = text else { return Ok(None) };
-    let seconds = seconds(text)?;
-    if seconds == 0 {
+/// How the owner of a key is called.
+fn of(key: &Value) -> &str {
+    key["tenant"].as_str().unwrap_or("the operator")
+}
+
+/// Judged here, since the flag has another name than the member of the body.
+fn check_expiry(text: Option<&str>) -> anyhow::Result<()> {
+    let Some(text) = text else { return Ok(()) };
+    if seconds(text)? == 0 {
         bail!("--expires {text}: the key would be expired at once; give a longer time");
     }
-    Ok(Some(unix_seconds().saturating_add(seconds)))
-}
-
-/// A key of the store by its id; keys of the file are named as such.
-async fn find(opened: &Opened, id: &str) -> anyhow::Result<FoundKey> {
-    let id: KeyId = id.parse().with_context(|| {
-        format!("`{id}` is no key id; `mcp-proxy key list` shows them (never give the key itself)")
-    })?;
-    if let Some(found) = opened.stores.keys.find(vec![id]).await?.pop() {
-        return Ok(found);
-    }
-    for tenant in opened.config.tenants.keys().map(Some).chain([None]) {
-        for (key, declared) in opened.declared_keys(tenant) {
-            if declared == Some(id) {
-                let (file, line) = (&opened.config.file, key.line);
-                bail!("the key `{id}` is `{}` of the file; change it at {file}:{line}", key.name);
-            }
-        }
-    }
-    bail!("there is no key `{id}`; `mcp-proxy key list` shows all")
-}
-
-fn print(
-    screen: &mut Screen,
-    tenant: Option<&TenantRecord>,
-    record: &KeyRecord,
-    text: &Secret,
-    json: bool,
-) -> anyhow::Result<()> {
-    if json {
-        screen.json(&json!({
-            "id": record.id.as_str(),
-            "tenant": tenant.map(|tenant| tenant.name.as_str()),
-            "name": record.name,
-            "role": record.role.as_str(),
-            "scopes": scopes(&record.scopes),
-            "key": text.expose(),
-            "expires_at": record.expires_at.map(rfc3339),
-        }))?;
-        return Ok(());
-    }
-    let until = record.expires_at.map_or_else(|| "never".to_owned(), minute);
-    screen.note(&format!(
-        "Key {} `{}` of {}, {}, expires {until}.",
-        record.id,
-        record.name,
-        of(tenant),
-        record.role
-    ))?;
-    screen.note("It is shown only now; keep it as you keep a password:")?;
-    screen.say(text.expose())?;
     Ok(())
 }
 
-fn scopes(scopes: &Scopes) -> Vec<String> {
-    scopes.iter().map(ToString::to_string).collect()
+/// A key of the store by its id; keys of the file are named as such.
+async fn find(reach: &Reach, id: &str) -> anyhow::Result<Value> {
+    let id: KeyId = id.parse().with_context(|| {
+        format!("`{id}` is no key id; `mcp-proxy key list` shows them (never give the key itself)")
+    })?;
+    let key = match reach.get(None, &format!("/api/v1/keys/{id}")).await {
+        Ok(key) => key,
+        Err(error) if is_unknown(&error) => {
+            bail!("there is no key `{id}`; `mcp-proxy key list` shows all")
+        }
+        Err(error) => return Err(error),
+    };
+    if key["origin"] == "file" {
+        let (name, place) = (cell(&key["name"]), cell(&key["declared_at"]));
+        bail!("the key `{id}` is `{name}` of the file; change it at {place}");
+    }
+    Ok(key)
 }
 
-fn state(key: &KeyRecord, now: u64) -> &'static str {
-    if key.revoked_at.is_some() {
-        "revoked"
-    } else if key.expires_at.is_some_and(|at| at <= now) {
-        "expired"
-    } else {
-        "live"
+fn print(screen: &mut Screen, key: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        screen.json(key)?;
+        return Ok(());
     }
+    let until = match &key["expires_at"] {
+        Value::Null => "never".to_owned(),
+        time => moment_of(time),
+    };
+    screen.note(&format!(
+        "Key {} `{}` of {}, {}, expires {until}.",
+        cell(&key["id"]),
+        cell(&key["name"]),
+        of(key),
+        cell(&key["role"])
+    ))?;
+    screen.note("It is shown only now; keep it as you keep a password:")?;
+    screen.say(key["key"].as_str().context("the proxy did not show the new key; revoke it")?)?;
+    Ok(())
 }
 
 async fn list(
-    opened: &Opened,
+    reach: &Reach,
     screen: &mut Screen,
     only: Option<&str>,
     json: bool,
 ) -> anyhow::Result<()> {
-    let now = unix_seconds();
-    let mut values = Vec::new();
-    let headings = [
+    let mut keys = Vec::new();
+    for tenant in whose::tenants(reach, only).await? {
+        keys.extend(reach.all(Some(&tenant), "/api/v1/keys").await?);
+    }
+    if only.is_none() && reach.is_operator() {
+        keys.extend(reach.all(None, "/api/v1/keys").await?);
+    }
+    if json {
+        screen.json(&json!(keys))?;
+        return Ok(());
+    }
+    if keys.is_empty() {
+        screen.note(
+            "There are no keys; make one with `mcp-proxy key create --tenant TENANT --name NAME`.",
+        )?;
+        return Ok(());
+    }
+    let mut table = Table::new(&[
         "ID",
         "TENANT",
         "NAME",
@@ -257,70 +239,14 @@ async fn list(
         "EXPIRES",
         "LAST USED",
         "ORIGIN",
-    ];
-    let mut table = Table::new(&headings);
-    let mut owners: Vec<Option<TenantRecord>> =
-        opened.tenants(only).await?.into_iter().map(Some).collect();
-    if only.is_none() {
-        owners.push(None);
+    ]);
+    for key in &keys {
+        let words =
+            ["id", "tenant", "name", "role", "scopes", "state"].map(|name| cell(&key[name]));
+        let times = ["created_at", "expires_at", "last_used_at"].map(|name| moment_of(&key[name]));
+        let row = words.into_iter().chain(times).chain([cell(&key["origin"])]);
+        table.row(row.collect());
     }
-    for tenant in owners {
-        let name = tenant.as_ref().map(|tenant| tenant.name.as_str());
-        for (key, id) in opened.declared_keys(tenant.as_ref().map(|tenant| &tenant.name)) {
-            let state = if id.is_some() { "live" } else { "value missing" };
-            let id = id.map(|id| id.to_string());
-            values.push(json!({
-                "id": id, "tenant": name, "name": key.name, "role": key.role.as_str(),
-                "scopes": scopes(&key.scopes), "state": state, "origin": "file",
-            }));
-            table.row(row(id, name, &key.name, key.role, &key.scopes, state, [None; 3], "file"));
-        }
-        let owner = tenant.as_ref().map_or(Owner::Operator, |tenant| tenant.id.into());
-        for key in opened.stores.keys.list(owner).await? {
-            let state = state(&key, now);
-            values.push(json!({
-                "id": key.id.as_str(), "tenant": name, "name": key.name,
-                "role": key.role.as_str(), "scopes": scopes(&key.scopes),
-                "state": state, "origin": "store",
-                "created_at": rfc3339(key.created_at),
-                "created_by": key.created_by.map(|id| id.to_string()),
-                "expires_at": key.expires_at.map(rfc3339),
-                "revoked_at": key.revoked_at.map(rfc3339),
-                "last_used_at": key.last_used_at.map(rfc3339),
-            }));
-            let times = [Some(key.created_at), key.expires_at, key.last_used_at];
-            let id = Some(key.id.to_string());
-            table.row(row(id, name, &key.name, key.role, &key.scopes, state, times, "store"));
-        }
-    }
-    if json {
-        screen.json(&json!(values))?;
-    } else if values.is_empty() {
-        screen.note(
-            "There are no keys; make one with `mcp-proxy key create --tenant TENANT --name NAME`.",
-        )?;
-    } else {
-        screen.say(&table.render())?;
-    }
+    screen.say(&table.render())?;
     Ok(())
-}
-
-#[expect(clippy::too_many_arguments, reason = "one for each column")]
-fn row(
-    id: Option<String>,
-    tenant: Option<&str>,
-    name: &str,
-    role: Role,
-    scopes: &Scopes,
-    state: &str,
-    times: [Option<u64>; 3],
-    origin: &str,
-) -> Vec<String> {
-    let dash = || "-".to_owned();
-    let scopes = if scopes.is_everything() { dash() } else { scopes.to_string() };
-    let tenant = tenant.map_or_else(dash, str::to_owned);
-    let [created, expires, used] = times.map(|time| time.map_or_else(dash, minute));
-    let (name, state, origin) = (name.to_owned(), state.to_owned(), origin.to_owned());
-    let id = id.unwrap_or_else(dash);
-    vec![id, tenant, name, role.to_string(), scopes, state, created, expires, used, origin]
 }

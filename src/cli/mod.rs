@@ -3,24 +3,32 @@
 mod audit;
 mod command;
 mod connect;
+mod exchange;
 mod exit;
 mod explain;
 mod key;
 mod open;
+mod reach;
+mod refusal;
 mod screen;
 mod secret;
 mod serve;
+mod session;
 mod shell;
+mod status;
 mod stdio;
 mod table;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod usage;
+mod whose;
 
 pub use command::main;
 pub use key::KeyCommand;
 pub use open::{Opened, Resolve};
+pub use reach::{Reach, Remote};
 pub use screen::Screen;
 pub use secret::SecretCommand;
 pub use tenant::TenantCommand;

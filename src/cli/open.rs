@@ -1,4 +1,4 @@
-//! What every command about tenants, keys and secrets needs: the file, the key file, the store.
+//! What commands on the store itself need: the file, the key file, the store.
 
 use std::sync::Arc;
 
@@ -6,9 +6,8 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::app::Foundation;
 use crate::audit::AuditReader;
-use crate::auth::declared_key_id;
-use crate::base::{KeyId, Name, Secret, Tasks};
-use crate::config::{Config, KeyDeclaration, SecretSource};
+use crate::base::{Name, Secret, Tasks};
+use crate::config::{Config, SecretSource};
 use crate::credential::Vault;
 use crate::seal::Ring;
 use crate::store::{AuditFile, Stores, TenantRecord};
@@ -65,32 +64,10 @@ impl Opened {
         ))
     }
 
-    /// The tenants that a list is about.
-    pub(super) async fn tenants(&self, only: Option<&str>) -> anyhow::Result<Vec<TenantRecord>> {
-        match only {
-            Some(name) => Ok(vec![self.tenant(name).await?]),
-            None => Ok(self.stores.tenants.list().await?),
-        }
-    }
-
-    /// True when the file of today declares the tenant.
-    pub(super) fn declares(&self, tenant: &Name) -> bool {
-        self.config.tenants.contains_key(tenant)
-    }
-
-    /// The file's keys of a tenant, or without one those of the operator, each with its id where
-    /// the value can be read.
-    pub(super) fn declared_keys(
-        &self,
-        tenant: Option<&Name>,
-    ) -> Vec<(&KeyDeclaration, Option<KeyId>)> {
-        let keys = match tenant {
-            Some(tenant) => self.config.tenants.get(tenant).map_or(&[][..], |found| &found.keys),
-            None => &self.config.admin.keys,
-        };
-        let id =
-            |source| (self.resolve)(source).ok().map(|text| declared_key_id(&self.ring, &text));
-        keys.iter().map(|key| (key, id(&key.source))).collect()
+    /// What the API is built over.
+    pub(super) fn parts(self) -> (Foundation, Config, Resolve) {
+        let Self { config, stores, ring, vault, resolve, .. } = self;
+        (Foundation { stores, ring, vault, new_key_file: false }, config, resolve)
     }
 }
 

@@ -7,15 +7,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use http::Method;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::open::{Opened, listed};
+use super::reach::Reach;
+use super::refusal::is_unknown;
 use super::screen::Screen;
-use super::table::{Table, minute};
-use crate::base::rfc3339;
+use super::table::{Table, cell, moment_of};
+use super::whose::{self, of};
 use crate::base::{Name, Secret, Slot};
-use crate::store::{SecretPlace, TenantRecord};
 
 /// More than a value may have, so that a longer one is seen as too long.
 const LIMIT: u64 = 70_000;
@@ -87,27 +88,27 @@ impl SecretCommand {
     ///
     /// # Errors
     /// With the line to print, which never holds a value.
-    pub async fn run(self, opened: &Opened, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, reach: &Reach, screen: &mut Screen) -> anyhow::Result<()> {
         match self {
-            Self::Set(args) => set(opened, screen, args).await,
-            Self::List { tenant, json } => list(opened, screen, tenant.as_deref(), json).await,
+            Self::Set(args) => set(reach, screen, args).await,
+            Self::List { tenant, json } => list(reach, screen, tenant.as_deref(), json).await,
             Self::Remove { tenant, upstream, slot, json } => {
-                let tenant = opened.tenant(&tenant).await?;
-                let place =
-                    SecretPlace { upstream: Name::new(&upstream)?, slot: Slot::new(&slot)? };
-                refuse_declared(opened, &tenant, &place)?;
-                if !opened.stores.secrets.remove(tenant.id, place.clone()).await? {
+                let tenant = whose::tenant(reach, &tenant).await?;
+                let (upstream, slot) = (Name::new(&upstream)?, Slot::new(&slot)?);
+                let removed = reach.delete(Some(&tenant), &path(&upstream, &slot), false).await;
+                if removed.as_ref().is_err_and(is_unknown) {
                     bail!(
-                        "tenant `{}` has no secret `{place}`; `mcp-proxy secret list --tenant {}` \
-                         shows what it has",
-                        tenant.name,
-                        tenant.name
+                        "tenant `{tenant}` has no secret `{upstream} {slot}`; `mcp-proxy secret \
+                         list --tenant {tenant}` shows what it has"
                     );
                 }
+                removed?;
                 if json {
-                    screen.json(&shown(&tenant, &place, &json!({ "removed": true })))?;
+                    let (upstream, slot) = (upstream.as_str(), slot.as_str());
+                    let gone = json!({ "upstream": upstream, "slot": slot, "removed": true });
+                    screen.json(&of(&tenant, gone))?;
                 } else {
-                    screen.say(&format!("secret {place} of {} removed", tenant.name))?;
+                    screen.say(&format!("secret {upstream} {slot} of {tenant} removed"))?;
                 }
                 Ok(())
             }
@@ -115,7 +116,11 @@ impl SecretCommand {
     }
 }
 
-async fn set(opened: &Opened, screen: &mut Screen, args: SetArgs) -> anyhow::Result<()> {
+fn path(upstream: &Name, slot: &Slot) -> String {
+    format!("/api/v1/secrets/{upstream}/{slot}")
+}
+
+async fn set(reach: &Reach, screen: &mut Screen, args: SetArgs) -> anyhow::Result<()> {
     if !args.value.is_empty() {
         bail!(
             "a value on the command line is not taken: every user of this machine can see it there, \
@@ -123,9 +128,8 @@ async fn set(opened: &Opened, screen: &mut Screen, args: SetArgs) -> anyhow::Res
              and treat the one just typed as known to others"
         );
     }
-    let tenant = opened.tenant(&args.tenant).await?;
-    let place = known_place(opened, &args.upstream, &args.slot)?;
-    refuse_declared(opened, &tenant, &place)?;
+    let tenant = whose::tenant(reach, &args.tenant).await?;
+    let (upstream, slot) = (Name::new(&args.upstream)?, Slot::new(&args.slot)?);
     let value = match (args.file, args.env) {
         (Some(path), _) => {
             let file = File::open(&path)
@@ -146,28 +150,17 @@ async fn set(opened: &Opened, screen: &mut Screen, args: SetArgs) -> anyhow::Res
         }
         (None, None) => read(&mut screen.input).context("standard input")?,
     };
-    let generation = opened.vault.set(tenant.id, place.clone(), value).await?;
+    let body = json!({ "value": value.expose() });
+    let path = path(&upstream, &slot);
+    let set = reach.send(Method::PUT, Some(&tenant), &path, Some(body)).await?;
     if args.json {
-        screen.json(&shown(&tenant, &place, &json!({ "generation": generation })))?;
+        screen.json(&of(&tenant, set))?;
     } else {
-        screen.say(&format!("secret {place} of {} set (generation {generation})", tenant.name))?;
+        let generation = cell(&set["generation"]);
+        let line = format!("secret {upstream} {slot} of {tenant} set (generation {generation})");
+        screen.say(&line)?;
     }
     Ok(())
-}
-
-/// What programs read of a change.
-fn shown(
-    tenant: &TenantRecord,
-    place: &SecretPlace,
-    change: &serde_json::Value,
-) -> serde_json::Value {
-    let mut value = json!({
-        "tenant": tenant.name.as_str(), "upstream": place.upstream.as_str(), "secret": place.slot.as_str(),
-    });
-    for (name, change) in change.as_object().into_iter().flatten() {
-        value[name] = change.clone();
-    }
-    value
 }
 
 /// Reads a value; the line break that editors and `echo` put at its end is not part of it.
@@ -179,77 +172,33 @@ fn read(from: impl Read) -> anyhow::Result<Secret> {
     Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
 }
 
-/// A slot that the file knows: a typing error would leave the upstream waiting for ever.
-fn known_place(opened: &Opened, upstream: &str, slot: &str) -> anyhow::Result<SecretPlace> {
-    let place = SecretPlace { upstream: Name::new(upstream)?, slot: Slot::new(slot)? };
-    let Some(entry) = opened.config.upstreams.get(&place.upstream) else {
-        let known = listed(opened.config.upstreams.keys().map(Name::as_str));
-        bail!("the file has no upstream `{upstream}` ({known})");
-    };
-    if !entry.slots.contains(&place.slot) {
-        let known = listed(entry.slots.iter().map(Slot::as_str));
-        bail!("the upstream `{upstream}` uses no secret `{slot}` ({known})");
-    }
-    Ok(place)
-}
-
-fn refuse_declared(
-    opened: &Opened,
-    tenant: &TenantRecord,
-    place: &SecretPlace,
-) -> anyhow::Result<()> {
-    let declared = opened.config.tenants.get(&tenant.name).is_some_and(|found| {
-        found.secrets.contains_key(&(place.upstream.clone(), place.slot.clone()))
-    });
-    if declared {
-        bail!("the secret `{place}` of `{}` is declared in the file; change it there", tenant.name);
-    }
-    Ok(())
-}
-
 async fn list(
-    opened: &Opened,
+    reach: &Reach,
     screen: &mut Screen,
     only: Option<&str>,
     json: bool,
 ) -> anyhow::Result<()> {
-    let mut values = Vec::new();
-    let mut table = Table::new(&["TENANT", "UPSTREAM", "SECRET", "GENERATION", "SET", "ORIGIN"]);
-    let dash = || "-".to_owned();
-    for tenant in opened.tenants(only).await? {
-        let declared = opened.config.tenants.get(&tenant.name).map(|found| &found.secrets);
-        for (upstream, slot) in declared.into_iter().flat_map(|secrets| secrets.keys()) {
-            values.push(json!({
-                "tenant": tenant.name.as_str(), "upstream": upstream.as_str(),
-                "secret": slot.as_str(), "origin": "file",
-            }));
-            let (tenant, upstream) = (tenant.name.to_string(), upstream.to_string());
-            table.row(vec![tenant, upstream, slot.to_string(), dash(), dash(), "file".to_owned()]);
-        }
-        for info in opened.stores.secrets.list(tenant.id).await? {
-            values.push(json!({
-                "tenant": tenant.name.as_str(), "upstream": info.place.upstream.as_str(),
-                "secret": info.place.slot.as_str(), "origin": "store",
-                "generation": info.generation, "set_at": rfc3339(info.set_at),
-            }));
-            table.row(vec![
-                tenant.name.to_string(),
-                info.place.upstream.to_string(),
-                info.place.slot.to_string(),
-                info.generation.to_string(),
-                minute(info.set_at),
-                "store".to_owned(),
-            ]);
-        }
+    let mut secrets = Vec::new();
+    for tenant in whose::tenants(reach, only).await? {
+        let all = reach.all(Some(&tenant), "/api/v1/secrets").await?;
+        secrets.extend(all.into_iter().map(|secret| of(&tenant, secret)));
     }
     if json {
-        screen.json(&json!(values))?;
-    } else if values.is_empty() {
+        screen.json(&json!(secrets))?;
+        return Ok(());
+    }
+    if secrets.is_empty() {
         screen.note(
             "There are no secrets; set one with `mcp-proxy secret set --tenant TENANT UPSTREAM SECRET`.",
         )?;
-    } else {
-        screen.say(&table.render())?;
+        return Ok(());
     }
+    let mut table = Table::new(&["TENANT", "UPSTREAM", "SECRET", "GENERATION", "SET", "ORIGIN"]);
+    for secret in &secrets {
+        let words = ["tenant", "upstream", "slot", "generation"].map(|name| cell(&secret[name]));
+        let rest = [moment_of(&secret["set_at"]), cell(&secret["origin"])];
+        table.row(words.into_iter().chain(rest).collect());
+    }
+    screen.say(&table.render())?;
     Ok(())
 }

@@ -40,10 +40,52 @@ impl CompletionsCommand {
         };
         let mut text = Vec::new();
         generate(shell, &mut program, "mcp-proxy", &mut text);
-        screen.out.write_all(&text)?;
+        let text = String::from_utf8(text)?;
+        // The labels of a program with a hyphen are not the ones that are looked for (clap_complete
+        // 4.6.11 for bash), so that nothing below it would be completed.
+        let text = text.replace("mcp__subcmd__proxy", "mcp__proxy");
+        screen.out.write_all(text.as_bytes())?;
         Ok(())
     }
 }
+
+/// What the flags do not say of themselves.
+const AROUND: &str = r#".SH ENVIRONMENT
+.TP
+MCP_PROXY_CONFIG
+The configuration file.
+.TP
+MCP_PROXY_URL
+The proxy that commands speak to, instead of the one that serves the store of the file.
+.TP
+MCP_PROXY_KEY
+The key for it; also the key of \fBmcp\-proxy stdio\fR.
+.TP
+MCP_PROXY_LOG
+What is logged.
+.SH FILES
+.TP
+mcp\-proxy.toml
+The configuration, in the current folder where none is named.
+.TP
+mcp\-proxy.db, mcp\-proxy.key
+The store, and the key that opens what is sealed in it, where the configuration names no others.
+.TP
+mcp\-proxy.db.sock
+The socket beside the store by which commands find the proxy that serves it.
+.SH EXIT STATUS
+.TP
+0
+Done.
+.TP
+1
+A failure or a refusal.
+.TP
+64
+A wrong file or flag.
+.TP
+69
+Something that cannot be reached."#;
 
 /// Prints the manual page: the program, and then each of its commands.
 pub(super) fn manual(mut program: Command, screen: &mut Screen) -> anyhow::Result<()> {
@@ -58,6 +100,7 @@ pub(super) fn manual(mut program: Command, screen: &mut Screen) -> anyhow::Resul
     writeln!(text, ".SH COMMANDS")?;
     commands(&program, &mut text)?;
     page.render_extra_section(&mut text)?;
+    writeln!(text, "{AROUND}")?;
     page.render_version_section(&mut text)?;
     screen.out.write_all(&text)?;
     Ok(())

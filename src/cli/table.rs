@@ -34,10 +34,30 @@ impl Table {
     }
 }
 
+/// What a document of the API says, for a cell.
+pub(super) fn cell(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "-".to_owned(),
+        serde_json::Value::String(text) if text.is_empty() => "-".to_owned(),
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(items) if items.is_empty() => "-".to_owned(),
+        serde_json::Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// A point in time of a document of the API, to the minute.
+pub(super) fn moment_of(value: &serde_json::Value) -> String {
+    match value.as_str() {
+        Some(time) => time.replacen('T', " ", 1).chars().take(16).collect(),
+        None => "-".to_owned(),
+    }
+}
+
 /// A line of a table with commas (RFC 4180). A cell that a spreadsheet would take for a formula is
 /// made a text by an apostrophe.
-pub(super) fn csv<const N: usize>(cells: [String; N]) -> String {
-    let cells = cells.map(|cell| {
+pub(super) fn csv(cells: impl IntoIterator<Item = String>) -> String {
+    let cells = cells.into_iter().map(|cell| {
         let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
         let cell = if formula { format!("'{cell}") } else { cell };
         if cell.contains([',', '"', '\n', '\r']) {
@@ -46,7 +66,7 @@ pub(super) fn csv<const N: usize>(cells: [String; N]) -> String {
             cell
         }
     });
-    cells.join(",")
+    cells.collect::<Vec<_>>().join(",")
 }
 
 /// The same for a table, to the minute.

@@ -2,15 +2,14 @@
 
 use anyhow::bail;
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::open::Opened;
+use super::reach::Reach;
+use super::refusal::{is_unknown, must_mean};
 use super::screen::Screen;
-use super::table::{Table, minute};
-use crate::auth::fresh_tenant;
+use super::table::{Table, cell, moment_of};
+use super::whose::{self, post};
 use crate::base::Name;
-use crate::base::rfc3339;
-use crate::store::{Origin, TenantRecord};
 
 /// Tenants: who is kept apart from whom.
 #[derive(Debug, Subcommand)]
@@ -59,60 +58,39 @@ impl TenantCommand {
     ///
     /// # Errors
     /// With the line to print.
-    pub async fn run(self, opened: &Opened, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, reach: &Reach, screen: &mut Screen) -> anyhow::Result<()> {
         match self {
-            Self::Create { name, json } => create(opened, screen, &name, json).await,
-            Self::List { json } => list(opened, screen, json).await,
-            Self::Show { name, json } => show(opened, screen, &name, json).await,
-            Self::Remove { name, yes, json } => remove(opened, screen, &name, yes, json).await,
+            Self::Create { name, json } => create(reach, screen, &name, json).await,
+            Self::List { json } => list(reach, screen, json).await,
+            Self::Show { name, json } => show(reach, screen, &name, json).await,
+            Self::Remove { name, yes, json } => remove(reach, screen, &name, yes, json).await,
         }
     }
 }
 
-fn origin(opened: &Opened, tenant: &TenantRecord) -> &'static str {
-    match tenant.origin {
-        Origin::Store => "store",
-        Origin::File if opened.declares(&tenant.name) => "file",
-        // Its keys are refused until it is declared again or taken over.
-        Origin::File => "file (no longer declared)",
-    }
+fn origin(tenant: &Value) -> String {
+    // Its keys are refused until it is declared again or taken over.
+    let gone = if tenant["active"] == false { " (no longer declared)" } else { "" };
+    format!("{}{gone}", cell(&tenant["origin"]))
 }
 
-fn value(opened: &Opened, tenant: &TenantRecord) -> serde_json::Value {
-    json!({
-        "name": tenant.name.as_str(),
-        "id": tenant.id.to_string(),
-        "origin": match tenant.origin { Origin::File => "file", Origin::Store => "store" },
-        "active": tenant.origin == Origin::Store || opened.declares(&tenant.name),
-        "created_at": rfc3339(tenant.created_at),
-    })
+fn path(name: &Name) -> String {
+    format!("/api/v1/tenants/{name}")
 }
 
-async fn create(
-    opened: &Opened,
-    screen: &mut Screen,
-    name: &str,
-    json: bool,
-) -> anyhow::Result<()> {
+async fn create(reach: &Reach, screen: &mut Screen, name: &str, json: bool) -> anyhow::Result<()> {
     let name = Name::new(name)?;
-    if opened.declares(&name) {
-        bail!("the tenant `{name}` is declared in the file already; nothing is to be done");
-    }
-    let tenants = &opened.stores.tenants;
-    let tenant = match tenants.find(&name).await? {
-        Some(left) if left.origin == Origin::File => {
-            tenants.release(left.id).await?;
-            screen.note("The file declared this tenant earlier; its keys and secrets are kept.")?;
-            TenantRecord { origin: Origin::Store, ..left }
-        }
-        _ => {
-            let tenant = fresh_tenant(&name, Origin::Store)?;
-            tenants.create(tenant.clone()).await?;
-            tenant
-        }
+    let before = match reach.get(None, &path(&name)).await {
+        Ok(before) => before,
+        Err(error) if is_unknown(&error) => Value::Null,
+        Err(error) => return Err(error),
     };
+    let made = post(reach, None, "/api/v1/tenants", json!({ "name": name.as_str() })).await?;
+    if before["active"] == false {
+        screen.note("The file declared this tenant earlier; its keys and secrets are kept.")?;
+    }
     if json {
-        screen.json(&value(opened, &tenant))?;
+        screen.json(&made)?;
     } else {
         screen.say(&format!("tenant {name} created"))?;
         screen.note(&format!("Next: mcp-proxy key create --tenant {name} --name laptop"))?;
@@ -120,11 +98,10 @@ async fn create(
     Ok(())
 }
 
-async fn list(opened: &Opened, screen: &mut Screen, json: bool) -> anyhow::Result<()> {
-    let tenants = opened.stores.tenants.list().await?;
+async fn list(reach: &Reach, screen: &mut Screen, json: bool) -> anyhow::Result<()> {
+    let tenants = reach.all(None, "/api/v1/tenants").await?;
     if json {
-        let values: Vec<_> = tenants.iter().map(|tenant| value(opened, tenant)).collect();
-        screen.json(&json!(values))?;
+        screen.json(&json!(tenants))?;
         return Ok(());
     }
     if tenants.is_empty() {
@@ -134,63 +111,68 @@ async fn list(opened: &Opened, screen: &mut Screen, json: bool) -> anyhow::Resul
     let mut table = Table::new(&["TENANT", "ORIGIN", "CREATED", "ID"]);
     for tenant in &tenants {
         table.row(vec![
-            tenant.name.to_string(),
-            origin(opened, tenant).to_owned(),
-            minute(tenant.created_at),
-            tenant.id.to_string(),
+            cell(&tenant["name"]),
+            origin(tenant),
+            moment_of(&tenant["created_at"]),
+            cell(&tenant["id"]),
         ]);
     }
     screen.say(&table.render())?;
     Ok(())
 }
 
-async fn counts(opened: &Opened, tenant: &TenantRecord) -> anyhow::Result<(usize, usize)> {
-    let keys = opened.stores.keys.list(tenant.id.into()).await?;
-    let usable = keys.iter().filter(|key| key.revoked_at.is_none()).count();
-    Ok((usable, opened.stores.secrets.list(tenant.id).await?.len()))
+/// How many entries of a list are in the store, and how many in the file.
+async fn counts(reach: &Reach, tenant: &str, path: &str) -> anyhow::Result<(usize, usize)> {
+    let all = reach.all(Some(tenant), path).await?;
+    let file = all.iter().filter(|entry| entry["origin"] == "file").count();
+    let ended = all.iter().filter(|entry| entry["state"] == "revoked").count();
+    Ok((all.len() - file - ended, file))
 }
 
-async fn show(opened: &Opened, screen: &mut Screen, name: &str, json: bool) -> anyhow::Result<()> {
-    let tenant = opened.tenant(name).await?;
-    let (keys, secrets) = counts(opened, &tenant).await?;
-    let declaration = opened.config.tenants.get(&tenant.name);
-    let file_keys = declaration.map_or(0, |found| found.keys.len());
-    let file_secrets = declaration.map_or(0, |found| found.secrets.len());
+async fn show(reach: &Reach, screen: &mut Screen, name: &str, json: bool) -> anyhow::Result<()> {
+    let name = whose::tenant(reach, name).await?;
+    let tenant = reach.get(None, &format!("/api/v1/tenants/{name}")).await?;
     if json {
-        let mut value = value(opened, &tenant);
-        value["keys"] = json!({ "store": keys, "file": file_keys });
-        value["secrets"] = json!({ "store": secrets, "file": file_secrets });
-        screen.json(&value)?;
+        screen.json(&tenant)?;
         return Ok(());
     }
-    screen.say(&format!("tenant   {}", tenant.name))?;
-    screen.say(&format!("id       {}", tenant.id))?;
-    screen.say(&format!("origin   {}", origin(opened, &tenant)))?;
-    screen.say(&format!("created  {}", minute(tenant.created_at)))?;
-    screen.say(&format!("keys     {keys} in the store, {file_keys} in the file"))?;
-    screen.say(&format!("secrets  {secrets} in the store, {file_secrets} in the file"))?;
+    screen.say(&format!("tenant   {name}"))?;
+    screen.say(&format!("id       {}", cell(&tenant["id"])))?;
+    screen.say(&format!("origin   {}", origin(&tenant)))?;
+    screen.say(&format!("created  {}", moment_of(&tenant["created_at"])))?;
+    for (what, column) in [("keys", "keys   "), ("secrets", "secrets")] {
+        // Nobody acts for a tenant that is not served.
+        let (store, file) = if tenant["active"] == true {
+            counts(reach, &name, &format!("/api/v1/{what}")).await?
+        } else {
+            (usize::try_from(tenant[what].as_u64().unwrap_or_default())?, 0)
+        };
+        screen.say(&format!("{column}  {store} in the store, {file} in the file"))?;
+    }
     Ok(())
 }
 
 async fn remove(
-    opened: &Opened,
+    reach: &Reach,
     screen: &mut Screen,
     name: &str,
     yes: bool,
     json: bool,
 ) -> anyhow::Result<()> {
-    let tenant = opened.tenant(name).await?;
-    if opened.declares(&tenant.name) {
-        bail!("the tenant `{name}` is declared in the file; remove it there");
-    }
-    let (keys, secrets) = counts(opened, &tenant).await?;
-    if !yes && keys + secrets > 0 {
+    let name = whose::tenant(reach, name).await?;
+    let path = format!("/api/v1/tenants/{name}");
+    if let Err(error) = reach.delete(None, &path, yes).await {
+        if !must_mean(&error) {
+            return Err(error);
+        }
+        let content = reach.get(None, &path).await?;
         bail!(
-            "the tenant `{name}` has {keys} keys and {secrets} secrets, which would be gone for ever; \
-             add --yes to remove them too"
+            "the tenant `{name}` has {} keys and {} secrets, which would be gone for ever; add \
+             --yes to remove them too",
+            content["keys"],
+            content["secrets"]
         );
     }
-    opened.stores.tenants.remove(tenant.id).await?;
     if json {
         screen.json(&json!({ "name": name, "removed": true }))?;
     } else {

@@ -17,6 +17,7 @@ use crate::config::{
     Config, EraSetting, KeyDeclaration, Limits, Namespace, Seal, SecretSource, Server, Store,
     Template, TenantDeclaration, Timing, Transport, Upstream,
 };
+use crate::seal::{Ring, RootKey};
 use crate::store::Sqlite;
 
 #[derive(Parser)]
@@ -122,14 +123,29 @@ impl Write for Paper {
 struct House {
     folder: tempfile::TempDir,
     tasks: Tasks,
-    opened: Opened,
+    config: Config,
+    reach: Reach,
 }
 
 async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let tasks = Tasks::default();
-    let opened = Opened::open(config(folder.path()), resolve(), &tasks).await.unwrap();
-    House { folder, tasks, opened }
+    let config = config(folder.path());
+    let reach = reach(&config, &tasks).await;
+    House { folder, tasks, config, reach }
+}
+
+/// What works on the store of this configuration.
+async fn reach(config: &Config, tasks: &Tasks) -> Reach {
+    let opened = Opened::open(config.clone(), resolve(), tasks).await.unwrap();
+    let mut screen = Screen {
+        input: Box::new(io::empty()),
+        input_is_terminal: false,
+        out: Box::new(io::sink()),
+        out_is_terminal: false,
+        notes: Box::new(io::sink()),
+    };
+    Box::pin(Reach::store(opened, &mut screen, tasks)).await.unwrap()
 }
 
 impl House {
@@ -144,9 +160,9 @@ impl House {
         };
         let line = Line::try_parse_from(["mcp-proxy"].into_iter().chain(words.split(' ')))?;
         match line.command {
-            Command::Tenant(command) => command.run(&self.opened, &mut screen).await?,
-            Command::Key(command) => command.run(&self.opened, &mut screen).await?,
-            Command::Secret(command) => command.run(&self.opened, &mut screen).await?,
+            Command::Tenant(command) => command.run(&self.reach, &mut screen).await?,
+            Command::Key(command) => command.run(&self.reach, &mut screen).await?,
+            Command::Secret(command) => command.run(&self.reach, &mut screen).await?,
         }
         let bytes = paper.0.lock().unwrap().clone();
         Ok(String::from_utf8(bytes).unwrap())
@@ -171,10 +187,10 @@ impl House {
 
     /// A running proxy with the same file.
     async fn proxy(&self) -> Auth {
-        let stores = Sqlite::open(&self.opened.config.store.path, &self.tasks).unwrap().stores();
-        let admission = Admission::of(&self.opened.config);
-        let auth =
-            Auth::new(&stores, self.opened.ring.clone(), &admission, &*resolve()).await.unwrap();
+        let stores = Sqlite::open(&self.config.store.path, &self.tasks).unwrap().stores();
+        let admission = Admission::of(&self.config);
+        let ring = Arc::new(Ring::new(&RootKey::load(&self.config.seal.key_file).unwrap()));
+        let auth = Auth::new(&stores, ring, &admission, &*resolve()).await.unwrap();
         auth.watch(&self.tasks);
         auth
     }
@@ -194,7 +210,7 @@ async fn every_change_is_told_to_programs_too() {
     let house = house().await;
     assert_eq!(house.json("tenant create acme").await["name"], "acme");
     let set = house.json("secret set --tenant acme gh token --env CARGO_MANIFEST_DIR").await;
-    assert_eq!((&set["secret"], &set["generation"]), (&"token".into(), &1.into()));
+    assert_eq!((&set["slot"], &set["generation"]), (&"token".into(), &1.into()));
     assert_eq!(house.json("secret remove --tenant acme gh token").await["removed"], true);
     assert_eq!(house.json("tenant remove acme --yes").await["removed"], true);
 }
@@ -307,7 +323,7 @@ async fn values_of_secrets_go_in_and_only_names_come_out() {
     house.run(&format!("secret set --tenant acme gh other --file {}", path.display())).await;
     house.run("secret set --tenant acme gh token --env CARGO_MANIFEST_DIR").await;
     let listed = house.json("secret list --tenant acme").await;
-    assert_eq!((&listed[1]["secret"], &listed[1]["generation"]), (&"token".into(), &2.into()));
+    assert_eq!((&listed[1]["slot"], &listed[1]["generation"]), (&"token".into(), &2.into()));
     let table = house.run("secret list").await;
     assert!(!table.contains(value) && table.contains("file"), "{table}");
     house.run("secret remove --tenant acme gh token").await;
@@ -315,13 +331,13 @@ async fn values_of_secrets_go_in_and_only_names_come_out() {
 
     for (words, expected) in [
         ("secret set --tenant acme gh token sup3r-s3cret-value", "every user of this machine"),
-        ("secret set --tenant acme gh tokn", "there are: other, token"),
-        ("secret set --tenant acme hg token", "there are: gh"),
+        ("secret set --tenant acme gh tokn", "it uses other, token"),
+        ("secret set --tenant acme hg token", "no such upstream; `mcp-proxy upstream list`"),
         ("secret set --tenant acme gh token --env MCP_PROXY_NOT_SET", "is not set"),
         ("secret set --tenant acme gh token --file /nowhere/value", "cannot be opened"),
         ("secret set --tenant acme gh token", "empty"),
-        ("secret set --tenant filed gh token", "declared in the file"),
-        ("secret remove --tenant filed gh token", "declared in the file"),
+        ("secret set --tenant filed gh token", "declared at mcp-proxy.toml:5"),
+        ("secret remove --tenant filed gh token", "declared at mcp-proxy.toml:5"),
     ] {
         let line = house.refused(words).await;
         assert!(line.contains(expected) && !line.contains(value), "{words}: {line}");
@@ -362,7 +378,8 @@ async fn what_the_file_declares_is_shown_and_not_changed() {
 async fn a_tenant_that_left_the_file_can_be_taken_over() {
     let mut house = house().await;
     let before = house.json("tenant show filed").await["id"].clone();
-    house.opened.config.tenants.clear();
+    house.config.tenants.clear();
+    house.reach = reach(&house.config, &house.tasks).await;
     assert_eq!(house.json("tenant list").await[0]["active"], false);
     house.run("tenant create filed").await;
     let after = house.json("tenant show filed").await;
@@ -378,7 +395,7 @@ async fn a_store_without_its_own_key_file_is_not_opened() {
     let line = open().await.err().unwrap().to_string();
     assert!(line.contains("restore the key file"), "{line}");
     let other = house.folder.path().join("elsewhere");
-    crate::seal::RootKey::create_if_missing(&path, &other).unwrap();
+    RootKey::create_if_missing(&path, &other).unwrap();
     let line = open().await.err().unwrap().to_string();
     assert!(line.contains("belongs to the store"), "{line}");
 }

@@ -2,28 +2,16 @@
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::audit::{names, tenant_id};
 use super::open::Opened;
 use super::screen::Screen;
 use super::table::{Table, csv};
-use crate::base::{date, parse_time};
+use crate::audit::{USED, used};
+use crate::base::parse_time;
 use crate::store::{UsageQuery, UsageRow};
 
-const HEADINGS: [&str; 11] = [
-    "tenant",
-    "day",
-    "key",
-    "upstream",
-    "method",
-    "tool",
-    "calls",
-    "errors",
-    "bytes_in",
-    "bytes_out",
-    "ms",
-];
 const TITLES: [&str; 11] =
     ["TENANT", "DAY", "KEY", "UPSTREAM", "METHOD", "TOOL", "CALLS", "ERRORS", "IN", "OUT", "MS"];
 
@@ -93,69 +81,50 @@ impl UsageCommand {
         };
         let names = names(&audit).await?;
         let rows = audit.usage(query).await?;
-        let cells = |row: &UsageRow| {
-            let name = names.get(&row.tenant).cloned();
-            let day = if query.by_day { date(row.day) } else { String::new() };
-            let sum = row.sum;
-            [
-                name.unwrap_or_else(|| row.tenant.to_string()),
-                day,
-                row.key.clone(),
-                row.upstream.clone(),
-                row.method.clone(),
-                row.tool.clone(),
-                sum.calls.to_string(),
-                sum.errors.to_string(),
-                sum.bytes_in.to_string(),
-                sum.bytes_out.to_string(),
-                sum.ms.to_string(),
-            ]
-        };
-        // What is not told apart has no column.
-        let shown = |at: usize| match at {
-            1 => query.by_day,
-            2 => query.by_key,
-            3..=5 => query.by_tool,
-            _ => true,
-        };
+        let name = |row: &UsageRow| names.get(&row.tenant).map(String::as_str);
         match self.format {
             Form::Json => {
-                let rows: Vec<_> = rows
-                    .iter()
-                    .map(|row| {
-                        let cells = cells(row).into_iter().zip(HEADINGS).enumerate();
-                        let members =
-                            cells.filter(|(at, _)| shown(*at)).map(|(at, (cell, name))| {
-                                let number = cell.parse::<u64>().ok().filter(|_| at >= 6);
-                                (name.to_owned(), number.map_or_else(|| json!(cell), |n| json!(n)))
-                            });
-                        serde_json::Value::Object(members.collect())
-                    })
-                    .collect();
-                screen.json(&json!(rows))?;
+                let object = |row: &UsageRow| -> serde_json::Value {
+                    used(row, name(row), &query).into_iter().collect()
+                };
+                screen.json(&json!(rows.iter().map(object).collect::<Vec<_>>()))?;
             }
             Form::Csv => {
-                screen.say(&csv(HEADINGS.map(str::to_owned)))?;
+                // All columns, whatever is told apart.
+                let all = UsageQuery { by_day: true, by_key: true, by_tool: true, ..query };
+                screen.say(&csv(USED.map(str::to_owned)))?;
                 for row in &rows {
-                    screen.say(&csv(cells(row)))?;
+                    let mut cells = used(row, name(row), &all);
+                    if !query.by_day {
+                        cells[1].1 = json!("");
+                    }
+                    screen.say(&csv(cells.into_iter().map(|(_, value)| plain(&value))))?;
                 }
             }
             Form::Table if rows.is_empty() => screen.note("Nothing was used yet.")?,
             Form::Table => {
-                let titles: Vec<_> =
-                    TITLES.into_iter().enumerate().filter(|(at, _)| shown(*at)).collect();
-                let titles: Vec<&'static str> =
-                    titles.into_iter().map(|(_, title)| title).collect();
+                let shown = |named: &str| match named {
+                    "day" => query.by_day,
+                    "key" => query.by_key,
+                    "upstream" | "method" | "tool" => query.by_tool,
+                    _ => true,
+                };
+                let titles = USED.into_iter().zip(TITLES).filter(|(named, _)| shown(named));
+                let titles: Vec<&'static str> = titles.map(|(_, title)| title).collect();
                 let mut table = Table::new(&titles);
                 for row in &rows {
-                    let kept = cells(row).into_iter().enumerate().filter(|(at, _)| shown(*at));
-                    table.row(kept.map(|(_, cell)| cell).collect());
+                    let cells = used(row, name(row), &query);
+                    table.row(cells.into_iter().map(|(_, value)| plain(&value)).collect());
                 }
                 screen.say(&table.render())?;
             }
         }
         Ok(())
     }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn day(text: &str) -> anyhow::Result<u64> {

@@ -103,7 +103,7 @@ async fn begins_like_http2(stream: &TcpStream) -> bool {
     matches!(stream.peek(&mut first).await, Ok(length) if length == first.len()) && first == PREFACE
 }
 
-async fn talk<S>(
+pub(super) async fn talk<S>(
     stream: S,
     http2: bool,
     peer: SocketAddr,

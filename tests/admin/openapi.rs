@@ -2,11 +2,12 @@
 //! it holds fits the documented schema.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use mcp_proxy::admin::surface;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Era};
+use crate::support::{Client, Era, until};
 use crate::world::{Ask, OPERATOR, World, text, value};
 
 /// Where a value does not fit a schema (JSON Schema 2020-12, the words that ours use).
@@ -140,8 +141,24 @@ fn every_success_is_as_the_document_says() {
             empty.clone(),
         ),
         ("GET /api/v1/sessions", String::new(), &boss, empty.clone()),
-        ("DELETE /api/v1/sessions/{id}", format!("/api/v1/sessions/{session}"), &boss, empty),
+        (
+            "DELETE /api/v1/sessions/{id}",
+            format!("/api/v1/sessions/{session}"),
+            &boss,
+            empty.clone(),
+        ),
+        ("GET /api/v1/audit", String::new(), &boss, empty.clone()),
+        ("GET /api/v1/audit", String::new(), OPERATOR, empty.clone()),
+        ("GET /api/v1/audit/{seq}", "/api/v1/audit/1".to_owned(), &boss, empty.clone()),
+        ("GET /api/v1/audit/heads", String::new(), OPERATOR, empty.clone()),
+        ("GET /api/v1/usage", "/api/v1/usage?by=day,key,tool".to_owned(), &boss, empty.clone()),
+        ("GET /api/v1/usage", "/api/v1/usage?by=tenant".to_owned(), OPERATOR, empty),
     ];
+    // The first record is on disk a moment after its answer.
+    until("the first record", Duration::from_secs(30), || {
+        let first = world.ask(&Ask::new("GET", "/api/v1/audit/1").key(&boss));
+        (first.status == 200).then_some(())
+    });
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for (route, path, key, body) in &calls {
@@ -178,7 +195,11 @@ fn refusals_are_documented_too() {
     let document = value(&world.ask(&Ask::new("GET", "/api/v1/openapi.json").key(OPERATOR)));
     for route in surface() {
         let operation = &document["paths"][route.path][route.method.to_ascii_lowercase()];
-        let path = route.path.replace("{name}", "nobody").replace("{id}", "zzzzzzzzzz");
+        let path = route
+            .path
+            .replace("{name}", "nobody")
+            .replace("{id}", "zzzzzzzzzz")
+            .replace("{seq}", "99999");
         let path = path.replace("{upstream}", "gh").replace("{slot}", "none");
         for key in [Some(&*boss), Some(&*member), Some(OPERATOR), None] {
             let ask = Ask::new(route.method, &path);

@@ -50,6 +50,10 @@ const TABLE: &[Row] = &[
     ("GET", "/api/v1/upstreams/{name}", [404, 404, 404, 400, 404]),
     ("GET", "/api/v1/sessions", [200, 200, 200, 400, 200]),
     ("DELETE", "/api/v1/sessions/{id}", [404, 404, 404, 400, 404]),
+    ("GET", "/api/v1/audit", [403, 200, 200, 200, 200]),
+    ("GET", "/api/v1/audit/heads", [403, 200, 200, 200, 200]),
+    ("GET", "/api/v1/audit/{seq}", [403, 404, 404, 400, 404]),
+    ("GET", "/api/v1/usage", [403, 200, 200, 200, 200]),
 ];
 
 /// Every kind of caller.
@@ -93,8 +97,13 @@ impl Callers {
 }
 
 fn filled(path: &str) -> String {
-    let unknown =
-        [("{name}", "nobody"), ("{id}", "zzzzzzzzzz"), ("{upstream}", "gh"), ("{slot}", "token")];
+    let unknown = [
+        ("{name}", "nobody"),
+        ("{seq}", "123456789"),
+        ("{id}", "zzzzzzzzzz"),
+        ("{upstream}", "gh"),
+        ("{slot}", "token"),
+    ];
     unknown.iter().fold(path.to_owned(), |path, (part, with)| path.replace(part, with))
 }
 
