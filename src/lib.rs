@@ -30,7 +30,7 @@
 //!    │             ├ pipeline/talk → bridge    questions and notifications before the answer
 //!    │             ├ pipeline/task → bridge    calls that become tasks, and what is asked of them
 //!    │             └ namespace/rewrite         the way back of names
-//!    ▼     pipeline/finish → audit             one record and one line in the log, on every exit
+//!    ▼     pipeline/finish → audit             record, count, spans, log line, on every exit
 //!  back    server/reply → server/body          Answer or Fault → HTTP, per era
 //! ```
 //!
@@ -59,7 +59,7 @@
 //! |---|---|---|
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
-//! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
+//! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log, numbers, traces |
 //! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`], [`admin`] | the doors; the API for whoever looks after tenants |
@@ -129,6 +129,7 @@
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
 //! | what a session keeps over a restart | `session/ledger`, sealed by `session/table` |
+//! | a number of `/metrics` | `telemetry/metrics`, what is held at a moment in `pipeline/gauges` |
 //! | a command | a file of its own in `cli` |
 //!
 //! # Where this house departs from its plan, and why

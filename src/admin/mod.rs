@@ -11,6 +11,7 @@ mod health;
 mod input;
 mod keys;
 mod me;
+mod metrics;
 mod openapi;
 mod page;
 mod problem;

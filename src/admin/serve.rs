@@ -18,15 +18,17 @@ use super::record::Record;
 use super::repeat::{self, Turn};
 use super::router::{Found, Route, find};
 use super::stream::{self, ApiBody};
-use super::{etag, health, reply};
+use super::{etag, health, metrics, reply};
 use crate::audit::Audit;
 use crate::auth::{Auth, Caller, Denied, Guard};
 use crate::base::{Role, Tasks, now};
-use crate::config::{Config, Reload};
+use crate::config::{Config, Readers, Reload};
 use crate::credential::Vault;
 use crate::pipeline::Line;
 use crate::seal::Ring;
 use crate::store::Stores;
+use crate::telemetry::meters;
+use crate::telemetry::metrics::Surface;
 
 /// Longest time that a body may take.
 const BODY_TIME: Duration = Duration::from_secs(20);
@@ -84,7 +86,7 @@ pub struct Api {
     pub(super) started: tokio::time::Instant,
     pub(super) place: Option<Place>,
     pub(super) reload: Option<Arc<dyn Reload>>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
     writes: tokio::sync::Mutex<()>,
 }
@@ -156,6 +158,7 @@ impl Api {
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
         }
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+        meters().replied(Surface::Api, response.status().as_u16());
         response
     }
 
@@ -179,6 +182,13 @@ impl Api {
                 Err(denied) => return Err(self.denied(denied)),
             };
             return Ok(health::probe(&self, caller.as_ref()).await);
+        }
+        if path == "/metrics"
+            && for_operator
+            && self.config().telemetry.metrics != Readers::Off
+            && matches!(head.method, Method::GET | Method::HEAD)
+        {
+            return metrics::show(&self, &head.headers).await;
         }
         let identified = self.auth.identify(&head.headers).await;
         let caller = identified.map_err(|denied| self.denied(denied))?;
@@ -229,7 +239,7 @@ impl Api {
     }
 
     /// Somebody without a good key.
-    fn denied(&self, denied: Denied) -> Problem {
+    pub(super) fn denied(&self, denied: Denied) -> Problem {
         self.line.note_denied(&denied);
         denied.into()
     }

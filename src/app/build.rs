@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, UnixListener};
 use super::error::StartError;
 use super::foundation::Foundation;
 use super::reload::{Reloader, Source};
+use super::seeing::tracer;
 use super::socket::{self, Socket};
 use crate::admin::{self, Api, Place, Side};
 use crate::audit::Audit;
@@ -100,6 +101,7 @@ impl Core {
         let audit = audit(&config, foundation)?;
         let pool = Arc::new(Pool::new(tasks));
         let clock = Arc::new(Clock::default());
+        let tracer = tracer(&config, resolve, tasks)?;
         let line = Line::new(Parts {
             config,
             credentials: credentials.clone(),
@@ -112,6 +114,7 @@ impl Core {
             session_states: foundation.stores.sessions.clone(),
             calls,
             audit: audit.clone(),
+            tracer,
         });
         line.watch(clock);
         Ok(Self { auth, credentials, line, pool, audit })

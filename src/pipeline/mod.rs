@@ -9,6 +9,7 @@ mod change;
 mod compose;
 mod explain;
 mod finish;
+mod gauges;
 mod holders;
 mod keep;
 mod keep_going;
@@ -36,6 +37,7 @@ mod take_up;
 mod talk;
 mod task;
 mod tenant;
+mod traced;
 mod update;
 mod views;
 
