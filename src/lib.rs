@@ -30,14 +30,15 @@
 //!    │             ├ pipeline/talk → bridge    questions and notifications before the answer
 //!    │             ├ pipeline/task → bridge    calls that become tasks, and what is asked of them
 //!    │             └ namespace/rewrite         the way back of names
-//!    ▼     pipeline/finish → audit             one record and one line in the log, on every exit
+//!    ▼     pipeline/finish → audit             record, count, spans, log line, on every exit
 //!  back    server/reply → server/body          Answer or Fault → HTTP, per era
 //! ```
 //!
 //! Beside `server/door` stand the doors where an answer is no body of one HTTP reply: `server/batch`
 //! (2025-03-26), `server/sse` (2024-11-05) and `server/pipe` (`mcp-proxy stdio`, which `app/pipe`
 //! builds without a listener). Each takes what the line gives apart with `server/message`; the last
-//! two keep a `server/conversation`. `/api/v1` is [`admin`], whose routes stand in `admin/router`.
+//! two keep a `server/conversation`. `/api/v1` is [`admin`], whose routes stand in `admin/router`;
+//! `admin/exchange` takes calls of tools over plain HTTP into the same line.
 //!
 //! Start reading at [`pipeline::Line::serve`]. Each stage gives a value that only it can make, and
 //! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`policy::Permit`],
@@ -58,7 +59,7 @@
 //! |---|---|---|
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
 //! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
-//! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log |
+//! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log, numbers, traces |
 //! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
 //! | 4 | [`pipeline`] | the line |
 //! | 5 | [`server`], [`admin`] | the doors; the API for whoever looks after tenants |
@@ -86,7 +87,7 @@
 //! - What passes is what was sent, byte for byte outside the envelope
 //!   (`what_a_client_and_an_upstream_say_passes_as_it_was_written`); who was promised news hears
 //!   all of it, once (`legacy_clients_hear_everything_of_a_modern_upstream`).
-//! - What a list shows can be called, nothing else (`for_random_policies_listed_is_callable_over_mcp`).
+//! - What a list shows can be called, nothing else (`for_random_policies_listed_is_callable_over_mcp_and_rest`).
 //! - A session or a sealed row of another tenant is an unknown one
 //!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
 //! - A `requestState` that was changed, is another's, or comes twice executes nothing
@@ -128,6 +129,7 @@
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
 //! | what a session keeps over a restart | `session/ledger`, sealed by `session/table` |
+//! | a number of `/metrics` | `telemetry/metrics`, what is held at a moment in `pipeline/gauges` |
 //! | a command | a file of its own in `cli` |
 //!
 //! # Where this house departs from its plan, and why

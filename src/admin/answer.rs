@@ -1,14 +1,28 @@
 //! What a route answers when all went well.
 
+use bytes::Bytes;
 use serde_json::Value;
 
+use super::stream::ApiBody;
+
+/// What an answer holds.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// A document.
+    Value(Value),
+    /// A document as text that must stay as it is.
+    Text(Bytes),
+    /// Server-sent events.
+    Events(ApiBody),
+}
+
 /// What a route answers when all went well.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Reply {
     /// 200, 201 or 204.
     pub(super) status: u16,
-    /// The document; none with 204.
-    pub(super) body: Option<Value>,
+    /// None with 204.
+    pub(super) body: Option<Content>,
     /// Names this state of the thing (RFC 9110, section 8.8.3), with its quotes.
     pub(super) etag: Option<String>,
     /// Where a new thing is.
@@ -20,6 +34,11 @@ pub(super) struct Reply {
 impl Reply {
     /// A document.
     pub(super) fn ok(body: Value) -> Self {
+        Self::with(Content::Value(body))
+    }
+
+    /// 200 with this.
+    pub(super) fn with(body: Content) -> Self {
         Self { status: 200, body: Some(body), etag: None, location: None, repeated: false }
     }
 
@@ -37,5 +56,13 @@ impl Reply {
     pub(super) fn with_etag(mut self, etag: String) -> Self {
         self.etag = Some(etag);
         self
+    }
+
+    /// The document; none where there is none, or it is no value.
+    pub(super) fn value(&self) -> Option<&Value> {
+        match &self.body {
+            Some(Content::Value(value)) => Some(value),
+            _ => None,
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -12,6 +11,7 @@ use super::call::Call;
 use super::reply;
 use super::router::Answering;
 use super::serve::Api;
+use super::stream::ApiBody;
 use crate::auth::Caller;
 use crate::base::{Role, now};
 
@@ -23,7 +23,7 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
 }
 
 /// `/health`: 200 when all is well, 503 when not.
-pub(super) async fn probe(api: &Api, caller: Option<&Caller>) -> Response<Bytes> {
+pub(super) async fn probe(api: &Api, caller: Option<&Caller>) -> Response<ApiBody> {
     let health = health(api, caller).await;
     let well = health["status"] == "ok";
     let mut response = reply::reply(Reply::ok(health));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::problem::Problem;
 use crate::base::{Name, Role, Scopes, Secret, Slot, parse_duration, unix_seconds};
@@ -14,6 +15,11 @@ pub(super) const LONGEST: usize = 512 * 1024;
 /// Reads a body; an empty one counts as `{}`.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let body = if body.is_empty() { b"{}" } else { body };
+    // A list would be taken for the fields in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        let what = "the body is not what this route takes: it is an object".to_owned();
+        return Err(Problem::Invalid(what));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let mut what = error.to_string();
@@ -101,6 +107,18 @@ pub(super) struct TokenInput {
     pub(super) role: Option<String>,
     #[serde(default)]
     pub(super) scopes: Option<Vec<String>>,
+}
+
+/// A call of a tool.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallInput {
+    #[serde(default)]
+    pub(super) arguments: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub(super) timeout: Option<String>,
+    #[serde(default)]
+    pub(super) log_level: Option<String>,
 }
 
 /// A length of time in seconds.

@@ -39,8 +39,8 @@ pub(super) fn document(server: &str, for_operator: bool) -> Value {
             "title": "mcp-proxy",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-            "description": "Looks after the tenants of an mcp-proxy: keys, secrets, sessions, upstreams. \
-                Whatever the proxy's file declares is shown and cannot be changed here.",
+            "description": "Looks after the tenants of an mcp-proxy: keys, secrets, sessions, upstreams; and \
+                lists and calls tools for programs that do not speak MCP. Whatever the proxy's file declares is shown and cannot be changed here.",
         },
         "servers": [{ "url": server }],
         "security": [{ "bearer": [] }, { "apiKey": [] }],
@@ -55,6 +55,12 @@ pub(super) fn document(server: &str, for_operator: bool) -> Value {
     })
 }
 
+/// What a call is told as a stream.
+const EVENTS: &str = "With `Accept: text/event-stream`: any number of `progress` (`params` of \
+    `notifications/progress`) and `message` (`params` of `notifications/message`, from `log_level` \
+    on), then one `result` (ToolResult) or `error` (Problem). A refusal within the first second is \
+    an HTTP status instead. Comments fill silence. Whoever hangs up cancels the call.";
+
 fn operation(route: &Route) -> Value {
     let doc = &route.doc;
     let (status, schema) = doc.answer;
@@ -63,11 +69,15 @@ fn operation(route: &Route) -> Value {
     if let Some(schema) = schema {
         good["content"] = json!({ "application/json": { "schema": reference(schema) } });
     }
+    if route.live && route.method == "POST" {
+        good["content"]["text/event-stream"] =
+            json!({ "schema": { "type": "string", "description": EVENTS } });
+    }
     responses.insert(status.to_string(), good);
     let problem = json!({
         "application/problem+json": { "schema": reference("Problem") },
     });
-    let usual: &[u16] = if route.who == Who::Key { &[401] } else { &[401, 403] };
+    let usual: &[u16] = if route.who == Who::Key { &[401, 429] } else { &[401, 403, 429] };
     for refusal in usual.iter().chain(doc.refusals) {
         let description = refusal_text(*refusal);
         responses.insert(
@@ -116,7 +126,15 @@ fn parameters(route: &Route) -> Vec<Value> {
     if route.who != Who::Operator {
         all.push(header("X-Tenant", "With a key of the operator: the tenant that it acts for."));
     }
-    if route.method == "POST" {
+    if route.doc.tag == "tools" {
+        let query = |name: &str, description: &str| json!({ "name": name, "in": "query", "required": false, "schema": text, "description": description });
+        all.push(query("profile", "As at the door `/p/{profile}/mcp`."));
+        all.push(query(
+            "upstream",
+            "As at the door `/mcp/{upstream}`, under the upstream's own names.",
+        ));
+    }
+    if route.method == "POST" && !route.live {
         all.push(header(
             "Idempotency-Key",
             "Names the request: sent twice within a day it is carried out once, and answered alike.",
@@ -139,8 +157,16 @@ fn refusal_text(status: u16) -> &'static str {
         404 => "Nothing of that name.",
         409 => "It is there already, is declared in the file, or something stands in the way.",
         412 => "It has changed since it was read.",
-        422 => "The file is refused, and the one before runs on; `problems` says why.",
+        422 => {
+            "The file is refused and the one before runs on, as `problems` says; or the tool asks its user for something, which plain HTTP cannot carry."
+        }
         428 => "Say with If-Match that you mean it.",
+        429 => "A limit is reached; Retry-After says when to come back.",
+        502 => {
+            "The upstream failed, or answered with an error. `retry` says whether it may have run."
+        }
+        503 => "Too much at once; nothing was executed.",
+        504 => "The upstream did not answer in time, or not within `timeout`. It may have run.",
         _ => "Refused.",
     }
 }

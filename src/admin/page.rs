@@ -45,7 +45,17 @@ pub(super) fn unknown_cursor() -> Problem {
 }
 
 /// The page of `entries` that the call asks for, as `{"items": […], "next": …}`.
-pub(super) fn page(api: &Api, call: &Call, mut entries: Vec<Entry>) -> Result<Value, Problem> {
+pub(super) fn page(api: &Api, call: &Call, entries: Vec<Entry>) -> Result<Value, Problem> {
+    let (items, next) = cut(api, call, entries)?;
+    Ok(json!({ "items": items, "next": next }))
+}
+
+/// The entries of the page that the call asks for, and the cursor of the next one.
+pub(super) fn cut<T>(
+    api: &Api,
+    call: &Call,
+    mut entries: Vec<(String, T)>,
+) -> Result<(Vec<T>, Option<String>), Problem> {
     let limit = limit(call)?;
     entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
     if let Some(after) = after(api, call)? {
@@ -57,8 +67,7 @@ pub(super) fn page(api: &Api, call: &Call, mut entries: Vec<Entry>) -> Result<Va
         Some((last, _)) if more => Some(cursor(api, call, last)?),
         _ => None,
     };
-    let items: Vec<Value> = entries.into_iter().map(|(_, value)| value).collect();
-    Ok(json!({ "items": items, "next": next }))
+    Ok((entries.into_iter().map(|(_, value)| value).collect(), next))
 }
 
 /// Whose cursor it is.

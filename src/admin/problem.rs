@@ -2,7 +2,7 @@
 //! document (RFC 9457).
 
 use crate::auth::{AuthError, Denied, MintError};
-use crate::base::{NameError, RoleError, ScopeError};
+use crate::base::{Fault, Kind, NameError, RoleError, ScopeError};
 use crate::config::Refusal;
 use crate::credential::VaultError;
 use crate::seal::SealError;
@@ -63,6 +63,12 @@ pub(super) enum Problem {
     /// The store or something else of ours does not answer.
     #[error("{0}")]
     Unavailable(String),
+    /// What the line of requests refused, or did not bring to an end.
+    #[error("{}", .0.public)]
+    Fault(Box<Fault>),
+    /// An upstream answered a call with an error.
+    #[error("{}", .0.message)]
+    Answered(Box<UpstreamError>),
     /// A defect of ours; the log says which.
     #[error("mcp-proxy failed to answer; its log says why")]
     Internal(String),
@@ -75,6 +81,37 @@ fn refused(refusal: &Refusal) -> String {
             count => format!("the file has {count} problems"),
         },
         Refusal::Unusable(reason) => reason.clone(),
+    }
+}
+
+/// An error of the protocol that an upstream gave for an answer.
+#[derive(Debug, Clone)]
+pub(super) struct UpstreamError {
+    /// Its code.
+    pub(super) code: i64,
+    /// Its words.
+    pub(super) message: String,
+    /// All of it as JSON text.
+    pub(super) text: String,
+}
+
+impl UpstreamError {
+    /// From the text of the error object.
+    pub(super) fn read(text: &str) -> Self {
+        // One whose data cannot be taken as values has no code and no words.
+        let error: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let message = error["message"].as_str().unwrap_or("the upstream answered with an error");
+        let code = error["code"].as_i64().unwrap_or_default();
+        Self { code, message: message.to_owned(), text: text.to_owned() }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        match fault.kind {
+            Kind::Unauthenticated => Self::Unauthenticated,
+            _ => Self::Fault(Box::new(fault)),
+        }
     }
 }
 

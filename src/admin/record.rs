@@ -12,7 +12,7 @@ use super::router::Route;
 use super::serve::Api;
 use crate::audit::{Audit, AuditError, Event, NOBODY, Outcome, Ran};
 use crate::auth::Caller;
-use crate::base::{Name, Role, now, unix_millis};
+use crate::base::{Kind, Name, Role, now, unix_millis};
 
 /// One request on its way to its record.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ impl Record {
         path: &str,
     ) -> Result<Option<Self>, Problem> {
         let acts = caller.role() == Role::Operator && caller.tenant().is_some();
-        if route.method == "GET" && !acts {
+        // What the line serves it records itself.
+        if route.live || (route.method == "GET" && !acts) {
             return Ok(None);
         }
         let made = Self::of(api, route, caller, path);
@@ -109,6 +110,7 @@ fn outcome(problem: &Problem) -> Outcome {
     match problem {
         Problem::Internal(_) => Outcome::Internal,
         Problem::Unavailable(_) => Outcome::Busy,
+        Problem::Fault(fault) if matches!(fault.kind, Kind::Limited { .. }) => Outcome::Limited,
         _ => Outcome::Refused,
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::Reply;
+use super::answer::{Content, Reply};
 use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
@@ -70,17 +70,18 @@ pub(super) async fn begin(api: &Api, call: &Call) -> Result<Turn, Problem> {
     }
 }
 
+/// What is kept of an answer.
+pub(super) fn kept(reply: &Reply) -> Value {
+    json!({
+        "status": reply.status, "body": reply.value(), "etag": reply.etag, "location": reply.location,
+    })
+}
+
 /// Keeps what a named request was answered; one that was refused may be tried again.
-pub(super) async fn end(api: &Api, call: &Call, named: Named, done: &Result<Reply, Problem>) {
-    let sealed = match done {
-        Ok(reply) => {
-            let text = json!({
-                "status": reply.status, "body": reply.body, "etag": reply.etag, "location": reply.location,
-            });
-            api.ring.seal_handle(PURPOSE, &named.about, text.to_string().as_bytes()).ok()
-        }
-        Err(_) => None,
-    };
+pub(super) async fn end(api: &Api, call: &Call, named: Named, kept: Option<Value>) {
+    let sealed = kept.and_then(|kept| {
+        api.ring.seal_handle(PURPOSE, &named.about, kept.to_string().as_bytes()).ok()
+    });
     let key = call.caller.key();
     if let Err(error) = api.stores.repeats.finish(key, named.name, sealed).await {
         tracing::warn!(%error, "the answer to a named request is not kept");
@@ -92,7 +93,7 @@ fn opened(kept: &Value) -> Reply {
     let status = kept["status"].as_u64().and_then(|status| u16::try_from(status).ok());
     Reply {
         status: status.unwrap_or(200),
-        body: Some(kept["body"].clone()).filter(|body| !body.is_null()),
+        body: Some(kept["body"].clone()).filter(|body| !body.is_null()).map(Content::Value),
         etag: text("etag"),
         location: text("location"),
         repeated: true,

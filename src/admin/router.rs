@@ -6,13 +6,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::answer::Reply;
 use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, health, keys, me, openapi, reload, secrets, sessions, tenants, token, upstreams,
+    audit, health, keys, me, openapi, reload, secrets, sessions, tenants, token, tool_call, tools,
+    upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -94,18 +96,25 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) who: Who,
     pub(super) handler: Handler,
+    /// It goes through the line of MCP requests, which counts and limits it, with a body as large
+    /// as theirs; and it ends when its client leaves.
+    pub(super) live: bool,
     pub(super) doc: Doc,
 }
 
 macro_rules! routes {
     ($($method:ident $path:literal $who:ident $handler:path,
         $tag:literal $id:ident $summary:literal, $body:expr => $status:literal $answer:expr,
-        $refusals:expr;)*) => {
+        $refusals:expr $(, $live:ident)?;)*) => {
         &[$(Route {
             method: stringify!($method),
             path: $path,
             who: Who::$who,
             handler: $handler,
+            live: {
+                let marks: &[&str] = &[$(stringify!($live))?];
+                !marks.is_empty()
+            },
             doc: Doc {
                 tag: $tag,
                 id: stringify!($id),
@@ -118,9 +127,10 @@ macro_rules! routes {
     };
 }
 
-/// Method, path, who, handler; group, name, sentence, body => status, answer; refusals.
+/// Method, path, who, handler; group, name, sentence, body => status, answer; refusals; `live`
+/// where the line of MCP requests serves it.
 ///
-/// Later rows: upstreams to add and change, events, tools to list and call.
+/// Later rows: upstreams to add and change, events.
 pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/openapi.json" Key openapi::show,
         "about" getDescription "This document.",
@@ -197,6 +207,15 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/usage" Overseer audit::usage,
         "usage" listUsage "What was used, equal to the sum of the audit.",
         None => 200 Some("UsagePage"), [400, 404];
+    GET "/api/v1/tools" Member tools::list,
+        "tools" listTools "The tools that the key sees, as `tools/list` of MCP shows them.",
+        None => 200 Some("ToolDefinitionPage"), [400, 404], live;
+    GET "/api/v1/tools/{tool}" Member tools::show,
+        "tools" getTool "One of them.",
+        None => 200 Some("ToolDefinition"), [400, 404], live;
+    POST "/api/v1/tools/{tool}/call" Member tool_call::call,
+        "tools" callTool "Calls a tool, as `tools/call` of MCP does; on request with its progress as a stream of events.",
+        Some("ToolCall") => 200 Some("ToolResult"), [400, 404, 409, 422, 502, 503, 504], live;
 ];
 
 /// Which row a request means.
@@ -233,6 +252,7 @@ fn parts(template: &str, path: &str) -> Option<Vec<String>> {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return Some(parts),
+            (Some("{tool}"), Some(given)) => parts.push(any_name(given)?),
             (Some(wanted), Some(given)) if wanted.starts_with('{') => {
                 // Names and ids need no escapes; a path with one is another path.
                 let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
@@ -246,6 +266,17 @@ fn parts(template: &str, path: &str) -> Option<Vec<String>> {
         }
     }
 }
+
+/// A name that can be any text, in its one spelling: what is not unreserved is escaped (RFC 3986,
+/// section 2), and nothing else.
+fn any_name(given: &str) -> Option<String> {
+    let name = percent_decode_str(given).decode_utf8().ok()?;
+    let spelled = utf8_percent_encode(&name, RESERVED).to_string();
+    let plain = !given.is_empty() && !matches!(given, "." | "..");
+    (plain && spelled == given).then(|| name.into_owned())
+}
+
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One row of the table as others see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,6 +311,13 @@ mod tests {
         assert_eq!(found("/api/v1/keys"), "/api/v1/keys ");
         assert_eq!(found("/api/v1/keys/abcDEF0123"), "/api/v1/keys/{id} abcDEF0123");
         assert_eq!(found("/api/v1/secrets/gh/token"), "PUT, DELETE");
+        let tool = |name: &str| found(&format!("/api/v1/tools/{name}"));
+        for (name, means) in [("gh__a-b.c", "gh__a-b.c"), ("a%2Fb", "a/b"), ("%C3%A9%20", "é ")] {
+            assert_eq!(tool(name), format!("/api/v1/tools/{{tool}} {means}"));
+        }
+        for other in ["a%2fb", "%61", "a+b", "a b", "..", "%FF", "é", "%", ""] {
+            assert_eq!(tool(other), "", "{other}");
+        }
         for other in [
             "/api/v1/keys/",
             "//api/v1/keys",

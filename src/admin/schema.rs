@@ -24,6 +24,37 @@ fn page(of: &str) -> Value {
     )
 }
 
+/// A tool as MCP defines it (2026-07-28), with all that its upstream says of it.
+fn definition() -> Value {
+    let text = json!({ "type": "string" });
+    let object = json!({ "type": "object" });
+    json!({
+        "type": "object",
+        "required": ["name", "upstream"],
+        "properties": {
+            "name": text, "upstream": text, "title": text, "description": text,
+            "inputSchema": object, "outputSchema": {}, "annotations": object,
+        },
+    })
+}
+
+/// `CallToolResult` of MCP, as the upstream gave it.
+fn result() -> Value {
+    json!({
+        "type": "object",
+        "required": ["content"],
+        "properties": {
+            "content": { "type": "array", "items": { "type": "object" } },
+            "structuredContent": {},
+            "isError": {
+                "type": "boolean",
+                "description": "The tool itself says that it failed; that is an answer, not a problem.",
+            },
+            "_meta": { "type": "object" },
+        },
+    })
+}
+
 /// All of them by name.
 pub(super) fn schemas() -> Map<String, Value> {
     let text = json!({ "type": "string" });
@@ -108,6 +139,13 @@ pub(super) fn schemas() -> Map<String, Value> {
                 &["type", "title", "status", "detail"],
                 json!({
                     "type": text, "title": text, "status": number, "detail": text,
+                    "retry": {
+                        "type": "string", "enum": ["safe", "never", "may_have_run"],
+                        "description": "`safe`: it did not run, and may be tried again. `never`: it would fail again. \
+                            `may_have_run`: look before you repeat it.",
+                    },
+                    "limit": text, "retryAfter": number,
+                    "error": { "type": "object", "description": "What the upstream answered, as it stands." },
                     "problems": {
                         "type": "array",
                         "items": { "$ref": "#/components/schemas/FileProblem" },
@@ -307,6 +345,27 @@ pub(super) fn schemas() -> Map<String, Value> {
                 json!({ "name": text, "original": text, "title": maybe, "description": maybe }),
             ),
         ),
+        ("ToolDefinition", definition()),
+        ("ToolDefinitionPage", page("ToolDefinition")),
+        (
+            "ToolCall",
+            object(
+                &[],
+                json!({
+                    "arguments": { "type": "object" },
+                    "timeout": {
+                        "type": "string",
+                        "description": "Longest time for the call, such as 30s; the upstream's own holds besides. \
+                            A call that takes longer is cancelled.",
+                    },
+                    "log_level": {
+                        "type": "string",
+                        "description": "In a stream: log messages from this level on; none without it.",
+                    },
+                }),
+            ),
+        ),
+        ("ToolResult", result()),
         ("Upstream", upstream(false)),
         ("UpstreamDetail", upstream(true)),
         ("UpstreamPage", page("Upstream")),

@@ -17,15 +17,18 @@ use super::problem::Problem;
 use super::record::Record;
 use super::repeat::{self, Turn};
 use super::router::{Found, Route, find};
-use super::{etag, health, reply};
+use super::stream::{self, ApiBody};
+use super::{etag, health, metrics, reply};
 use crate::audit::Audit;
 use crate::auth::{Auth, Caller, Denied, Guard};
-use crate::base::{Tasks, now};
-use crate::config::{Config, Reload};
+use crate::base::{Role, Tasks, now};
+use crate::config::{Config, Readers, Reload};
 use crate::credential::Vault;
 use crate::pipeline::Line;
 use crate::seal::Ring;
 use crate::store::Stores;
+use crate::telemetry::meters;
+use crate::telemetry::metrics::Surface;
 
 /// Longest time that a body may take.
 const BODY_TIME: Duration = Duration::from_secs(20);
@@ -83,7 +86,7 @@ pub struct Api {
     pub(super) started: tokio::time::Instant,
     pub(super) place: Option<Place>,
     pub(super) reload: Option<Arc<dyn Reload>>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
     writes: tokio::sync::Mutex<()>,
 }
@@ -126,7 +129,7 @@ impl Api {
         request: Request<B>,
         peer: SocketAddr,
         side: Side,
-    ) -> Response<Bytes>
+    ) -> Response<ApiBody>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -155,6 +158,7 @@ impl Api {
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
         }
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+        meters().replied(Surface::Api, response.status().as_u16());
         response
     }
 
@@ -162,7 +166,7 @@ impl Api {
         self: Arc<Self>,
         request: Request<B>,
         side: Side,
-    ) -> Result<Response<Bytes>, Problem>
+    ) -> Result<Response<ApiBody>, Problem>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -179,6 +183,13 @@ impl Api {
             };
             return Ok(health::probe(&self, caller.as_ref()).await);
         }
+        if path == "/metrics"
+            && for_operator
+            && self.config().telemetry.metrics != Readers::Off
+            && matches!(head.method, Method::GET | Method::HEAD)
+        {
+            return metrics::show(&self, &head.headers).await;
+        }
         let identified = self.auth.identify(&head.headers).await;
         let caller = identified.map_err(|denied| self.denied(denied))?;
         let (route, parts) = match find(&head.method, path, for_operator) {
@@ -189,12 +200,13 @@ impl Api {
                 return Err(Problem::unknown("route", next));
             }
         };
-        if let Err(problem) = route.who.admits(&caller) {
+        if let Err(problem) = self.lets(route, &caller) {
             Record::refused(&self, route, &caller, path, &problem);
             return Err(problem);
         }
         let record = Record::begin(&self, route, &caller, path).await?;
-        let call = match call(caller.clone(), &head, parts, body, for_operator).await {
+        let most = if route.live { self.config().server.max_body } else { LONGEST };
+        let call = match call(caller.clone(), &head, parts, (body, most), for_operator).await {
             Ok(call) => call,
             Err(problem) => {
                 if record.is_some() {
@@ -216,6 +228,10 @@ impl Api {
                 _ => reply::reply(answer),
             });
         }
+        if route.live {
+            // What becomes of it is told by the line; and it ends with this request.
+            return (route.handler)(self, call).await.map(reply::reply);
+        }
         // What was begun is brought to its end, also when the client does not wait for it.
         let running = self.tasks.clone().spawn("admin write", self.write(route, call, record));
         let done = running.await.map_err(|error| Problem::Internal(error.to_string()))?;
@@ -223,9 +239,22 @@ impl Api {
     }
 
     /// Somebody without a good key.
-    fn denied(&self, denied: Denied) -> Problem {
+    pub(super) fn denied(&self, denied: Denied) -> Problem {
         self.line.note_denied(&denied);
         denied.into()
+    }
+
+    /// Whether this caller may use the route now. The rates of the operator are not counted: he
+    /// must get through to a tenant that has used up its own. What the line serves it counts
+    /// itself.
+    fn lets(&self, route: &Route, caller: &Caller) -> Result<(), Problem> {
+        route.who.admits(caller)?;
+        match caller {
+            Caller::Tenant(principal) if principal.role() != Role::Operator && !route.live => {
+                Ok(self.line.admit(principal)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn write(
@@ -245,7 +274,8 @@ impl Api {
         };
         let done = (route.handler)(self.clone(), call.clone()).await;
         if let Some(named) = named {
-            repeat::end(&self, &call, named, &done).await;
+            let kept = done.as_ref().ok().map(repeat::kept);
+            repeat::end(&self, &call, named, kept).await;
         }
         drop(turn);
         note(route, &call.caller, &done);
@@ -272,34 +302,35 @@ async fn call<B>(
     caller: Caller,
     head: &http::request::Parts,
     parts: Vec<String>,
-    body: B,
+    (body, most): (B, usize),
     for_operator: bool,
 ) -> Result<Call, Problem>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let body = read(body).await?;
+    let body = read(body, most).await?;
     if !body.is_empty() && !is_json(head.headers.get(header::CONTENT_TYPE)) {
         return Err(Problem::MediaType);
     }
     Call::new(caller, &head.uri, parts, head.headers.clone(), body, for_operator)
 }
 
-async fn read<B>(body: B) -> Result<Bytes, Problem>
+/// Reads a body of at most so many bytes.
+async fn read<B>(body: B, most: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if body.size_hint().lower() > LONGEST as u64 {
-        return Err(Problem::TooLarge(LONGEST));
+    if body.size_hint().lower() > most as u64 {
+        return Err(Problem::TooLarge(most));
     }
-    let whole = Box::pin(Limited::new(body, LONGEST).collect());
+    let whole = Box::pin(Limited::new(body, most).collect());
     let read = tokio::time::timeout(BODY_TIME, whole).await.map_err(|_| Problem::TooSlow)?;
     match read {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Problem::TooLarge(LONGEST))
+            Err(Problem::TooLarge(most))
         }
         Err(_) => Err(Problem::Invalid("the body broke off".to_owned())),
     }
@@ -319,8 +350,8 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
 }
 
 /// What any page of an accepted origin may send. It still needs a key.
-fn preflight() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
+fn preflight() -> Response<ApiBody> {
+    let mut response = Response::new(stream::whole(Bytes::new()));
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     for (name, value) in [

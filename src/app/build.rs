@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http_body_util::BodyExt as _;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::error::StartError;
 use super::foundation::Foundation;
 use super::reload::{Reloader, Source};
+use super::seeing::tracer;
 use super::socket::{self, Socket};
 use crate::admin::{self, Api, Place, Side};
 use crate::audit::Audit;
@@ -98,9 +98,10 @@ impl Core {
             auth.changed(),
         );
         credentials.tend(tasks);
-        let audit = audit(&config, foundation)?;
+        let (audit, quotas) = audit(&config, foundation)?.unzip();
         let pool = Arc::new(Pool::new(tasks));
         let clock = Arc::new(Clock::default());
+        let tracer = tracer(&config, resolve, tasks)?;
         let line = Line::new(Parts {
             config,
             credentials: credentials.clone(),
@@ -113,20 +114,29 @@ impl Core {
             session_states: foundation.stores.sessions.clone(),
             calls,
             audit: audit.clone(),
+            tracer,
         });
         line.watch(clock);
+        if let Some(quotas) = quotas {
+            line.keep_quotas(quotas).await?;
+        }
         Ok(Self { auth, credentials, line, pool, audit })
     }
 }
 
-/// The audit, unless the file wants none. Its tasks are its own, since it ends after all others.
-fn audit(config: &Config, foundation: &Foundation) -> Result<Option<Audit>, StartError> {
+/// The audit, unless the file wants none, and what its database knows of quotas. Its tasks are
+/// its own, since it ends after all others.
+fn audit(
+    config: &Config,
+    foundation: &Foundation,
+) -> Result<Option<(Audit, Arc<AuditFile>)>, StartError> {
     if !config.audit.enabled {
         return Ok(None);
     }
     let tasks = Tasks::default();
     let file = AuditFile::open(&AuditFile::beside(&config.store.path), &tasks)?;
-    Ok(Some(Audit::start(file, &foundation.ring, config.audit.clone(), &tasks)))
+    let audit = Audit::start(file.clone(), &foundation.ring, config.audit.clone(), &tasks);
+    Ok(Some((audit, file)))
 }
 
 /// Builds the proxy and binds its address. Nothing is served before `run`.
@@ -247,9 +257,6 @@ fn mount(api: &Arc<Api>, side: Side) -> Mount {
     let api = api.clone();
     Arc::new(move |request, peer| {
         let api = api.clone();
-        Box::pin(async move {
-            let response = api.serve(request, peer, side).await;
-            response.map(|body| http_body_util::Full::new(body).boxed_unsync())
-        })
+        Box::pin(async move { api.serve(request, peer, side).await })
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Collected, Full};
 
 use super::build::{Core, Resolve, api};
 use super::error::StartError;
@@ -62,7 +62,11 @@ impl Desk {
     /// Answers one request as the listener of the operator would.
     pub async fn ask(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
         let here = ([127, 0, 0, 1], 0).into();
-        self.api.clone().serve(request, here, Side::Operator).await
+        let served = self.api.clone().serve(request, here, Side::Operator).await;
+        let (head, body) = served.into_parts();
+        // It ends: nothing that goes on is asked for here.
+        let body = body.collect().await.map_or_else(|never| match never {}, Collected::to_bytes);
+        Response::from_parts(head, body)
     }
 
     /// Ends what was started for the answers.

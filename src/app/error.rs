@@ -26,6 +26,9 @@ pub enum StartError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The collector of traces.
+    #[error("traces cannot be sent: {0}; correct [telemetry] of the file, or remove `otlp`")]
+    Collector(String),
     /// The address.
     #[error("cannot listen on {address}: {reason}; choose another {place}")]
     Listen {

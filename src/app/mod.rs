@@ -10,6 +10,7 @@ mod foundation;
 mod phase;
 mod pipe;
 mod reload;
+mod seeing;
 mod signal;
 mod socket;
 mod stamp;

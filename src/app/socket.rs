@@ -37,19 +37,24 @@ fn short(path: &Path) -> io::Result<(PathBuf, Option<std::fs::File>)> {
     Ok((Path::new("/proc/self/fd").join(number.to_string()).join(name), Some(folder)))
 }
 
+/// Device, inode, and when it was last changed: a new file may get the inode of one that is gone.
+type Own = (u64, u64, i64, i64);
+
+fn own(data: &std::fs::Metadata) -> Own {
+    (data.dev(), data.ino(), data.ctime(), data.ctime_nsec())
+}
+
 /// The bound socket. Its file goes when the value does.
 #[derive(Debug)]
 pub(super) struct Socket {
     path: PathBuf,
-    /// Device and inode: another process may have put its own in the same place meanwhile.
-    own: (u64, u64),
+    /// Another process may have put its own in the same place meanwhile.
+    own: Own,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|data| (data.dev(), data.ino()) == self.own)
-        {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|data| own(&data) == self.own) {
             // Without it the next start takes the place of a socket that nobody listens at.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -75,7 +80,7 @@ pub(super) async fn bind(config: &Config) -> io::Result<Option<(UnixListener, So
     let listener = UnixListener::bind(&place)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let data = std::fs::symlink_metadata(&path)?;
-    Ok(Some((listener, Socket { own: (data.dev(), data.ino()), path })))
+    Ok(Some((listener, Socket { own: own(&data), path })))
 }
 
 /// Connects to the proxy that serves the store of this configuration; none when there is none.

@@ -125,6 +125,12 @@ impl Audit {
         self.0.queue.deny(denial);
     }
 
+    /// Records that are not on disk yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.queue.left()
+    }
+
     /// True while the store takes no records.
     #[must_use]
     pub fn is_failing(&self) -> bool {

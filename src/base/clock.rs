@@ -23,6 +23,14 @@ pub fn unix_millis() -> u64 {
         .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Wall time in nanoseconds since the Unix epoch, for spans.
+#[must_use]
+pub fn unix_nanos() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+}
+
 /// A coarse monotonic second counter that costs one atomic load to read: idle expiry of
 /// thousands of sessions needs no timer and no system call each.
 #[derive(Debug)]

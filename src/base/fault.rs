@@ -58,6 +58,9 @@ pub enum Kind {
     UnknownMethod,
     /// Parameters are missing or wrong; HTTP 200.
     InvalidParams,
+    /// A tool or prompt that is not there, or that the caller may not know of; else as
+    /// `InvalidParams`.
+    UnknownName,
     /// A required `_meta` field is missing (modern era): as `InvalidParams`, but HTTP 400.
     MissingMeta,
     /// Header and body differ, or a required header is missing.
@@ -75,6 +78,8 @@ pub enum Kind {
     Undeclared(String),
     /// The upstream failed; tools answer this as a result with `isError`.
     Upstream,
+    /// The upstream did not answer in time; else as `Upstream`.
+    UpstreamTimeout,
     /// The tenant has not filled in the upstream's secrets.
     NeedsSetup,
     /// A limit of the file was reached; carries which, as the file names it, and after how many

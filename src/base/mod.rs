@@ -15,7 +15,7 @@ mod secret;
 mod tasks;
 
 pub use calendar::{date, month_of_day, parse_time, rfc3339, seconds_to_next_month};
-pub use clock::{Clock, now, unix_millis, unix_seconds};
+pub use clock::{Clock, now, unix_millis, unix_nanos, unix_seconds};
 pub use collections::Map;
 pub use duration::parse_duration;
 pub use fault::{Fault, Kind, Retry, Side};

@@ -75,6 +75,7 @@ fn config(folder: &Path) -> Config {
         file: "mcp-proxy.toml".into(),
         admin: crate::config::Admin::default(),
         issuers: Vec::new(),
+        telemetry: crate::config::Telemetry::default(),
         profiles: std::collections::BTreeMap::new(),
         audit: crate::config::Audit::default(),
         revision: [0; 8],

@@ -165,6 +165,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
         tenants,
         admin,
         audit,
+        telemetry,
         issuers,
     } = old;
     difference.server(server, &mut new.server);
@@ -177,6 +178,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
     difference.tenants(tenants, &new.tenants);
     difference.admin(admin, &mut new.admin);
     difference.fixed("audit", audit, &mut new.audit);
+    difference.fixed("telemetry", telemetry, &mut new.telemetry);
     difference.compare("auth.issuers", issuers, &new.issuers);
     (new, difference)
 }

@@ -16,6 +16,7 @@ mod near;
 mod problem;
 mod report;
 mod rules;
+mod telemetry;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -33,4 +34,5 @@ pub use model::{
 };
 pub use problem::{Problem, Problems, Warning};
 pub use rules::{Filter, Fixed, Held, Pattern, Profile, Rules, Worded};
+pub use telemetry::{Otlp, Readers, Telemetry};
 pub use template::{Part, Template};

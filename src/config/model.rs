@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Audit, Limits, Profile, Rules, Template};
+use super::{Audit, Limits, Profile, Rules, Telemetry, Template};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
@@ -39,6 +39,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[[auth.issuers]]`
     pub issuers: Vec<Issuer>,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
     /// The beginning of the SHA-256 of the file's text: which rules held when something was
     /// decided.
     pub revision: [u8; 8],

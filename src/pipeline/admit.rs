@@ -27,7 +27,10 @@ impl Admitted {
 
 impl Line {
     /// Any request: within the rates of its key and its tenant.
-    pub(super) fn admit(&self, principal: &Principal) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// With the limit that is reached, and when to come back.
+    pub fn admit(&self, principal: &Principal) -> Result<(), Fault> {
         self.limiter.request(whose(principal)).map_err(|reached| limited(reached, None))
     }
 

@@ -19,12 +19,13 @@ use super::state::refused;
 use super::talk::{Talk, visited};
 use super::task::{Tasked, unknown as unknown_task};
 use crate::auth::Principal;
-use crate::base::{Fault, Kind, Retry};
+use crate::base::{Fault, Kind, Name, Retry};
 use crate::bridge::Inner;
 use crate::config::Upstream;
 use crate::namespace::{Door, Plan, View};
 use crate::policy::{Hidden, Permit};
 use crate::session::{Cast, Level, Running, Session};
+use crate::telemetry::Trace;
 use crate::upstream::{Asker, Cause, Lease, LinkError, Outgoing, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
 use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route, Skills};
@@ -52,6 +53,8 @@ pub(super) struct Caller {
     pub(super) headers: Option<HeaderMap>,
     /// Largest result in bytes that the file says this client takes.
     pub(super) result_cap: Option<usize>,
+    /// The trace that the call belongs to, when somebody wants traces.
+    pub(super) trace: Option<Arc<Trace>>,
 }
 
 impl Caller {
@@ -126,7 +129,14 @@ impl Line {
         running: Option<&Arc<Running>>,
         early: &mut Option<Cast>,
     ) -> Result<Answer, Fault> {
-        let mut plan = self.plan(&caller, &posted, method).await?;
+        let planned = self.plan(&caller, &posted, method).await;
+        let mut plan = planned.inspect_err(|fault| {
+            if let Some(record) = record
+                && matches!(fault.kind, Kind::Upstream | Kind::NeedsSetup)
+            {
+                record.aimed_at(self.owner(&caller, &posted, method));
+            }
+        })?;
         let permit = self.permit(&caller, &posted, method, &plan)?;
         if let Some(record) = record {
             record.planned(&plan, method);
@@ -156,6 +166,9 @@ impl Line {
         let mut again = true;
         loop {
             let lease = self.call_link(&caller, plan.upstream(), &armed).await?;
+            if let Some(record) = record {
+                record.leased(&lease);
+            }
             let facts = lease.facts();
             if method.route == Route::Reference && !facts.can("completions") {
                 let sentence = format!("Upstream `{}` completes nothing", plan.upstream().name);
@@ -314,6 +327,16 @@ impl Line {
         })
     }
 
+    /// The upstream that the prefix of a name points at.
+    fn owner(&self, caller: &Caller, posted: &Posted, method: &Method) -> Option<Name> {
+        let Route::Name(_) = method.route else { return None };
+        let name = required(posted, Field::Name, "name").ok()?;
+        let tenant = self.tenant(&caller.principal);
+        let apps = caller.declares.has(CapSet::APPS);
+        let view = tenant.known_view_for(&caller.principal, &caller.door, apps);
+        view.owner(&name).map(|owner| owner.name.clone())
+    }
+
     /// Finds who owns what the request names. A name that is not known may be new: the list of
     /// the upstream that its prefix points at is read once more before it is refused.
     async fn plan(
@@ -434,10 +457,10 @@ fn has_skills(method: &Method, capabilities: &str) -> bool {
 fn absent(method: &Method, name: &str) -> Fault {
     match method.route {
         Route::Name(NameKind::Tool) => {
-            Fault::client(Kind::InvalidParams, format!("Unknown tool: {name:.200}"))
+            Fault::client(Kind::UnknownName, format!("Unknown tool: {name:.200}"))
         }
         Route::Name(NameKind::Prompt) => {
-            Fault::client(Kind::InvalidParams, format!("Unknown prompt: {name:.200}"))
+            Fault::client(Kind::UnknownName, format!("Unknown prompt: {name:.200}"))
         }
         Route::Skill | Route::Directory => {
             Fault::client(Kind::InvalidParams, format!("Resource not found: {name:.200}"))

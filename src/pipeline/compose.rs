@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use super::call::Caller;
 use super::task::Tasked;
+use super::traced;
 use crate::base::{Fault, Kind};
 use crate::bridge::Responses;
 use crate::config::Transport;
@@ -166,13 +167,20 @@ fn write_meta(
     added: &mut Vec<String>,
 ) {
     let meta = posted.params().and_then(|params| params.meta());
+    let trace = caller.trace.as_ref().map(|trace| traced::write(trace, posted, edits));
+    let trace = trace.unwrap_or_default();
     match (caller.era, era) {
         (Era::Legacy, Era::Legacy) => {
             if let Some(token) = meta.and_then(|meta| meta.get(MetaKey::ProgressToken)) {
                 edits.replace_with_id(token);
             }
-            if let Some(meta) = meta {
-                drop_baggage(posted, meta, edits);
+            match meta {
+                Some(meta) => {
+                    drop_baggage(posted, meta, edits);
+                    begin_with(meta, &trace, edits);
+                }
+                None if trace.is_empty() => {}
+                None => added.push(format!("\"_meta\":{{{}}}", trace.join(","))),
             }
         }
         (Era::Modern, Era::Modern) => {
@@ -184,13 +192,15 @@ fn write_meta(
                 reduce_capabilities(posted, &place, edits);
             }
             drop_baggage(posted, meta, edits);
+            begin_with(meta, &trace, edits);
         }
         (Era::Modern, Era::Legacy) => {
             let Some(meta) = meta else { return };
-            rebuild(meta, &[], edits);
+            rebuild(meta, &trace, edits);
         }
         (Era::Legacy, Era::Modern) => {
-            let own = modern_members(caller, method);
+            let mut own = modern_members(caller, method);
+            own.extend(trace);
             match meta {
                 Some(meta) => rebuild(meta, &own, edits),
                 None => added.push(format!("\"_meta\":{{{}}}", own.join(","))),
@@ -204,6 +214,17 @@ fn drop_baggage(posted: &Posted, meta: &Meta, edits: &mut Edits) {
     if let Some(place) = meta.get(MetaKey::Baggage) {
         edits.remove_members(posted.text(0..posted.body().len()), [place]);
     }
+}
+
+/// Puts members before those of `_meta`.
+fn begin_with(meta: &Meta, members: &[String], edits: &mut Edits) {
+    if members.is_empty() {
+        return;
+    }
+    // `baggage` goes, and whoever is left wants a comma before itself.
+    let alone = meta.members.iter().all(|(.., known)| *known == Some(MetaKey::Baggage));
+    let comma = if alone { "" } else { "," };
+    edits.insert(meta.span.start + 1, format!("{}{comma}", members.join(",")));
 }
 
 /// The reserved members that every request to a modern upstream carries, made from a session.

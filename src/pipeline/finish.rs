@@ -1,9 +1,10 @@
-//! The end of every request: one record in the audit, and for what goes to an upstream one line in
-//! the log. A record goes with whatever ends the request, a body or a conversation included, and
+//! The end of every request: one record in the audit, one count, its spans, and for what goes to an
+//! upstream one line in the log. A record goes with whatever ends the request, a body or a conversation included, and
 //! ends with it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -15,10 +16,12 @@ use super::result::Ready;
 use super::serve::{Posting, header};
 use crate::audit::{self, AuditError, Client, Event, Kept, Outcome, Ran};
 use crate::auth::Denied;
-use crate::base::{Fault, Kind, Retry, Side, now, unix_millis};
+use crate::base::{Fault, Kind, Name, Retry, Side, now, unix_millis};
 use crate::namespace::Plan;
 use crate::session::Session;
-use crate::telemetry::CallLine;
+use crate::telemetry::metrics::UpstreamMeter;
+use crate::telemetry::{CallLine, Ended, Trace, meters};
+use crate::upstream::Lease;
 use crate::wire::{Called, Era, Field, Method, NameKind, Posted, PostedKind, Route};
 
 /// Longest `clientInfo` of an `initialize` that is looked at.
@@ -43,6 +46,12 @@ pub(super) struct Record {
     dropped: Outcome,
     /// What a call holds until it has ended.
     admitted: Option<Admitted>,
+    method: Option<&'static Method>,
+    /// The counts of the upstream that has it.
+    meter: Option<Arc<UpstreamMeter>>,
+    /// The upstream that it was meant for, when that has failed too early to know more.
+    aimed: Option<Name>,
+    trace: Option<Arc<Trace>>,
 }
 
 impl Record {
@@ -56,15 +65,20 @@ impl Record {
             listens: false,
             dropped: Outcome::Abandoned,
             admitted: None,
+            method: None,
+            meter: None,
+            aimed: None,
+            trace: None,
         }
     }
 
     /// Of a message; one that decides nothing leaves no record.
     pub(super) fn of(line: &Arc<Line>, posting: &Posting, posted: &Posted, era: Era) -> Self {
-        let route = match &posted.called {
-            Called::Known(method) => Some(method.route),
+        let method = match &posted.called {
+            Called::Known(method) => Some(*method),
             Called::Unknown(_) => None,
         };
+        let route = method.map(|method| method.route);
         let silent = route == Some(Route::Local) && posted.called.name() == "ping";
         if posted.kind != PostedKind::Request || silent {
             return Self::new(line, None);
@@ -89,8 +103,14 @@ impl Record {
                 event.client = Client::Info(info.into());
             }
         }
+        let trace = line.trace(posting, posted);
+        if let Some(trace) = &trace {
+            event.traceparent = Some(trace.own().text().into());
+        }
         let mut record = Self::new(line, Some(event));
         record.listens = route == Some(Route::Listen);
+        record.method = method;
+        record.trace = trace;
         record
     }
 
@@ -131,6 +151,24 @@ impl Record {
         event.is_tool = method.route == Route::Name(NameKind::Tool);
     }
 
+    /// The trace that it belongs to.
+    pub(super) fn trace(&self) -> Option<Arc<Trace>> {
+        self.trace.clone()
+    }
+
+    /// It was meant for this upstream, of which nothing is known.
+    pub(super) fn aimed_at(&mut self, upstream: Option<Name>) {
+        self.aimed = upstream;
+    }
+
+    /// It is under way at the upstream of this link.
+    pub(super) fn leased(&mut self, lease: &Lease) {
+        if self.meter.is_none() && self.event.is_some() {
+            lease.meter().begin();
+            self.meter = Some(lease.meter().clone());
+        }
+    }
+
     /// Keeps what the call holds until it has ended.
     pub(super) fn admitted(&mut self, admitted: Admitted) {
         self.admitted = Some(admitted);
@@ -139,6 +177,9 @@ impl Record {
     /// From now on it may have run.
     pub(super) fn sent(&mut self) {
         self.sent = true;
+        if let Some(trace) = &self.trace {
+            trace.sent(self.started.elapsed());
+        }
     }
 
     /// What came of it when nothing more is said about it.
@@ -228,7 +269,9 @@ impl Record {
         }
         event.outcome = outcome;
         event.ran = ran;
-        event.ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = self.started.elapsed();
+        event.ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.count(&event, took);
         if let Some(calls) = self.line.calls.as_ref().filter(|_| self.logged) {
             calls.write(&CallLine {
                 tenant: event.tenant_name.as_str(),
@@ -244,6 +287,41 @@ impl Record {
             });
         }
         self.line.audit.as_ref()?.record(event)
+    }
+}
+
+impl Record {
+    /// Counts it, and leaves its spans.
+    fn count(&mut self, event: &Event, took: Duration) {
+        let (outcome, bytes) = (event.outcome as usize, (event.bytes_in, event.bytes_out));
+        // How long a client listens says nothing about how fast anybody is.
+        let lasted = (!self.listens).then_some(took);
+        if let Some(meter) = self.meter.take() {
+            meter.leave();
+            meter.end(self.method, outcome, lasted, bytes);
+        } else if let Some(upstream) = event.upstream.as_ref().or(self.aimed.as_ref()) {
+            // It did not get as far as a link.
+            meters().upstream(upstream).end(self.method, outcome, lasted, bytes);
+        } else {
+            meters().end_own(self.method, outcome, lasted, bytes);
+        }
+        if let (Some(trace), Some(tracer)) = (self.trace.take(), &self.line.tracer) {
+            let named = |kind| match self.method?.route {
+                Route::Name(named) if named == kind => event.original.clone(),
+                _ => None,
+            };
+            let ended = Ended {
+                method: event.method.clone(),
+                tenant: event.tenant_name.clone(),
+                upstream: event.upstream.clone().or_else(|| self.aimed.take()),
+                tool: named(NameKind::Tool),
+                prompt: named(NameKind::Prompt),
+                outcome: event.outcome.as_str(),
+                failed: event.outcome.is_error(),
+                took,
+            };
+            tracer.end(trace, ended);
+        }
     }
 }
 
@@ -311,7 +389,8 @@ impl Line {
     /// Waits for room in the audit.
     pub(super) async fn audit_room(&self) -> Result<(), Fault> {
         let Some(audit) = &self.audit else { return Ok(()) };
-        audit.room().await.map_err(|error| Fault {
+        let room = audit.room().await;
+        room.inspect_err(|_| meters().deny(audit::Denial::Unrecorded as usize)).map_err(|error| Fault {
             kind: Kind::Busy,
             side: Side::Proxy,
             retry: Retry::Safe,
@@ -328,8 +407,7 @@ impl Line {
 
     /// Counts somebody who was not let in.
     pub fn note_denied(&self, denied: &Denied) {
-        let Some(audit) = &self.audit else { return };
-        audit.deny(match denied {
+        let denial = match denied {
             Denied::NoKey => audit::Denial::NoKey,
             Denied::Malformed | Denied::Token(_) => audit::Denial::Malformed,
             Denied::Unknown
@@ -339,7 +417,11 @@ impl Line {
             | Denied::OtherTenant => audit::Denial::Unknown,
             Denied::Revoked | Denied::Expired | Denied::NoTenant => audit::Denial::Ended,
             Denied::Unavailable(_) => audit::Denial::Unchecked,
-        });
+        };
+        meters().deny(denial as usize);
+        if let Some(audit) = &self.audit {
+            audit.deny(denial);
+        }
     }
 }
 
@@ -382,7 +464,7 @@ fn answered(answer: &Answer) -> Outcome {
 
 fn outcome(kind: &Kind) -> Outcome {
     match kind {
-        Kind::Upstream => Outcome::UpstreamFailed,
+        Kind::Upstream | Kind::UpstreamTimeout => Outcome::UpstreamFailed,
         Kind::NeedsSetup => Outcome::NeedsSetup,
         Kind::Internal => Outcome::Internal,
         Kind::Limited { .. } => Outcome::Limited,

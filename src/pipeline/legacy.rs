@@ -205,6 +205,7 @@ impl Line {
                     running: Some(running),
                     headers: None,
                     result_cap,
+                    trace: record.trace(),
                 });
                 let line = self.clone();
                 let work = async move { line.call(caller, posted, method, record).await };

@@ -12,7 +12,7 @@ use super::quick::Quick;
 use super::scope::narrow;
 use super::task::KeptTasks;
 use super::tenant::Tenant;
-use crate::audit::Audit;
+use crate::audit::{Audit, Denial, Outcome};
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Narrow, Tasks, TenantId};
 use crate::config::{Config, Upstream};
@@ -23,7 +23,7 @@ use crate::policy::Policy;
 use crate::seal::Ring;
 use crate::session::{Ledger, Session, Sessions};
 use crate::store::SessionStates;
-use crate::telemetry::CallLog;
+use crate::telemetry::{CallLog, Tracer, meters};
 use crate::upstream::stdio::{EraMemory, Launcher};
 use crate::upstream::{HttpClient, Pool};
 
@@ -88,6 +88,8 @@ pub struct Parts {
     pub calls: Option<CallLog>,
     /// Where each request leaves its record; none when the file wants no audit.
     pub audit: Option<Audit>,
+    /// Where each request leaves its spans; none when nobody wants traces.
+    pub tracer: Option<Tracer>,
 }
 
 /// The request line. One for the process.
@@ -105,6 +107,7 @@ pub struct Line {
     pub(super) tasks: Tasks,
     pub(super) calls: Option<CallLog>,
     pub(super) audit: Option<Audit>,
+    pub(super) tracer: Option<Tracer>,
     pub(super) ring: Arc<Ring>,
     pub(super) parks: Parks,
     pub(super) kept: KeptTasks,
@@ -124,6 +127,9 @@ impl Line {
     /// A line over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
+        let (outcomes, denials) =
+            (Outcome::ALL.map(Outcome::as_str), Denial::ALL.map(Denial::as_str));
+        meters().tell(outcomes, denials);
         let idle = session_idle(&parts.config);
         Arc::new(Self {
             sessions: Sessions::new(parts.clock, parts.ring.clone(), idle),
@@ -142,6 +148,7 @@ impl Line {
             tasks: parts.tasks,
             calls: parts.calls,
             audit: parts.audit,
+            tracer: parts.tracer,
             ring: parts.ring,
             parks: Parks::default(),
             kept: KeptTasks::default(),

@@ -89,6 +89,7 @@ impl Line {
                     running: None,
                     headers: (posting.carrier == Carrier::Http).then_some(posting.headers),
                     result_cap: quirks.as_ref().and_then(|quirks| quirks.result_cap),
+                    trace: record.trace(),
                 });
                 match method.route {
                     Route::Task(_) => Box::pin(self.task(caller, posted, method, record)).await,

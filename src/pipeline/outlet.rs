@@ -167,6 +167,16 @@ impl Outlets {
         (feed, listening)
     }
 
+    /// Streams that are open, of sessions and of listens.
+    pub(super) fn open(&self) -> (usize, usize) {
+        let list = self.list();
+        let open = list.iter().filter(|outlet| outlet.is_open());
+        open.fold((0, 0), |(sessions, listens), outlet| match outlet.listener {
+            Listener::Session(_) => (sessions + 1, listens),
+            Listener::Listen(_) => (sessions, listens + 1),
+        })
+    }
+
     /// Ends a listen in good order, so that its client listens anew.
     pub(super) fn end_listen(&self, listening: &Listening) {
         let Some(own) = listening.0.upgrade() else { return };

@@ -19,6 +19,7 @@ use crate::config::{Config, Upstream};
 use crate::namespace::{Audience, Catalogue, Door, View};
 use crate::policy::{Policy, own_work};
 use crate::session::Level;
+use crate::telemetry::meters;
 use crate::upstream::{Interest, LinkKey};
 use crate::wire::ListKind;
 
@@ -279,6 +280,7 @@ impl Tenant {
                 tokio::time::timeout(limit, line.fetch_catalogue(asker, upstream, apps)).await;
             let outcome = outcome.unwrap_or_else(|_| Err(too_long(upstream)));
             let good = outcome.is_ok();
+            meters().upstream(&upstream.name).listed(good);
             let mut announce = self.put(shelf, outcome);
             // Before anybody is told that the reading is over: who looks then must see it. Not
             // under the lock of the shelf, which a view takes under that of the views.

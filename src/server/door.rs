@@ -28,6 +28,8 @@ use crate::auth::{Auth, Denied, Guard};
 use crate::base::{Fault, Kind, Tasks};
 use crate::namespace::Door;
 use crate::pipeline::{Answer, Carrier, Line, Opened, Outcome, Posting};
+use crate::telemetry::meters;
+use crate::telemetry::metrics::Surface;
 use crate::wire::Era;
 
 /// Longest silence while a body arrives. On HTTP/2 a body may wait for others on its connection.
@@ -68,7 +70,7 @@ impl Doors {
         }
     }
 
-    /// The same with this behind `/api/` and `/health`.
+    /// The same with this behind `/api/`, `/health` and `/metrics`.
     #[must_use]
     pub fn with_mount(mut self, mount: Mount) -> Self {
         self.mount = Some(mount);
@@ -94,10 +96,12 @@ impl Doors {
         {
             mount(request, peer).await.map(ReplyBody::mounted)
         } else {
-            match self.open(request, peer).await {
+            let response = match self.open(request, peer).await {
                 Ok(outcome) => reply(outcome),
                 Err(fault) => refusal(&fault),
-            }
+            };
+            meters().replied(Surface::Mcp, response.status().as_u16());
+            response
         };
         Ok(response.map(|body| body.holding(active)))
     }

@@ -14,6 +14,7 @@ use super::connection::{Activity, Bounded, Grace, HEADER_TIME, Noted};
 use super::entrance::Entrance;
 use super::tls::Acceptor;
 use crate::base::Tasks;
+use crate::telemetry::meters;
 
 /// Bytes of a request's head, and headers in it (security.md R8).
 pub(super) const MOST_HEAD: usize = 16 * 1024;
@@ -48,6 +49,7 @@ pub async fn listen(
         };
         let most = entrance.max_connections();
         if Arc::strong_count(&places) > most {
+            meters().turned_away.one();
             tracing::warn!(most, %peer, "too many connections; one was refused (`max_connections` in [server])");
             continue;
         }
@@ -58,7 +60,10 @@ pub async fn listen(
         }
         let (entrance, tls, grace, executor) =
             (entrance.clone(), tls.get(), grace.clone(), tasks.clone());
+        meters().accepted.one();
+        let counted = meters().connections.hold();
         tasks.spawn("connection", async move {
+            let _counted = counted;
             serve(stream, peer, entrance, tls, executor, grace).await;
             drop(place);
         });

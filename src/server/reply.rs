@@ -138,7 +138,7 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
         Kind::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, -32600),
         Kind::UnknownMethod if modern => (StatusCode::NOT_FOUND, -32601),
         Kind::UnknownMethod => (StatusCode::OK, -32601),
-        Kind::InvalidParams => (StatusCode::OK, -32602),
+        Kind::InvalidParams | Kind::UnknownName => (StatusCode::OK, -32602),
         Kind::MissingMeta => (StatusCode::BAD_REQUEST, -32602),
         Kind::HeaderMismatch => (StatusCode::BAD_REQUEST, -32020),
         Kind::UnsupportedVersion(_) => (StatusCode::BAD_REQUEST, -32022),
@@ -146,7 +146,9 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
         Kind::UnknownResource(_) if modern => (StatusCode::OK, -32602),
         Kind::UnknownResource(_) => (StatusCode::OK, -32002),
         Kind::Undeclared(_) if modern => (StatusCode::BAD_REQUEST, -32021),
-        Kind::Upstream | Kind::NeedsSetup | Kind::Undeclared(_) => (StatusCode::OK, -32603),
+        Kind::Upstream | Kind::UpstreamTimeout | Kind::NeedsSetup | Kind::Undeclared(_) => {
+            (StatusCode::OK, -32603)
+        }
         // Outside what JSON-RPC and MCP keep for themselves (R22).
         Kind::Limited { .. } => (StatusCode::TOO_MANY_REQUESTS, -31_429),
         Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, -32603),
@@ -157,7 +159,7 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
 /// A tool whose upstream failed has a result that says so: the model can read it and go on.
 fn is_tool_result(tool: bool, era: Era, kind: &Kind) -> bool {
     let result = match kind {
-        Kind::Upstream | Kind::NeedsSetup => true,
+        Kind::Upstream | Kind::UpstreamTimeout | Kind::NeedsSetup => true,
         Kind::Undeclared(_) => era == Era::Legacy,
         _ => false,
     };

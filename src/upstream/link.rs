@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::question::Asker;
-use crate::base::{Fault, Name, Retry, TenantId};
+use crate::base::{Fault, Kind, Name, Retry, TenantId};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
 use crate::wire::{CapSet, Draft, Era, Inbound, Method, Revision};
 
@@ -335,7 +335,12 @@ impl From<LinkError> for Fault {
             (_, Ran::No) => "try again in a few seconds".to_owned(),
             (_, Ran::Maybe) => "check before you repeat it".to_owned(),
         };
-        Self::upstream(retry, format!("Upstream `{}` {happened}. {ran}; {next}.", error.upstream))
-            .because(error.detail)
+        let late = matches!(error.cause, Cause::Timeout);
+        let sentence = format!("Upstream `{}` {happened}. {ran}; {next}.", error.upstream);
+        let mut fault = Self::upstream(retry, sentence).because(error.detail);
+        if late {
+            fault.kind = Kind::UpstreamTimeout;
+        }
+        fault
     }
 }

@@ -154,6 +154,13 @@ pub struct Method {
 }
 
 impl Method {
+    /// Its place in the table, for counts.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        // Most are the first one.
+        TABLE.iter().position(|row| std::ptr::eq(row, self)).unwrap_or(TABLE.len())
+    }
+
     /// True when `era` knows the method.
     #[must_use]
     pub const fn known_to(&self, era: Era) -> bool {

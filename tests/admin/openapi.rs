@@ -140,6 +140,14 @@ fn every_success_is_as_the_document_says() {
             &boss,
             empty.clone(),
         ),
+        ("GET /api/v1/tools", String::new(), &boss, empty.clone()),
+        ("GET /api/v1/tools/{tool}", "/api/v1/tools/free__echo".to_owned(), &boss, empty.clone()),
+        (
+            "POST /api/v1/tools/{tool}/call",
+            "/api/v1/tools/free__echo/call".to_owned(),
+            &boss,
+            json!({ "arguments": { "text": "x" }, "timeout": "20s" }),
+        ),
         ("GET /api/v1/sessions", String::new(), &boss, empty.clone()),
         (
             "DELETE /api/v1/sessions/{id}",
@@ -202,6 +210,7 @@ fn refusals_are_documented_too() {
             .replace("{id}", "zzzzzzzzzz")
             .replace("{seq}", "99999");
         let path = path.replace("{upstream}", "gh").replace("{slot}", "none");
+        let path = path.replace("{tool}", "nothing");
         for key in [Some(&*boss), Some(&*member), Some(OPERATOR), None] {
             let ask = Ask::new(route.method, &path);
             let answer = world.ask(&key.map_or(ask.clone(), |key| ask.key(key)));

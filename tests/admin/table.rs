@@ -55,6 +55,9 @@ const TABLE: &[Row] = &[
     ("GET", "/api/v1/audit/heads", [403, 200, 200, 200, 200]),
     ("GET", "/api/v1/audit/{seq}", [403, 404, 404, 400, 404]),
     ("GET", "/api/v1/usage", [403, 200, 200, 200, 200]),
+    ("GET", "/api/v1/tools", [200, 200, 200, 400, 200]),
+    ("GET", "/api/v1/tools/{tool}", [404, 404, 404, 400, 404]),
+    ("POST", "/api/v1/tools/{tool}/call", [404, 404, 404, 400, 404]),
 ];
 
 /// Every kind of caller.
@@ -104,6 +107,7 @@ fn filled(path: &str) -> String {
         ("{id}", "zzzzzzzzzz"),
         ("{upstream}", "gh"),
         ("{slot}", "token"),
+        ("{tool}", "nothing"),
     ];
     unknown.iter().fold(path.to_owned(), |path, (part, with)| path.replace(part, with))
 }
@@ -157,6 +161,10 @@ fn every_route_answers_every_caller_as_the_table_says() {
                 format!("{path};x"),
                 format!("{path}%20"),
             ] {
+                if row.1.ends_with("{tool}") && odd.ends_with("%20") {
+                    // The one spelling of another tool, which may have any name.
+                    continue;
+                }
                 judge(format!("{method} {odd}"), caller, strangers, &ask(method, &odd));
             }
             // Methods that the path does not have; HEAD is a GET without its body.

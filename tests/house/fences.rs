@@ -52,6 +52,7 @@ const FENCES: &[Fence] = &[
         home: &[
             ("src/upstream/http/", "the HTTP client"),
             ("src/auth/issuer/fetch.rs", "keys of outside issuers"),
+            ("src/telemetry/trace/export.rs", "spans, which go to nobody's upstream"),
             ("src/cli/exchange.rs", "commands speak to a running proxy"),
         ],
         instead: "go through `upstream::HttpClient`",

@@ -201,6 +201,7 @@ fn only_work_of_our_own_is_permitted_unasked() {
 /// Files that may hold an error code of JSON-RPC or MCP.
 const CODES: &[(&str, &str)] = &[
     ("src/server/reply.rs", "the one place that gives a fault its code"),
+    ("src/admin/reply.rs", "gives an upstream's error the status of its kind"),
     ("src/pipeline/result.rs", "turns an upstream's codes into those of the caller's era"),
     ("src/upstream/question/refusal.rs", "answers an upstream's own questions"),
     ("src/upstream/handshake.rs", "tells the era by an upstream's refusal"),

@@ -69,6 +69,11 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         &["notifications/{name}/list_changed", "notifications/cancelled"],
         "over one stream: news that were lost are announced anew, and a listen that ended is told so",
     ),
+    (
+        "src/admin/exchange.rs",
+        &["tools/call", "notifications/progress", "notifications/message"],
+        "a call over plain HTTP is written down as a request, and what comes back is told apart",
+    ),
     // Requests of our own to upstreams.
     (
         "src/pipeline/links.rs",

@@ -1,12 +1,12 @@
 //! Random policies through the running proxy: at every door and in both eras, what is listed can
 //! be called, and nothing else can.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Era, Proxy, serve_everything};
+use crate::support::{Era, Proxy, Raw, serve_everything};
 use crate::tools;
 
 /// Upstreams with rules, and profiles over them; each is a policy of its own.
@@ -67,8 +67,65 @@ impl Random {
     }
 }
 
+/// The same over plain HTTP, where a list shows what `tools/list` shows. Gives how many tools were
+/// shown and called, and how many were neither.
+fn plain(
+    proxy: &Proxy,
+    door: &str,
+    listed: &BTreeMap<String, Value>,
+    candidates: &[String],
+) -> (usize, usize) {
+    let query = match (door.strip_prefix("/mcp/"), door.strip_prefix("/p/")) {
+        (Some(upstream), _) => format!("upstream={upstream}"),
+        (_, Some(profile)) => format!("profile={}", profile.trim_end_matches("/mcp")),
+        _ => String::new(),
+    };
+    let ask = |method: &str, path: &str| {
+        let key = proxy.key();
+        let address = proxy.address();
+        let head = format!(
+            "{method} /api/v1/tools{path}{query} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let answer = Raw::exchange(address, head.as_bytes()).expect("it answers");
+        let value: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        (answer.status, value)
+    };
+    let (mut all, mut cursor) = (BTreeMap::new(), String::new());
+    loop {
+        let (status, page) = ask("GET", &format!("?limit=200{cursor}&"));
+        assert_eq!(status, 200, "{door}: {page}");
+        for tool in page["items"].as_array().expect("items") {
+            let mut tool = tool.clone();
+            tool.as_object_mut().expect("an object").remove("upstream").expect("an owner");
+            all.insert(tool["name"].as_str().expect("a name").to_owned(), tool);
+        }
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(all, *listed, "{door}");
+    let mut counts = (0, 0);
+    for tool in candidates {
+        let (status, answer) = ask("POST", &format!("/{tool}/call?"));
+        if listed.contains_key(tool) {
+            counts.0 += 1;
+            assert_eq!(status, 200, "{door} {tool}: {answer}");
+        } else {
+            counts.1 += 1;
+            let words = format!("Unknown tool: {tool}");
+            assert_eq!(answer["detail"], words, "{door}");
+            // Where no rule speaks of it the upstream itself answers, with an error.
+            let own = status == 400 && door.starts_with("/mcp/") && answer["error"].is_object();
+            assert!(status == 404 || own, "{door} {tool}: {status} {answer}");
+        }
+    }
+    counts
+}
+
 #[test]
-fn for_random_policies_listed_is_callable_over_mcp() {
+fn for_random_policies_listed_is_callable_over_mcp_and_rest() {
     let seed = 20_261_121;
     let mut random = Random(seed);
     let (_server, address) = serve_everything(&["--tools", "3"]);
@@ -112,6 +169,11 @@ fn for_random_policies_listed_is_callable_over_mcp() {
                 let upstreams = upstreams.iter().copied().chain([UPSTREAMS / 2]);
                 upstreams.flat_map(|u| own.iter().map(move |t| format!("u{u}__{t}"))).collect()
             };
+            if era == Era::Modern {
+                let found = plain(&proxy, door, &listed, &candidates);
+                shown += found.0;
+                hidden += found.1;
+            }
             for tool in candidates {
                 let answer = client.call(&tool, json!({}));
                 let called = answer.get("result").is_some();

@@ -103,6 +103,16 @@ impl Peers {
         command
     }
 
+    /// A script that sends spans, and the Python that has what it needs for that.
+    pub(crate) fn traced(&self, script: &str) -> (PathBuf, PathBuf) {
+        (self.home.join("otel/bin/python"), self.home.join(script))
+    }
+
+    /// A collector of spans.
+    pub(crate) fn collector(&self) -> PathBuf {
+        self.home.join("otel/bin/rotel")
+    }
+
     /// The program and the script of a server that asks, by its SDK (`ts1`, `py2`, …).
     pub(crate) fn server(&self, sdk: &str) -> (PathBuf, PathBuf) {
         match sdk.split_at(2) {

@@ -14,6 +14,7 @@ mod reference;
 mod root;
 mod rules;
 mod server;
+mod telemetry;
 mod tenant;
 mod upstream;
 mod value;

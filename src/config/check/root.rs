@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{admin, audit, issuer, limit, profile, server, tenant, upstream, value};
+use super::{admin, audit, issuer, limit, profile, server, telemetry, tenant, upstream, value};
 use crate::config::file::Table;
 use crate::config::report::Report;
 use crate::config::{Config, Namespace, Seal, Store};
@@ -17,8 +17,9 @@ pub(in crate::config) struct Surroundings<'a> {
 }
 
 /// Sections of later versions.
-const LATER: [&str; 4] = ["roles", "oauth", "otel", "console"];
-const FOREIGN: [(&str, &str); 3] = [
+const LATER: [&str; 3] = ["roles", "oauth", "console"];
+const FOREIGN: [(&str, &str); 4] = [
+    ("otel", "write a section [telemetry]"),
     ("mcpServers", "write a section [upstreams.NAME] for each server"),
     ("mcp_servers", "write a section [upstreams.NAME] for each server"),
     ("servers", "write a section [upstreams.NAME] for each server"),
@@ -45,6 +46,7 @@ pub(in crate::config) fn check(
     let tenants = tenant::check(section("tenants", report), &declared, &mut taken, around, report);
     let admin = admin::check(section("admin", report), &mut taken, around, report);
     let issuers = issuer::check(section("auth", report), server.public_url.as_ref(), report);
+    let telemetry = telemetry::check(section("telemetry", report), around, report);
     root.finish(report, &LATER, &FOREIGN);
     Config {
         file: "".into(),
@@ -60,6 +62,7 @@ pub(in crate::config) fn check(
         tenants,
         admin,
         issuers,
+        telemetry,
     }
 }
 

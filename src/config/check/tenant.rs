@@ -258,7 +258,7 @@ fn slot(
 }
 
 /// A value that must say where the secret is.
-fn read_source(
+pub(super) fn read_source(
     item: &Item<'_>,
     around: &Surroundings<'_>,
     report: &mut Report<'_>,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use crate::base::Clock;
+use crate::telemetry::metrics::UpstreamMeter;
 use crate::upstream::link::{Link, LinkError, LinkKey};
 
 /// The state of one link, for status pages.
@@ -62,6 +63,12 @@ impl Lease {
         self.entry.retired.load(Ordering::Relaxed)
     }
 
+    /// The counts of its upstream.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<UpstreamMeter> {
+        &self.entry.meter
+    }
+
     /// Says how a client's request went, once its response is there, so that an upstream that
     /// keeps failing gets a pause and one that works is back at once when it falls. Give an error
     /// of the link, not an error that the upstream answered with.
@@ -107,6 +114,7 @@ pub(super) struct Entry {
     pub(super) idle_stop: u32,
     pub(super) clock: Arc<Clock>,
     pub(super) health: Arc<Health>,
+    pub(super) meter: Arc<UpstreamMeter>,
     pub(super) link: OnceLock<Arc<dyn Link>>,
     pub(super) outcome: watch::Receiver<Outcome>,
     /// Taken out of the pool: a link that is still being made is given up.

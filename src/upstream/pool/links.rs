@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::health::Health;
 use super::lease::{Entry, Lease, LinkState, Outcome};
 use crate::base::{Clock, Map, Name, Tasks, TenantId, now};
+use crate::telemetry::meters;
+use crate::telemetry::metrics::LinkEnd;
 use crate::upstream::link::{Cause, Link, LinkError, LinkKey};
 
 /// How often idle links are looked for; also how exact the times of use are.
@@ -60,12 +62,11 @@ impl Shared {
         Arc::clone(all.entry(place).or_insert_with(|| Arc::new(Health::new())))
     }
 
-    /// Takes an entry out, unless another has its place by now.
-    fn forget(&self, entry: &Arc<Entry>) {
+    /// Takes an entry out, unless another has its place by now. True when it did.
+    fn forget(&self, entry: &Arc<Entry>) -> bool {
         let mut entries = self.write();
-        if entries.get(&entry.key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
-            entries.remove(&entry.key);
-        }
+        let is_there = entries.get(&entry.key).is_some_and(|found| Arc::ptr_eq(found, entry));
+        is_there && entries.remove(&entry.key).is_some()
     }
 
     /// Takes out what `doomed` names.
@@ -74,9 +75,10 @@ impl Shared {
     }
 
     /// Ends a link that was taken out.
-    fn end(&self, entry: &Arc<Entry>) -> Option<tokio::task::JoinHandle<()>> {
+    fn end(&self, entry: &Arc<Entry>, why: LinkEnd) -> Option<tokio::task::JoinHandle<()>> {
         entry.ended.cancel();
         let link = Arc::clone(entry.link.get()?);
+        entry.meter.ended(if entry.is_over() { LinkEnd::Gone } else { why });
         Some(self.tasks.spawn("link-close", async move { link.close().await }))
     }
 
@@ -93,7 +95,7 @@ impl Shared {
         let settled = u32::try_from(SWEEP.as_secs()).unwrap_or(u32::MAX);
         let over = |entry: &Entry| entry.is_over() || !entry.is_busy() && entry.idle() > settled;
         for entry in self.take_retired(|entry, end| end <= moment || over(entry)) {
-            self.end(&entry);
+            self.end(&entry, LinkEnd::Replaced);
         }
         let spent = |entry: &Arc<Entry>| {
             !entry.is_busy() && (entry.idle() >= entry.idle_stop || entry.is_over())
@@ -103,7 +105,7 @@ impl Shared {
                 if entry.is_over() {
                     entry.health.made(Err(&Cause::Gone));
                 }
-                self.end(&entry);
+                self.end(&entry, LinkEnd::Idle);
             }
         }
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -210,7 +212,9 @@ impl Pool {
                 // It ended at once. Whoever has not used up the opener may try again.
                 (Some(Ok(())), _) if open.is_some() => {}
                 _ => {
-                    self.shared.forget(&entry);
+                    if self.shared.forget(&entry) && entry.is_over() {
+                        entry.meter.ended(LinkEnd::Gone);
+                    }
                     let detail = "its link ended as soon as it was made";
                     return Err(LinkError::before(&key.upstream, Cause::Down, detail));
                 }
@@ -244,6 +248,7 @@ impl Pool {
                 }
                 Some(_) => {
                     entry.health.made(Err(&Cause::Gone));
+                    entry.meter.ended(LinkEnd::Gone);
                     entries.remove(key);
                 }
             }
@@ -261,6 +266,7 @@ impl Pool {
             idle_stop: u32::try_from(idle_stop.as_secs()).unwrap_or(u32::MAX).max(1),
             clock: Arc::clone(&shared.clock),
             health,
+            meter: meters().upstream(&key.upstream),
             link: OnceLock::new(),
             outcome,
             ended: CancellationToken::new(),
@@ -272,7 +278,7 @@ impl Pool {
         entries.insert(key.clone(), Arc::clone(&entry));
         drop(entries);
         if let Some(evicted) = evicted {
-            shared.end(&evicted);
+            shared.end(&evicted, LinkEnd::Replaced);
         }
         let start = start(Arc::clone(shared), Arc::clone(&entry), sender, open());
         shared.tasks.spawn("link-open", start);
@@ -284,7 +290,7 @@ impl Pool {
     pub fn end_where(&self, fits: impl Fn(&LinkKey) -> bool) {
         let retired = self.shared.take_retired(|entry, _| fits(&entry.key));
         for entry in self.shared.take(|entry| fits(&entry.key)).iter().chain(&retired) {
-            self.shared.end(entry);
+            self.shared.end(entry, LinkEnd::Closed);
         }
     }
 
@@ -306,6 +312,15 @@ impl Pool {
         health.retain(|(_, name), _| name != upstream);
     }
 
+    /// The upstreams that get a pause or are just being tried again, once for each tenant that
+    /// has such trouble.
+    #[must_use]
+    pub fn troubled(&self) -> Vec<Name> {
+        let health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubled = health.iter().filter(|(_, health)| health.is_troubled());
+        troubled.map(|((_, upstream), _)| upstream.clone()).collect()
+    }
+
     /// Every link and its state, ordered by upstream.
     #[must_use]
     pub fn status(&self) -> Vec<(LinkKey, LinkState)> {
@@ -321,7 +336,8 @@ impl Pool {
         self.shared.closing.store(true, Ordering::SeqCst);
         let mut all = self.shared.take(|_| true);
         all.extend(self.shared.take_retired(|_, _| true));
-        let ends: Vec<_> = all.iter().filter_map(|entry| self.shared.end(entry)).collect();
+        let ends: Vec<_> =
+            all.iter().filter_map(|entry| self.shared.end(entry, LinkEnd::Closed)).collect();
         let starting: Vec<_> = all.iter().map(|entry| entry.outcome.clone()).collect();
         let done = async {
             for end in ends {
@@ -395,9 +411,11 @@ async fn start(
     let result = match opened {
         Ok(link) => {
             entry.health.made(Ok(()));
+            entry.meter.started(true);
             entry.touch();
             let link = entry.link.get_or_init(|| link);
             if entry.ended.is_cancelled() {
+                entry.meter.ended(LinkEnd::Closed);
                 link.close().await;
                 Err(ended())
             } else {
@@ -406,6 +424,9 @@ async fn start(
         }
         Err(error) => {
             entry.health.made(Err(&error.cause));
+            if error.cause != Cause::Closing {
+                entry.meter.started(false);
+            }
             shared.forget(&entry);
             Err(error)
         }

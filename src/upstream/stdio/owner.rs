@@ -17,7 +17,8 @@ use super::shared::{End, Shared, Ways};
 use super::spec::{ChildSpec, MARK};
 use super::stderr::{self, Tail};
 use super::{dispatch, table, writer};
-use crate::base::Tasks;
+use crate::base::{Name, Tasks};
+use crate::telemetry::meters;
 use crate::upstream::link::{Cause, LinkError, Sink};
 
 /// How long the last output of an ended child is waited for: normally no time at all.
@@ -79,6 +80,7 @@ impl Running {
         let log =
             stderr::read(stderr, Arc::clone(tail), spec.upstream.clone(), Arc::clone(&spec.redact));
         let log = tasks.spawn("stdio stderr", log);
+        meters().upstream(&spec.upstream).child_began(pid);
         let exit = Arc::new(OnceLock::new());
         let gone = CancellationToken::new();
         let owner = Owner {
@@ -112,6 +114,15 @@ fn random_mark() -> Result<String, getrandom::Error> {
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
+/// A child that is counted as running.
+struct Counted<'a>(&'a Name, u32);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        meters().upstream(self.0).child_ended(self.1);
+    }
+}
+
 struct Owner {
     shared: Arc<Shared>,
     tail: Arc<Tail>,
@@ -125,6 +136,7 @@ impl Owner {
     async fn run(self, mut child: Child, mut reader: JoinHandle<()>, mut log: JoinHandle<()>) {
         // Also when this task is dropped with its runtime: nobody may wait for ever.
         let _gone = self.gone.clone().drop_guard();
+        let _counted = Counted(&self.shared.upstream, self.pid);
         let mut read_out = false;
         let mut status = tokio::select! {
             status = child.wait() => Some(status),

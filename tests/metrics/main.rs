@@ -1,0 +1,15 @@
+//! What the running proxy counts and traces: `/metrics` agrees with what was done and is what a
+//! Prometheus reads, traces join the client with the upstream and reach a collector, and without
+//! one what a client says of traces passes as it was written.
+
+#[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
+#[allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod counts;
+mod page;
+mod real;
+mod recorder;
+mod traces;
