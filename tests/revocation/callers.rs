@@ -33,7 +33,7 @@ pub(crate) struct Caller {
     path: &'static str,
     headers: Vec<(&'static str, String)>,
     era: Option<Era>,
-    bed_address: std::net::SocketAddr,
+    address: std::net::SocketAddr,
     line: Option<Raw>,
 }
 
@@ -49,7 +49,7 @@ impl Caller {
             headers.push(("Mcp-Session-Id", client.session().expect("a session").to_owned()));
         }
         let path = if era.is_some() { "/mcp" } else { "/api/v1/tools/up__echo/call" };
-        Self { path, headers, era, bed_address: address, line: None }
+        Self { path, headers, era, address, line: None }
     }
 
     fn call(&mut self, call: String) -> Told {
@@ -69,7 +69,7 @@ impl Caller {
         };
         headers.extend(self.headers.clone());
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
-        let bytes = post(self.bed_address, self.path, &headers, body.to_string().as_bytes());
+        let bytes = post(self.address, self.path, &headers, body.to_string().as_bytes());
         let sent = Instant::now();
         let answer = self.exchange(&bytes);
         let answered = Instant::now();
@@ -83,7 +83,7 @@ impl Caller {
     }
 
     fn exchange(&mut self, bytes: &[u8]) -> Option<Answer> {
-        let address = self.bed_address;
+        let address = self.address;
         let line = self.line.get_or_insert_with(|| Raw::connect(address));
         line.send(bytes).and_then(|()| line.answer()).ok()
     }
