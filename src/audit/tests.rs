@@ -216,11 +216,12 @@ async fn one_byte_changed_is_found_where_it_stands() {
     changes.extend((0..32).map(|at| (flip("audit_book", "seal", at, "one = 1"), 0, None)));
     for (table, columns, place, verdict) in [
         ("audit_record", &["id", "at"][..], record, 1),
-        ("audit_chain", &["first_seq", "last_seq", "last_at"], head, 1),
-        ("audit_book", &["chains", "last_id", "breaks"], "one = 1", 0),
+        ("audit_chain", &["first_seq", "last_seq", "last_at"][..], head, 1),
+        ("audit_book", &["chains", "last_id", "breaks"][..], "one = 1", 0),
     ] {
         for (column, byte) in columns.iter().flat_map(|column| (0..7).map(move |b| (column, b))) {
-            let bit = 1_u64 << (8 * byte + 4);
+            // A bit by which no id becomes another one's.
+            let bit = 1_u64 << (8 * byte + 6);
             let sql = format!(
                 "UPDATE {table} SET {column} = ({column} | {bit}) - ({column} & {bit}) WHERE {place}"
             );
