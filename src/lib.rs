@@ -104,13 +104,19 @@
 //! - A command does the same at a running proxy as on the store, since both are the API
 //!   (`writing_says_the_same_both_ways`), and the socket by which it finds one is no right
 //!   (`the_socket_alone_is_no_right`).
-//! - A revoked key opens nothing a second later
-//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`).
+//! - A revoked key opens nothing a second later, and nobody else notices
+//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`,
+//!   `what_a_revoked_key_has_open_ends_and_nothing_begins`).
+//! - What the API has acknowledged outlives a kill, with its record
+//!   (`what_was_acknowledged_is_there_after_a_kill`).
 //! - No request ends without its record (`each_request_leaves_one_record_that_says_what_came_of_it`), and
-//!   no change of one goes unseen (`one_byte_changed_anywhere_is_found_or_changes_nothing`).
+//!   no change of one goes unseen (`one_byte_changed_anywhere_is_found_or_changes_nothing`,
+//!   `one_byte_changed_is_found_where_it_stands`).
 //! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`, `any_text_is_answered`,
 //!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`).
-//! - Each route of the API answers as one table says (`every_route_answers_every_caller_as_the_table_says`).
+//! - Each route of the API and each method of MCP answers as its table says
+//!   (`every_route_answers_every_caller_as_the_table_says`,
+//!   `every_method_of_mcp_answers_every_caller_as_the_table_says`).
 //! - No process of ours outlives us (`two_hundred_kills_leave_nothing`, `a_killed_proxy_leaves_nothing`).
 //!
 //! # Where things live

@@ -181,6 +181,77 @@ async fn one_byte_changed_anywhere_is_found_or_changes_nothing() {
     assert!(found > 100, "{found} found, {harmless} without effect");
 }
 
+/// One byte of a blob, changed into another.
+fn flip(table: &str, column: &str, at: usize, place: &str) -> String {
+    format!(
+        "UPDATE {table} SET {column} = CAST(substr({column}, 1, {at}) ||
+         CASE substr({column}, {at} + 1, 1) WHEN x'5A' THEN x'A5' ELSE x'5A' END ||
+         substr({column}, {at} + 2) AS BLOB) WHERE {place}"
+    )
+}
+
+#[tokio::test]
+async fn one_byte_changed_is_found_where_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path()).await;
+    let saved = fs::read(&path).unwrap();
+    let file = AuditFile::open(&path, &Tasks::default()).unwrap();
+    let query =
+        AuditQuery { tenant: Some(ACME), after: Some(6), limit: 1, ..AuditQuery::default() };
+    let length = file.page(query).await.unwrap()[0].record.len();
+    drop(file);
+    // Bytes of record 7 and of its link, of acme's head, and of the book: (the change, in which
+    // verdict it is found, at which record).
+    let mut changes = Vec::new();
+    let record = "chain = 1 AND seq = 7";
+    let head = "number = 1";
+    changes.extend((0..length).map(|at| (flip("audit_record", "record", at, record), 1, Some(7))));
+    changes.extend((0..32).map(|at| (flip("audit_record", "mac", at, record), 1, Some(7))));
+    for column in ["before", "last_mac", "seal"] {
+        let flips = (0..32).step_by(5).map(|at| flip("audit_chain", column, at, head));
+        let first = if column == "before" { Some(20) } else { None };
+        changes.extend(flips.map(|sql| (sql, 1, first)));
+    }
+    changes.extend((0..16).map(|at| (flip("audit_chain", "tenant_id", at, head), 1, None)));
+    changes.extend((0..32).map(|at| (flip("audit_book", "seal", at, "one = 1"), 0, None)));
+    for (table, columns, place, verdict) in [
+        ("audit_record", &["id", "at"][..], record, 1),
+        ("audit_chain", &["first_seq", "last_seq", "last_at"][..], head, 1),
+        ("audit_book", &["chains", "last_id", "breaks"][..], "one = 1", 0),
+    ] {
+        for (column, byte) in columns.iter().flat_map(|column| (0..7).map(move |b| (column, b))) {
+            // A bit by which no id becomes another one's.
+            let bit = 1_u64 << (8 * byte + 6);
+            let sql = format!(
+                "UPDATE {table} SET {column} = ({column} | {bit}) - ({column} & {bit}) WHERE {place}"
+            );
+            changes.push((sql, verdict, if table == "audit_record" { Some(7) } else { None }));
+        }
+    }
+    for (sql, verdict, seq) in changes {
+        by_hand(&path, &sql);
+        let found = reader(&path).verify(None, None).await.unwrap();
+        let first = found[verdict].findings.first();
+        let first = first.unwrap_or_else(|| panic!("not found: {sql}: {found:?}"));
+        assert!(seq.is_none() || first.seq == seq, "{sql}: {found:?}");
+        fs::write(&path, &saved).unwrap();
+    }
+    // What is noted beside the database.
+    let noted = folder.path().join("x.audit.db-head");
+    let saved = fs::read(&noted).unwrap();
+    for at in 0..saved.len() {
+        let mut changed = saved.clone();
+        changed[at] ^= 0x21;
+        fs::write(&noted, &changed).unwrap();
+        let found = verdicts(&path).await;
+        assert!(found[0].1.contains("noted beside"), "byte {at}: {found:?}");
+        fs::write(&noted, &saved[..at]).unwrap();
+        assert!(verdicts(&path).await[0].1.contains("is gone"), "cut at {at}");
+    }
+    fs::write(&noted, &saved).unwrap();
+    assert_eq!(verdicts(&path).await, vec![(None, String::new()); 3]);
+}
+
 #[tokio::test]
 async fn what_was_changed_still_shows_when_the_proxy_has_written_on() {
     let folder = tempfile::tempdir().unwrap();

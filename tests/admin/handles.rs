@@ -6,7 +6,7 @@ use crate::support::{Answer, Client, Era};
 use crate::world::{Ask, OPERATOR, World, text, value};
 
 /// What tells answers apart.
-fn face(answer: &Answer) -> (u16, String, Vec<(String, String)>) {
+pub(crate) fn face(answer: &Answer) -> (u16, String, Vec<(String, String)>) {
     let mut headers = answer.headers.clone();
     headers.retain(|(name, _)| name != "date");
     (answer.status, answer.text(), headers)

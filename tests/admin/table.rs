@@ -10,7 +10,7 @@ use crate::support::{Answer, Era};
 use crate::world::{Ask, OPERATOR, World, text, value};
 
 /// The callers, in the order of the columns.
-const CALLERS: [&str; 9] = [
+pub(crate) const CALLERS: [&str; 9] = [
     "no key",
     "bad key",
     "expired",
@@ -23,7 +23,7 @@ const CALLERS: [&str; 9] = [
 ];
 
 /// The column of the operator without a tenant.
-const OPERATORS: usize = 7;
+pub(crate) const OPERATORS: usize = 7;
 
 /// What each caller gets; the first four, who have no good key, always get 401.
 type Row = (&'static str, &'static str, [u16; 5]);
@@ -61,10 +61,10 @@ const TABLE: &[Row] = &[
 ];
 
 /// Every kind of caller.
-struct Callers(Vec<(Option<String>, bool)>);
+pub(crate) struct Callers(Vec<(Option<String>, bool)>);
 
 impl Callers {
-    fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World) -> Self {
         let (acme, beta) = (world.tenant("acme"), world.tenant("beta"));
         let member = text(&world.key(&acme, &json!({ "name": "member" })));
         let revoked = world.key(&acme, &json!({ "name": "revoked" }));
@@ -87,6 +87,12 @@ impl Callers {
             some(OPERATOR),
             (Some(OPERATOR.to_owned()), true),
         ])
+    }
+
+    /// The key of one, and whether it acts for the tenant `acme`.
+    pub(crate) fn of(&self, at: usize) -> (Option<&str>, bool) {
+        let (key, acts) = &self.0[at];
+        (key.as_deref(), *acts)
     }
 
     fn ask<'a>(&self, at: usize, method: &'a str, path: &'a str) -> Ask<'a> {
