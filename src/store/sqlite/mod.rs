@@ -13,6 +13,7 @@ mod sessions;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 mod usage;
 mod witness;
 
