@@ -8,7 +8,6 @@ use super::answer::Reply;
 use super::call::Call;
 use super::made;
 use super::page::page;
-use super::problem::Problem;
 use super::router::Answering;
 use super::serve::Api;
 use crate::base::{Name, Role};
