@@ -386,6 +386,3 @@ fn toml(text: &mut String, value: &Value) -> bool {
     }
     true
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,9 +1,13 @@
 //! Documents that are taken, and those that are refused with the reason.
 
-use serde_json::json;
+use std::path::Path;
 
-use super::*;
-use crate::config::check_text;
+use serde_json::{Value, json};
+
+use crate::base::Name;
+use crate::config::{
+    Config, MadeUpstream, Problem, Standing, Upstream, check_text, check_upstream, join,
+};
 
 fn config() -> Config {
     let text = "[upstreams.filed]\nurl = \"https://mcp.example.com/mcp\"\n\
