@@ -122,7 +122,7 @@ fn it_is_there_at_once_and_takes_each_tenants_secret() {
     let right = Ask::new("DELETE", "/api/v1/upstreams/made").key(OPERATOR);
     assert_eq!(world.ask(&right.header("If-Match", &tag(&changed))).status, 204);
     ended(&world);
-    assert_eq!(tools(&mut new), before);
+    assert_eq!(tools(&mut old), before);
     let secrets = value(&world.ask(&Ask::new("GET", "/api/v1/secrets").key(&acme)));
     assert_eq!(secrets["items"], json!([]), "they went with it");
     // One of the same name begins with nothing.
