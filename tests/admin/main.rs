@@ -1,7 +1,7 @@
 //! The API for whoever looks after tenants, from outside: who may do what there (`table`) and at the
-//! doors of MCP (`doors`), what the routes do (`flows`, `writes`), what is written down of it
-//! (`audited`), whose handles are whose (`handles`, `foreign`), and that the OpenAPI document tells
-//! the truth (`openapi`).
+//! doors of MCP (`doors`), what the routes do (`flows`, `writes`, `upstreams`), what is written down
+//! of it (`audited`), whose handles are whose (`handles`, `foreign`), and that the OpenAPI document
+//! tells the truth (`openapi`).
 
 #[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
 #[allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
@@ -15,5 +15,6 @@ mod foreign;
 mod handles;
 mod openapi;
 mod table;
+mod upstreams;
 mod world;
 mod writes;
