@@ -30,6 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         cancels: false,
         exclusive: false,
         launcher: Launcher::new(launcher, std::env::vars_os()),
+        log: None,
         redact: Arc::new(str::to_owned),
     };
     let tasks = Tasks::default();

@@ -10,6 +10,7 @@ mod exchange;
 mod health;
 mod input;
 mod keys;
+mod made;
 mod me;
 mod metrics;
 mod openapi;

@@ -3,7 +3,7 @@
 
 use crate::auth::{AuthError, Denied, MintError};
 use crate::base::{Fault, Kind, NameError, RoleError, ScopeError};
-use crate::config::Refusal;
+use crate::config::{Problems, Refusal};
 use crate::credential::VaultError;
 use crate::seal::SealError;
 use crate::store::StoreError;
@@ -29,6 +29,9 @@ pub(super) enum Problem {
     /// The body or a parameter is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// What it says of an upstream is wrong.
+    #[error("{}", said(.0))]
+    Document(Problems),
     /// The body is too long.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
@@ -72,6 +75,17 @@ pub(super) enum Problem {
     /// A defect of ours; the log says which.
     #[error("mcp-proxy failed to answer; its log says why")]
     Internal(String),
+}
+
+fn said(problems: &Problems) -> String {
+    let count = problems.iter().count();
+    let first = problems.iter().next();
+    let first = first.map(|problem| match &problem.hint {
+        Some(hint) => format!("{}; {hint}", problem.message),
+        None => problem.message.clone(),
+    });
+    let more = if count > 1 { format!(" ({count} problems)") } else { String::new() };
+    first.unwrap_or_default() + &more
 }
 
 fn refused(refusal: &Refusal) -> String {

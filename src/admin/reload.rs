@@ -77,7 +77,7 @@ pub(super) fn problems(refusal: &Refusal) -> Vec<Value> {
     }
 }
 
-fn about(problem: &config::Problem) -> Value {
+pub(super) fn about(problem: &config::Problem) -> Value {
     let mut value = json!({ "file": &*problem.file, "message": problem.message });
     let mut tell = |name: &str, found: Option<Value>| {
         if let Some(found) = found {

@@ -112,6 +112,10 @@ pub(super) fn document(problem: &Problem) -> String {
             body["problems"] = json!(reload::problems(refusal));
             body.to_string()
         }
+        Problem::Document(problems) => {
+            body["problems"] = json!(problems.iter().map(reload::about).collect::<Vec<_>>());
+            body.to_string()
+        }
         Problem::Fault(fault) => {
             body["retry"] = json!(retry(fault));
             if let Kind::Limited { limit, wait } = &fault.kind {
@@ -169,6 +173,7 @@ fn class(problem: &Problem) -> Class {
         Problem::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
         Problem::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
         Problem::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed"),
+        Problem::Document(_) => (StatusCode::BAD_REQUEST, "upstream", "Not a good upstream"),
         Problem::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid", "Wrong request"),
         Problem::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large"),
         Problem::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow", "Body too slow"),

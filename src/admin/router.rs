@@ -13,8 +13,8 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, health, keys, me, openapi, reload, secrets, sessions, tenants, token, tool_call, tools,
-    upstreams,
+    audit, health, keys, made, me, openapi, reload, secrets, sessions, tenants, token, tool_call,
+    tools, upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -130,7 +130,7 @@ macro_rules! routes {
 /// Method, path, who, handler; group, name, sentence, body => status, answer; refusals; `live`
 /// where the line of MCP requests serves it.
 ///
-/// Later rows: upstreams to add and change, events.
+/// Later rows: events.
 pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/openapi.json" Key openapi::show,
         "about" getDescription "This document.",
@@ -186,6 +186,30 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/upstreams/{name}" Member upstreams::show,
         "upstreams" getUpstream "One upstream with its tools.",
         None => 200 Some("UpstreamDetail"), [404];
+    POST "/api/v1/upstreams" Operator made::create,
+        "upstreams" createUpstream "A new upstream, with the keys of `[upstreams.NAME]` or a `command`, `args`, `env` block.",
+        Some("UpstreamRequest") => 201 Some("MadeUpstream"), [400, 409];
+    PUT "/api/v1/upstreams/{name}" Operator made::replace,
+        "upstreams" replaceUpstream "Another document for an upstream that was made over the API.",
+        Some("UpstreamDocument") => 200 Some("MadeUpstream"), [400, 404, 409, 412];
+    PATCH "/api/v1/upstreams/{name}" Operator made::change,
+        "upstreams" changeUpstream "Changes some keys of it (a JSON merge patch, RFC 7396).",
+        Some("UpstreamDocument") => 200 Some("MadeUpstream"), [400, 404, 409, 412];
+    DELETE "/api/v1/upstreams/{name}" Operator made::delete,
+        "upstreams" deleteUpstream "Removes an upstream that was made over the API, with every tenant's secrets for it.",
+        None => 204 None, [404, 409, 412, 428];
+    POST "/api/v1/upstreams/{name}/enable" Operator made::enable,
+        "upstreams" enableUpstream "Lets it run.",
+        None => 200 Some("MadeUpstream"), [404, 409, 412];
+    POST "/api/v1/upstreams/{name}/disable" Operator made::disable,
+        "upstreams" disableUpstream "Keeps it and lets it run no more; its processes end when their calls have.",
+        None => 200 Some("MadeUpstream"), [404, 409, 412];
+    POST "/api/v1/upstreams/{name}/restart" Overseer made::restart,
+        "upstreams" restartUpstream "Ends its connections and processes when their calls have; the next request starts anew.",
+        None => 204 None, [404];
+    GET "/api/v1/upstreams/{name}/stderr" Admin made::stderr,
+        "upstreams" getUpstreamStderr "What the tenant's processes of it wrote to standard error last, without secrets.",
+        None => 200 Some("Stderr"), [404];
     GET "/api/v1/sessions" Member sessions::list,
         "sessions" listSessions "The tenant's open sessions; a member's own.",
         None => 200 Some("SessionPage"), [400];

@@ -24,6 +24,62 @@ fn page(of: &str) -> Value {
     )
 }
 
+/// The keys of `[upstreams.NAME]`.
+fn document(required: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "required": required,
+        "description": "The keys that `[upstreams.NAME]` of the file has, and these.",
+        "properties": {
+            "name": { "type": "string" },
+            "enabled": { "type": ["boolean", "null"] },
+            "command": {
+                "type": ["array", "string", "null"],
+                "description": "Program and arguments; or the program, with `args` beside it. It must be one of `programs` in [admin].",
+            },
+            "args": { "type": ["array", "null"], "items": { "type": "string" } },
+            "env": { "type": ["object", "null"] },
+            "url": { "type": ["string", "null"] },
+            "headers": { "type": ["object", "null"] },
+            "allow_private": {
+                "type": ["boolean", "null"],
+                "description": "The URL may lead into this machine or its network.",
+            },
+        },
+    })
+}
+
+/// An upstream of the store.
+fn made() -> Value {
+    object(
+        &[
+            "name",
+            "origin",
+            "enabled",
+            "standing",
+            "reason",
+            "document",
+            "created_at",
+            "changed_at",
+        ],
+        json!({
+            "name": { "type": "string" },
+            "origin": { "type": "string", "enum": ["store"] },
+            "enabled": { "type": "boolean" },
+            "standing": {
+                "type": "string",
+                "enum": ["runs", "disabled", "declared", "broken"],
+                "description": "`declared`: the file has one of that name, which runs instead. `broken`: it does not fit the file as it is now.",
+            },
+            "reason": { "type": ["string", "null"] },
+            "document": { "type": "object" },
+            "created_at": { "type": "string", "format": "date-time" },
+            "changed_at": { "type": "string", "format": "date-time" },
+            "warnings": { "type": "array", "items": { "type": "object" } },
+        }),
+    )
+}
+
 /// A tool as MCP defines it (2026-07-28), with all that its upstream says of it.
 fn definition() -> Value {
     let text = json!({ "type": "string" });
@@ -77,7 +133,8 @@ pub(super) fn schemas() -> Map<String, Value> {
             without any, everything of the tenant.",
     });
     let outcomes = crate::audit::Outcome::ALL.map(crate::audit::Outcome::as_str);
-    let states: Vec<&str> = UpstreamState::ALL.iter().map(|state| state.as_str()).collect();
+    let states = UpstreamState::ALL.iter().map(|state| state.as_str());
+    let states: Vec<&str> = states.chain(["disabled", "broken"]).collect();
     let key = |with_text: bool| {
         let mut properties = json!({
             "id": text, "name": text, "tenant": maybe, "role": role, "scopes": scopes,
@@ -109,7 +166,8 @@ pub(super) fn schemas() -> Map<String, Value> {
     let upstream = |tools: bool| {
         let mut properties = json!({
             "name": text, "transport": { "type": "string", "enum": ["stdio", "http"] },
-            "origin": origin, "state": { "type": "string", "enum": states }, "reason": maybe,
+            "origin": origin, "declared_at": text,
+            "made": { "$ref": "#/components/schemas/MadeUpstream" }, "state": { "type": "string", "enum": states }, "reason": maybe,
             "missing_secrets": texts, "connections": number, "running_requests": number,
             "tool_count": { "type": ["integer", "null"], "minimum": 0 },
         });
@@ -369,6 +427,10 @@ pub(super) fn schemas() -> Map<String, Value> {
         ("Upstream", upstream(false)),
         ("UpstreamDetail", upstream(true)),
         ("UpstreamPage", page("Upstream")),
+        ("UpstreamRequest", document(&["name"])),
+        ("UpstreamDocument", document(&[])),
+        ("MadeUpstream", made()),
+        ("Stderr", object(&["lines"], json!({ "lines": texts }))),
         (
             "Session",
             object(

@@ -22,7 +22,7 @@ use super::{etag, health, metrics, reply};
 use crate::audit::Audit;
 use crate::auth::{Auth, Caller, Denied, Guard};
 use crate::base::{Role, Tasks, now};
-use crate::config::{Config, Readers, Reload};
+use crate::config::{Config, Readers, Recompose, Reload};
 use crate::credential::Vault;
 use crate::pipeline::Line;
 use crate::seal::Ring;
@@ -49,6 +49,8 @@ pub struct Parts {
     pub line: Arc<Line>,
     /// Reads the file again; none where the configuration came from no file.
     pub reload: Option<Arc<dyn Reload>>,
+    /// Puts in place what the store has of upstreams.
+    pub recompose: Arc<dyn Recompose>,
     /// What was decided; none when the file wants none.
     pub audit: Option<Audit>,
     /// Owns what was begun, also when its client has gone.
@@ -86,6 +88,7 @@ pub struct Api {
     pub(super) started: tokio::time::Instant,
     pub(super) place: Option<Place>,
     pub(super) reload: Option<Arc<dyn Reload>>,
+    pub(super) recompose: Arc<dyn Recompose>,
     pub(super) tasks: Tasks,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
     writes: tokio::sync::Mutex<()>,
@@ -101,7 +104,8 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { stores, ring, vault, auth, line, reload, audit, tasks, place } = parts;
+        let Parts { stores, ring, vault, auth, line, reload, recompose, audit, tasks, place } =
+            parts;
         let (started, writes) = (now(), tokio::sync::Mutex::default());
         Arc::new(Self {
             stores,
@@ -113,6 +117,7 @@ impl Api {
             started,
             place,
             reload,
+            recompose,
             tasks,
             writes,
         })

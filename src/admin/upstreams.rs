@@ -6,16 +6,24 @@ use serde_json::{Value, json};
 
 use super::answer::Reply;
 use super::call::Call;
+use super::made;
 use super::page::page;
-use super::problem::Problem;
 use super::router::Answering;
 use super::serve::Api;
+use crate::base::{Name, Role};
+use crate::config::{Config, Standing};
 use crate::pipeline::{ToolReport, UpstreamReport};
+use crate::store::UpstreamRecord;
 
 pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
+        let config = api.config();
         let reports = api.line.upstreams(call.principal()?).await;
-        let entries = reports.iter().map(|report| (report.name.to_string(), value(report)));
+        let records = api.stores.upstreams.list().await?;
+        let running = reports.iter().map(|report| value(&config, report));
+        let all = running.chain(records.iter().filter_map(|record| resting(&config, record)));
+        let entries =
+            all.map(|value| (value["name"].as_str().unwrap_or_default().to_owned(), value));
         Ok(Reply::ok(page(&api, &call, entries.collect())?))
     })
 }
@@ -23,29 +31,74 @@ pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
 pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let (caller, name) = (call.principal()?, call.part(0));
-        let unknown = || Problem::unknown("upstream", "`GET /api/v1/upstreams` lists all");
+        let known = Name::new(name).map_err(|_| made::unknown())?;
+        let record = api.stores.upstreams.find(&known).await?;
         // Its list is read first: that is how it is found out how it stands.
-        let tools = api.line.tools(caller, name).await.ok_or_else(unknown)?;
-        let report = api.line.upstream(caller, name).await.ok_or_else(unknown)?;
-        let mut value = value(&report);
-        value["tools"] = json!(tools.iter().map(tool).collect::<Vec<_>>());
-        Ok(Reply::ok(value))
+        let tools = api.line.tools(caller, name).await;
+        let report = api.line.upstream(caller, name).await;
+        let mut value = match (tools, report) {
+            (Some(tools), Some(report)) => {
+                let mut value = value(&api.config(), &report);
+                value["tools"] = json!(tools.iter().map(tool).collect::<Vec<_>>());
+                value
+            }
+            _ => {
+                let record = record.as_ref();
+                let resting = record.and_then(|record| resting(&api.config(), record));
+                let mut value = resting.ok_or_else(made::unknown)?;
+                value["tools"] = json!([]);
+                value
+            }
+        };
+        match record.filter(|_| call.caller.role() == Role::Operator) {
+            None => Ok(Reply::ok(value)),
+            Some(record) => {
+                value["made"] = made::value(&api, &record);
+                Ok(Reply::ok(value).with_etag(made::tag(&record)))
+            }
+        }
     })
 }
 
-fn value(report: &UpstreamReport) -> Value {
+fn value(config: &Config, report: &UpstreamReport) -> Value {
     let missing: Vec<&str> = report.missing.iter().map(|slot| slot.as_str()).collect();
-    json!({
+    let line = config.made.lines.get(&report.name);
+    let mut value = json!({
         "name": report.name.as_str(),
         "transport": report.transport,
-        "origin": "file",
+        "origin": if line.is_some() { "file" } else { "store" },
         "state": report.state.as_str(),
         "reason": report.reason,
         "missing_secrets": missing,
         "connections": report.links.0,
         "running_requests": report.links.1,
         "tool_count": report.tools,
-    })
+    });
+    if let Some(line) = line {
+        value["declared_at"] = json!(format!("{}:{line}", config.file));
+    }
+    value
+}
+
+/// One that was made over the API and does not run.
+fn resting(config: &Config, record: &UpstreamRecord) -> Option<Value> {
+    let (state, reason) = match config.made.standing.get(&record.name)? {
+        Standing::Runs | Standing::Declared => return None,
+        Standing::Disabled => ("disabled", "the operator has disabled it"),
+        Standing::Broken(_) => ("broken", "it does not fit the operator's file as it is now"),
+    };
+    let document: Value = serde_json::from_str(&record.document).unwrap_or_default();
+    Some(json!({
+        "name": record.name.as_str(),
+        "transport": if document.get("url").is_some() { "http" } else { "stdio" },
+        "origin": "store",
+        "state": state,
+        "reason": reason,
+        "missing_secrets": [],
+        "connections": 0,
+        "running_requests": 0,
+        "tool_count": null,
+    }))
 }
 
 fn tool(tool: &ToolReport) -> Value {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
 
+use super::compose::Composer;
 use super::error::StartError;
 use super::foundation::Foundation;
 use super::reload::{Reloader, Source};
@@ -72,6 +73,7 @@ pub(super) struct Core {
     pub(super) line: Arc<Line>,
     pub(super) pool: Arc<Pool>,
     pub(super) audit: Option<Audit>,
+    pub(super) composer: Arc<Composer>,
 }
 
 impl Core {
@@ -84,6 +86,8 @@ impl Core {
         calls: Option<CallLog>,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
+        let composer = Composer::new(&foundation.stores, config, tasks);
+        let config = Arc::new(composer.compose(&composer.made().await?));
         let resolve_sync = |source: &SecretSource| resolve(source);
         let admission = Admission::of(&config);
         let auth =
@@ -120,7 +124,8 @@ impl Core {
         if let Some(quotas) = quotas {
             line.keep_quotas(quotas).await?;
         }
-        Ok(Self { auth, credentials, line, pool, audit })
+        composer.serve(&line);
+        Ok(Self { auth, credentials, line, pool, audit, composer })
     }
 }
 
@@ -157,7 +162,8 @@ pub async fn build(
     let requested = config.server.listen;
     let core = Core::new(config.clone(), foundation, &*resolve, launcher, calls, tasks).await?;
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
-    let behind = (core.auth.clone(), core.credentials.clone(), core.line.clone());
+    let behind =
+        (core.auth.clone(), core.credentials.clone(), core.line.clone(), core.composer.clone());
     let reloader =
         file.map(|file| Arc::new(Reloader::new(file, resolve, behind, tls.clone(), tasks)));
     let own = match config.admin.listen {
@@ -228,6 +234,7 @@ pub(super) fn api(
         audit: core.audit.clone(),
         tasks: tasks.clone(),
         reload,
+        recompose: core.composer.clone(),
         place,
     })
 }

@@ -2,6 +2,7 @@
 //! its phases, and ends it.
 
 mod build;
+mod compose;
 mod desk;
 mod error;
 mod explain;

@@ -11,12 +11,13 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Resolve;
+use super::compose::Composer;
 use super::stamp::Stamps;
 use crate::auth::{Admission, Auth, Declared};
 use crate::base::{Tasks, unix_seconds};
 use crate::config::{
-    Applied, Attempt, Config, Problems, Refusal, Reload, Reloading, SecretSource, Trigger, Warning,
-    succeed,
+    Applied, Attempt, Config, MadeUpstream, Problems, Refusal, Reload, Reloading, SecretSource,
+    Trigger, Warning, succeed,
 };
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::Line;
@@ -68,7 +69,7 @@ pub struct Reloader {
     line: Arc<Line>,
     tls: Arc<Acceptor>,
     tasks: Tasks,
-    turn: tokio::sync::Mutex<()>,
+    composer: Arc<Composer>,
     last: ArcSwapOption<Attempt>,
 }
 
@@ -109,7 +110,7 @@ impl Reloader {
     pub(super) fn new(
         source: Source,
         resolve: Arc<Resolve>,
-        (auth, credentials, line): (Auth, Credentials, Arc<Line>),
+        (auth, credentials, line, composer): (Auth, Credentials, Arc<Line>, Arc<Composer>),
         tls: Arc<Acceptor>,
         tasks: &Tasks,
     ) -> Self {
@@ -124,15 +125,15 @@ impl Reloader {
             line,
             tls,
             tasks: tasks.clone(),
-            turn: tokio::sync::Mutex::default(),
+            composer,
             last: ArcSwapOption::empty(),
         }
     }
 
     async fn run(&self, by: Trigger) -> Arc<Attempt> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.composer.turn.lock().await;
         let outcome = match self.prepare().await {
-            Ok((candidate, keys)) => Ok(self.apply(candidate, keys).await),
+            Ok((candidate, made, keys)) => Ok(self.apply(candidate, &made, keys).await),
             Err(refusal) => Err(refusal),
         };
         tell(by, &outcome);
@@ -142,7 +143,7 @@ impl Reloader {
     }
 
     /// Everything that can fail.
-    async fn prepare(&self) -> Result<(Candidate, Declared), Refusal> {
+    async fn prepare(&self) -> Result<(Candidate, Vec<MadeUpstream>, Declared), Refusal> {
         let (load, resolve) = (self.source.load.clone(), self.resolve.clone());
         // Before the file is read: what is written during it makes the next look see a change.
         let before = self.source.seen();
@@ -165,14 +166,17 @@ impl Reloader {
         let resolve = |source: &SecretSource| (self.resolve)(source);
         let keys = self.auth.read(&Admission::of(&candidate.config), &resolve).await;
         let keys = keys.map_err(|error| Refusal::Unusable(error.to_string()))?;
-        Ok((candidate, keys))
+        let made = self.composer.made().await;
+        let made = made.map_err(|error| Refusal::Unusable(error.to_string()))?;
+        Ok((candidate, made, keys))
     }
 
     /// Everything that cannot.
-    async fn apply(&self, candidate: Candidate, keys: Declared) -> Applied {
+    async fn apply(&self, candidate: Candidate, made: &[MadeUpstream], keys: Declared) -> Applied {
         let Candidate { config, warnings, tls, secrets } = candidate;
         let old = self.line.config().clone();
-        let (config, difference) = succeed(&old, config);
+        self.composer.set_file(config);
+        let (config, difference) = succeed(&old, self.composer.compose(made));
         let secrets = self.credentials.declare(secrets);
         self.tls.set(tls);
         self.line.reconfigure(Arc::new(config), &difference, &secrets).await;

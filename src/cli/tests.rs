@@ -79,6 +79,7 @@ fn config(folder: &Path) -> Config {
         profiles: std::collections::BTreeMap::new(),
         audit: crate::config::Audit::default(),
         revision: [0; 8],
+        made: crate::config::Made::default(),
         server: Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             public_url: None,

@@ -62,3 +62,12 @@ pub trait Reload: Send + Sync {
     /// The last one since the start, if any.
     fn last(&self) -> Option<Arc<Attempt>>;
 }
+
+/// What came of it, or why nothing has changed.
+pub type Recomposing = Pin<Box<dyn Future<Output = Result<Difference, String>> + Send>>;
+
+/// Puts in place what the store has of upstreams, beside the file as it was read last.
+pub trait Recompose: Send + Sync {
+    /// Does it now, after others that are under way. It goes on when the caller leaves.
+    fn recompose(self: Arc<Self>) -> Recomposing;
+}

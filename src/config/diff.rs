@@ -116,7 +116,8 @@ impl Difference {
     }
 
     fn admin(&mut self, old: &Admin, new: &mut Admin) {
-        let Admin { listen, keys } = old;
+        let Admin { listen, keys, programs } = old;
+        self.compare("admin.programs", programs, &new.programs);
         self.fixed("admin.listen", listen, &mut new.listen);
         let same = |(one, two): (&KeyDeclaration, &KeyDeclaration)| one.says_the_same(two);
         if keys.len() != new.keys.len() || !keys.iter().zip(&new.keys).all(same) {
@@ -155,6 +156,8 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
         // Its name is what it was read under, whatever the file says.
         file: _,
         revision: _,
+        // Where things stand, and what became of documents: seen in the upstreams themselves.
+        made: _,
         server,
         store,
         seal,

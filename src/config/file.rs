@@ -294,6 +294,11 @@ impl<'a> Table<'a> {
         self.rest.remove(key)
     }
 
+    /// Looks at every entry.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&'a str, &Item<'a>)> {
+        self.rest.iter().map(|(name, item)| (*name, item))
+    }
+
     /// Every entry, for tables whose keys are names.
     pub(super) fn entries(self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
         self.rest.into_iter()

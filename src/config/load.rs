@@ -58,7 +58,7 @@ pub fn check_text(
     file_name: &str,
     base: &Path,
 ) -> Result<(Config, Vec<Warning>), Problems> {
-    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mcp-proxy"));
+    let program = itself();
     let around = Surroundings { folder: base, program: &program };
     let mut report = Report::new(text);
     let root = parse(text, &mut report);
@@ -68,6 +68,11 @@ pub fn check_text(
         (None, warnings) => Ok((Config { revision: revision(text), ..config }, warnings)),
         (Some(problems), _) => Err(problems),
     }
+}
+
+/// This very executable.
+pub(super) fn itself() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mcp-proxy"))
 }
 
 /// What tells one text of the file from another.

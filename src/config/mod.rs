@@ -11,6 +11,7 @@ mod diff;
 mod file;
 mod limit;
 mod load;
+mod made;
 mod model;
 mod near;
 mod problem;
@@ -22,11 +23,12 @@ mod template;
 mod tests;
 mod text;
 
-pub use attempt::{Applied, Attempt, Refusal, Reload, Reloading, Trigger};
+pub use attempt::{Applied, Attempt, Recompose, Recomposing, Refusal, Reload, Reloading, Trigger};
 pub use audit::{Audit, Durable, WhenFull};
 pub use diff::{Difference, succeed};
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
+pub use made::{Made, MadeUpstream, Program, Standing, check_upstream, join};
 pub use model::{
     Admin, ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, Issuer, IssuerRule,
     KeyDeclaration, Namespace, ProcessLimits, RuleTenant, Seal, SecretSource, Server, Share, Store,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Audit, Limits, Profile, Rules, Telemetry, Template};
+use super::{Audit, Limits, Made, Profile, Program, Rules, Telemetry, Template};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
@@ -31,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[upstreams.*]`, in the order of their names: the order of every merged list.
     pub upstreams: BTreeMap<Name, Arc<Upstream>>,
+    /// What is known of upstreams that the file does not declare, and where those of the file are.
+    pub made: Made,
     /// `[profiles.*]`
     pub profiles: BTreeMap<Name, Arc<Profile>>,
     /// `[tenants.*]`
@@ -97,6 +99,8 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// Keys of the operator.
     pub keys: Vec<KeyDeclaration>,
+    /// What a `command` that comes over the API may begin with; none: there it starts nothing.
+    pub programs: Vec<Program>,
 }
 
 /// `[server]`: where and to whom the doors are open.

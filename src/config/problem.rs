@@ -40,6 +40,17 @@ impl Problem {
         }
     }
 
+    /// A problem of a key of what stands in no file.
+    pub(super) fn about(place: &str, key: &str, message: String, hint: &str) -> Self {
+        let key = if key.is_empty() { place.to_owned() } else { format!("{place}.{key}") };
+        Self { key, ..Self::whole(place, message, hint) }
+    }
+
+    /// The same without file, line and column, which are those of no text that anybody wrote.
+    pub(super) fn without_place(self) -> Self {
+        Self { line: 0, column: 0, excerpt: None, ..self }
+    }
+
     fn render(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
         write!(f, "{}:", self.file)?;
         if self.line > 0 {

@@ -40,6 +40,9 @@ impl Line {
             self.forget_memory(name);
             self.retire(&before, name, None);
             self.pool.forgive(name);
+            if !config.upstreams.contains_key(name) && !config.made.standing.contains_key(name) {
+                self.logs.forget(name);
+            }
         }
         // Whoever calls for the first time from here on finds the new configuration.
         for tenant in self.all_tenants() {
@@ -55,6 +58,29 @@ impl Line {
         for following in following {
             self.narrow(following).await;
         }
+    }
+
+    /// Ends the connections and processes of an upstream, of one tenant or of all: calls under way
+    /// end as they would, and the next request starts anew. A process that everybody shares is
+    /// nobody's own. False when there is no such upstream.
+    pub fn restart(self: &Arc<Self>, upstream: &str, tenant: Option<TenantId>) -> bool {
+        let Some(entry) = self.entry(upstream) else { return false };
+        self.forget_memory(&entry.name);
+        self.retire(&self.config().clone(), &entry.name, tenant);
+        self.pool.forgive(&entry.name);
+        for known in self.all_tenants() {
+            if tenant.is_none_or(|tenant| known.info().id() == tenant) {
+                known.changed(self, upstream, &[]);
+            }
+        }
+        true
+    }
+
+    /// What the processes of an upstream wrote to standard error last: those of a tenant, or the
+    /// one that everybody shares.
+    #[must_use]
+    pub fn stderr(&self, upstream: &Name, tenant: Option<TenantId>) -> Vec<String> {
+        self.logs.find(tenant, upstream).map(|log| log.lines()).unwrap_or_default()
     }
 
     /// Links of an upstream, of one tenant or of all, serve nobody new.

@@ -24,7 +24,7 @@ use crate::seal::Ring;
 use crate::session::{Ledger, Session, Sessions};
 use crate::store::SessionStates;
 use crate::telemetry::{CallLog, Tracer, meters};
-use crate::upstream::stdio::{EraMemory, Launcher};
+use crate::upstream::stdio::{EraMemory, Launcher, Logs};
 use crate::upstream::{HttpClient, Pool};
 
 /// How long a client may keep a list without asking again, in milliseconds: as long as ours is
@@ -104,6 +104,7 @@ pub struct Line {
     pub(super) pool: Arc<Pool>,
     pub(super) client: HttpClient,
     pub(super) launcher: Launcher,
+    pub(super) logs: Logs,
     pub(super) tasks: Tasks,
     pub(super) calls: Option<CallLog>,
     pub(super) audit: Option<Audit>,
@@ -145,6 +146,7 @@ impl Line {
             pool: parts.pool,
             client: parts.client,
             launcher: parts.launcher,
+            logs: Logs::default(),
             tasks: parts.tasks,
             calls: parts.calls,
             audit: parts.audit,

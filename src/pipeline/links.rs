@@ -323,6 +323,7 @@ impl Line {
                     exclusive: *interactive == Interactive::Exclusive
                         && key.capabilities != CapSet::NONE,
                     cancels: upstream.quirks.cancels,
+                    log: Some(self.logs.of(key.tenant, name)),
                     redact,
                 };
                 Ok(stdio::open(spec, sink, &self.tasks).await?)

@@ -16,9 +16,11 @@ pub use audit::{
 pub use error::StoreError;
 pub use record::{
     Begun, FoundKey, KeyRecord, Origin, Owner, SealValue, SealedSecret, SecretInfo, SecretPlace,
-    SessionRecord, TenantRecord,
+    SessionRecord, TenantRecord, UpstreamRecord,
 };
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;
 pub use sqlite::{AuditFile, Sqlite};
-pub use traits::{Changes, Keys, Pending, Repeats, Secrets, SessionStates, Stores, Tenants};
+pub use traits::{
+    Changes, Keys, Pending, Repeats, Secrets, SessionStates, Stores, Tenants, Upstreams,
+};

@@ -165,3 +165,20 @@ pub enum Begun {
     /// This key has too many of them.
     TooMany,
 }
+
+/// An upstream that was made over the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamRecord {
+    /// Its name.
+    pub name: Name,
+    /// Its keys, as those of `[upstreams.NAME]`, as JSON text. It holds no secret.
+    pub document: String,
+    /// False: it does not run.
+    pub enabled: bool,
+    /// Moves on with each change.
+    pub generation: u64,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: u64,
+    /// When it was changed last, in the same.
+    pub changed_at: u64,
+}

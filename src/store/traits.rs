@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Begun, FoundKey, KeyRecord, Owner, SealValue, SealedSecret, SecretInfo, SecretPlace,
-    SessionRecord, StoreError, TenantRecord,
+    SessionRecord, StoreError, TenantRecord, UpstreamRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
 use crate::seal::{Digest, KeyTag, Sealed};
@@ -93,6 +93,24 @@ pub trait Repeats: Send + Sync {
     fn finish(&self, key: KeyId, name: String, answer: Option<String>) -> Pending<'_, ()>;
 }
 
+/// Upstreams that were made over the API.
+pub trait Upstreams: Send + Sync {
+    /// All, by name.
+    fn list(&self) -> Pending<'_, Vec<UpstreamRecord>>;
+    /// The one of that name.
+    fn find(&self, name: &Name) -> Pending<'_, Option<UpstreamRecord>>;
+    /// Adds one; `Taken` when the name is.
+    fn create(&self, upstream: UpstreamRecord) -> Pending<'_, ()>;
+    /// Writes document, state and time of change of one that still has this generation; gives
+    /// the next. `None` when it is gone or was changed meanwhile.
+    fn change(&self, upstream: UpstreamRecord) -> Pending<'_, Option<u64>>;
+    /// Removes one that still has this generation, with every tenant's secrets for it. False
+    /// when it is gone or was changed meanwhile.
+    fn remove(&self, name: &Name, generation: u64) -> Pending<'_, bool>;
+    /// How many secrets all tenants have for that name.
+    fn secrets(&self, name: &Name) -> Pending<'_, u64>;
+}
+
 /// Whether anything was written.
 pub trait Changes: Send + Sync {
     /// A number that differs from the last one when any process has written in between.
@@ -110,6 +128,8 @@ pub struct Stores {
     pub secrets: Arc<dyn Secrets>,
     /// Requests that named themselves.
     pub repeats: Arc<dyn Repeats>,
+    /// Upstreams that were made over the API.
+    pub upstreams: Arc<dyn Upstreams>,
     /// What sessions leave behind.
     pub sessions: Arc<dyn SessionStates>,
     /// Whether anything was written.

@@ -89,6 +89,9 @@ fn every_success_is_as_the_document_says() {
     let new_tenant =
         json!({ "name": "beta", "key": { "name": "x" }, "secrets": { "gh": { "token": "t" } } });
     let empty = json!({});
+    let document = json!({ "url": "http://127.0.0.1:9/mcp", "allow_private": true });
+    let mut named = document.clone();
+    named["name"] = json!("made");
     // In an order in which each finds what it needs: (route, path, key, body).
     let calls: Vec<(&str, String, &str, Value)> = vec![
         ("GET /api/v1/openapi.json", String::new(), &boss, empty.clone()),
@@ -147,6 +150,47 @@ fn every_success_is_as_the_document_says() {
             "/api/v1/tools/free__echo/call".to_owned(),
             &boss,
             json!({ "arguments": { "text": "x" }, "timeout": "20s" }),
+        ),
+        ("POST /api/v1/upstreams", String::new(), OPERATOR, named),
+        ("PUT /api/v1/upstreams/{name}", "/api/v1/upstreams/made".to_owned(), OPERATOR, document),
+        (
+            "PATCH /api/v1/upstreams/{name}",
+            "/api/v1/upstreams/made".to_owned(),
+            OPERATOR,
+            json!({ "timeout": "6s" }),
+        ),
+        ("GET /api/v1/upstreams/{name}", "/api/v1/upstreams/made".to_owned(), &boss, empty.clone()),
+        (
+            "POST /api/v1/upstreams/{name}/disable",
+            "/api/v1/upstreams/made/disable".to_owned(),
+            OPERATOR,
+            empty.clone(),
+        ),
+        ("GET /api/v1/upstreams", String::new(), &boss, empty.clone()),
+        ("GET /api/v1/upstreams/{name}", "/api/v1/upstreams/made".to_owned(), &boss, empty.clone()),
+        (
+            "POST /api/v1/upstreams/{name}/enable",
+            "/api/v1/upstreams/made/enable".to_owned(),
+            OPERATOR,
+            empty.clone(),
+        ),
+        (
+            "POST /api/v1/upstreams/{name}/restart",
+            "/api/v1/upstreams/made/restart".to_owned(),
+            &boss,
+            empty.clone(),
+        ),
+        (
+            "GET /api/v1/upstreams/{name}/stderr",
+            "/api/v1/upstreams/made/stderr".to_owned(),
+            &boss,
+            empty.clone(),
+        ),
+        (
+            "DELETE /api/v1/upstreams/{name}",
+            "/api/v1/upstreams/made".to_owned(),
+            OPERATOR,
+            empty.clone(),
         ),
         ("GET /api/v1/sessions", String::new(), &boss, empty.clone()),
         (

@@ -51,6 +51,7 @@ impl Bed {
             exclusive: false,
             cancels: false,
             launcher: Launcher::new(env!("CARGO_BIN_EXE_mcp-proxy"), std::env::vars_os()),
+            log: None,
             redact: Arc::new(|text: &str| text.replace("s3cret", "[redacted]")),
         }
     }

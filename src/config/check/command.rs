@@ -178,17 +178,22 @@ fn program(
             .hint("references may stand in its arguments, not in its name");
         return None;
     };
-    let path = match text.as_str() {
-        ITSELF => around.program.to_path_buf(),
-        path if path.contains('/') => around.folder.join(path),
-        _ => return Some(word.clone()),
-    };
-    let Some(path) = path.to_str() else {
+    let Some(path) = place(text, around) else {
         item.problem(report, format!("`{}` leads to a path that is not UTF-8", item.path))
             .hint("move it to a folder with a plain name");
         return None;
     };
-    Some(Template::new(vec![Part::Text(path.to_owned())]))
+    Some(Template::new(vec![Part::Text(path)]))
+}
+
+/// What a program's name in the file means; `None` when that is not UTF-8.
+pub(super) fn place(text: &str, around: &Surroundings<'_>) -> Option<String> {
+    let path = match text {
+        ITSELF => around.program.to_path_buf(),
+        path if path.contains('/') => around.folder.join(path),
+        name => return Some(name.to_owned()),
+    };
+    path.to_str().map(str::to_owned)
 }
 
 fn env(

@@ -20,3 +20,4 @@ mod upstream;
 mod value;
 
 pub(super) use root::{Surroundings, check};
+pub(super) use upstream::alone as check_upstreams;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{admin, audit, issuer, limit, profile, server, telemetry, tenant, upstream, value};
 use crate::config::file::Table;
 use crate::config::report::Report;
-use crate::config::{Config, Namespace, Seal, Store};
+use crate::config::{Config, Made, Namespace, Seal, Store};
 
 /// What a file means depends on this too.
 #[derive(Debug)]
@@ -36,8 +36,9 @@ pub(in crate::config) fn check(
     let store = store(section("store", report), around, report);
     let seal = seal(section("seal", report), around, report);
     let namespace = namespace(section("namespace", report), report);
-    let (upstreams, declared) =
-        upstream::check(section("upstreams", report), &namespace, around, report);
+    let table = section("upstreams", report);
+    let made = Made::of(around.folder, upstream::lines(table.as_ref(), report));
+    let (upstreams, declared) = upstream::check(table, &namespace, around, report);
     let profiles = profile::check(section("profiles", report), &upstreams, &declared, report);
     let audit = audit::check(section("audit", report), report);
     let names: Vec<&str> = declared.keys().copied().collect();
@@ -58,6 +59,7 @@ pub(in crate::config) fn check(
         audit,
         limits,
         upstreams,
+        made,
         profiles,
         tenants,
         admin,

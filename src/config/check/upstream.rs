@@ -55,6 +55,22 @@ pub(super) fn check<'a>(
     (upstreams, declared)
 }
 
+/// Upstreams that stand in no file.
+pub(in crate::config) fn alone(
+    table: Option<Table<'_>>,
+    namespace: &Namespace,
+    around: &Surroundings<'_>,
+    report: &mut Report<'_>,
+) -> BTreeMap<Name, Arc<Upstream>> {
+    check(table, namespace, around, report).0
+}
+
+/// The lines where upstreams stand, from 1.
+pub(super) fn lines(table: Option<&Table<'_>>, report: &Report<'_>) -> BTreeMap<Name, usize> {
+    let entries = table.into_iter().flat_map(Table::each);
+    entries.filter_map(|(text, item)| Some((Name::new(text).ok()?, item.line(report)))).collect()
+}
+
 fn name(
     text: &str,
     item: &Item<'_>,

@@ -71,8 +71,9 @@ fn the_defaults_shown_as_comments_are_the_defaults() {
         .filter(|line| !line.starts_with("command") && !line.starts_with("[upstreams.demo]"))
         .collect();
     let shown = shown.join("\n").replace("[upstreams.files]", "[upstreams.files]\ncommand=[\"x\"]");
-    // What differs is the text itself.
-    let shown = Config { revision: bare.revision, ..checked(&shown).0 };
+    // What differs is the text itself, and on which line what stands.
+    let shown = checked(&shown).0;
+    let shown = Config { revision: bare.revision, made: bare.made.clone(), ..shown };
     assert_eq!(format!("{shown:?}"), format!("{bare:?}"));
 }
 

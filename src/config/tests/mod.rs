@@ -3,4 +3,5 @@
 mod arbitrary;
 mod built;
 mod loaded;
+mod made;
 mod told;

@@ -14,6 +14,7 @@ mod sessions;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 mod usage;
 mod witness;
 

@@ -97,6 +97,7 @@ impl Sqlite {
             secrets: self.clone(),
             sessions: self.clone(),
             repeats: self.clone(),
+            upstreams: self.clone(),
             changes: self.clone(),
         }
     }

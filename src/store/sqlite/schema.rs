@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_session.sql"),
     include_str!("migrations/0004_roles.sql"),
     include_str!("migrations/0005_repeat.sql"),
+    include_str!("migrations/0006_upstream.sql"),
 ];
 
 /// The schema of one kind of file.

@@ -35,4 +35,5 @@ pub use link::StdioLink;
 pub use open::open;
 pub(in crate::upstream) use shared::{End, Shared, Ways};
 pub use spec::{ChildSpec, EraMemory, Launcher, MARK, Redact, passes};
+pub use stderr::{Log, Logs};
 pub(in crate::upstream) use writer::Item;

@@ -77,8 +77,8 @@ impl Running {
         let stop = shared.stop.clone();
         tasks.spawn("stdio writer", writer::write(stdin, queued, controlled, stop));
         let reader = tasks.spawn("stdio reader", dispatch::read(stdout, Arc::clone(&shared)));
-        let log =
-            stderr::read(stderr, Arc::clone(tail), spec.upstream.clone(), Arc::clone(&spec.redact));
+        let log = (Arc::clone(tail), spec.log.clone());
+        let log = stderr::read(stderr, log, spec.upstream.clone(), Arc::clone(&spec.redact));
         let log = tasks.spawn("stdio stderr", log);
         meters().upstream(&spec.upstream).child_began(pid);
         let exit = Arc::new(OnceLock::new());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use super::stderr::Log;
 use crate::base::{Name, Secret};
 use crate::config::{EraSetting, ProcessLimits};
 use crate::wire::{CapSet, Era};
@@ -137,6 +138,8 @@ pub struct ChildSpec {
     pub cancels: bool,
     /// How it is launched.
     pub launcher: Launcher,
+    /// Where what it writes to standard error is kept beyond its end.
+    pub log: Option<Log>,
     /// Takes this child's secrets out of what is logged.
     pub redact: Redact,
 }
