@@ -74,9 +74,7 @@ impl Record {
         event.method = Cow::Owned(format!("admin/{}", route.doc.id));
         event.target = Some(path.into());
         event.policy = api.config().revision;
-        if caller.role() == Role::Operator {
-            event.actor = Some(format!("operator {}", caller.key_name()).into());
-        }
+        event.asked_by(caller.role(), caller.key_name());
         Some(Self { audit, event, started: now() })
     }
 

@@ -103,6 +103,7 @@ pub(super) fn set(api: Arc<Api>, call: Call) -> Answering {
         check_maybe(&call.headers, before.as_ref().map(tag).as_deref())?;
         api.vault.set(call.tenant()?.id(), place.clone(), input.value.secret()).await?;
         api.auth.wrote(News::Other);
+        api.line.secrets_changed(call.tenant()?.id(), &place.upstream);
         let now = current(&api, &call, &place).await?;
         let now = now.ok_or_else(|| Problem::Conflict("it was removed meanwhile".to_owned()))?;
         Ok(Reply::ok(value(&now)).with_etag(tag(&now)))
@@ -115,8 +116,10 @@ pub(super) fn delete(api: Arc<Api>, call: Call) -> Answering {
         let unknown = || Problem::unknown("secret", "`GET /api/v1/secrets` lists the names of all");
         let now = current(&api, &call, &place).await?.ok_or_else(unknown)?;
         check_maybe(&call.headers, Some(&tag(&now)))?;
+        let upstream = place.upstream.clone();
         let removed = api.stores.secrets.remove(call.tenant()?.id(), place).await?;
         api.auth.wrote(News::Other);
+        api.line.secrets_changed(call.tenant()?.id(), &upstream);
         if removed { Ok(Reply::done()) } else { Err(unknown()) }
     })
 }

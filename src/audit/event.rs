@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::base::{KeyId, Name, TenantId};
+use crate::base::{KeyId, Name, Role, TenantId};
 
 /// A request up to this size is copied, so that its connection can use its memory again.
 const COPIED: usize = 4 * 1024;
@@ -253,6 +253,13 @@ pub struct Event {
 }
 
 impl Event {
+    /// Notes who asked: the operator, who is no part of the tenant, is named as such.
+    pub fn asked_by(&mut self, role: Role, key_name: &str) {
+        if role == Role::Operator {
+            self.actor = Some(format!("operator {key_name}").into());
+        }
+    }
+
     /// An event of this tenant and key; everything else is to be filled in.
     #[must_use]
     pub fn new(at: u64, tenant: TenantId, tenant_name: Name, key: Option<KeyId>) -> Self {

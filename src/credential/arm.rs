@@ -96,6 +96,13 @@ impl Credentials {
         declared.changed(&old)
     }
 
+    /// Moves with every change of the store or the file: what could not be armed is worth another
+    /// look.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
     /// What is armed already and still holds, without waiting.
     #[must_use]
     pub fn armed_cached(&self, tenant: TenantId, permit: Permit<'_>) -> Option<Arc<Armed>> {
@@ -147,7 +154,7 @@ impl Credentials {
 }
 
 impl Inner {
-    /// Moves with every change of the store or the file: both parts only grow.
+    /// See [`Credentials::epoch`]: both parts only grow.
     fn epoch(&self) -> u64 {
         self.changed.borrow().wrapping_add(self.declarations.load(Ordering::Acquire))
     }

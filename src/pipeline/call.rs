@@ -384,7 +384,7 @@ impl Line {
                 };
                 match owner {
                     Some(owner) => {
-                        let found = if tenant.may_be_new(owner.name.as_str(), apps) {
+                        let found = if tenant.may_be_new(self, owner.name.as_str(), apps) {
                             Box::pin(self.look_again(caller, &owner, &look)).await
                         } else {
                             look(&tenant.known_view_for(principal, door, apps))

@@ -83,6 +83,14 @@ impl Line {
         self.logs.find(tenant, upstream).map(|log| log.lines()).unwrap_or_default()
     }
 
+    /// Secrets of a tenant for an upstream were set or removed: what it lists is read again, so
+    /// that clients with an open stream hear of what is different.
+    pub fn secrets_changed(self: &Arc<Self>, tenant: TenantId, upstream: &Name) {
+        if let Some(tenant) = self.find_tenant(&tenant) {
+            tenant.changed(self, upstream.as_str(), &[]);
+        }
+    }
+
     /// Links of an upstream, of one tenant or of all, serve nobody new.
     fn retire(&self, config: &Config, upstream: &Name, tenant: Option<TenantId>) {
         let Some(entry) = config.upstreams.get(upstream) else { return };

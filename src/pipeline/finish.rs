@@ -448,6 +448,7 @@ fn begun(line: &Line, posting: &Posting) -> Box<Event> {
     let tenant = posting.principal.tenant();
     let key = Some(posting.principal.key());
     let mut event = Box::new(Event::new(unix_millis(), tenant.id(), tenant.name().clone(), key));
+    event.asked_by(posting.principal.role(), posting.principal.key_name());
     event.door = posting.path.clone();
     event.policy = line.config().revision;
     event

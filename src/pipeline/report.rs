@@ -147,10 +147,11 @@ impl Line {
         }
         let shelf = self.find_tenant(&id);
         let shelf = shelf.as_ref().and_then(|tenant| tenant.shelf(upstream.name.as_str()));
-        let failure = shelf.as_ref().and_then(|shelf| shelf.failure());
-        let known = shelf.and_then(|shelf| shelf.known());
+        let known = shelf.as_ref().and_then(|shelf| shelf.known());
         report.tools = known.map(|known| known.listing(ListKind::Tools).items.len());
-        match self.credentials.arm(caller, own_work(upstream)).await {
+        let armed = self.credentials.arm(caller, own_work(upstream)).await;
+        let failure = shelf.and_then(|shelf| shelf.failure(armed.is_ok()));
+        match armed {
             Err(error) => {
                 report.state = match error {
                     CredentialError::Unavailable { .. } => UpstreamState::Failed,

@@ -120,6 +120,9 @@ pub(super) struct ShelfState {
     pub(super) announce: Vec<ListKind>,
     pub(super) expires: Instant,
     pub(super) rest_until: Option<Instant>,
+    /// It could not be read because secrets were missing at this epoch of them; it rests no longer
+    /// than that lasts.
+    pub(super) unarmed: Option<u64>,
     pub(super) read_at: Instant,
     pub(super) asker: Option<Principal>,
     /// A list has waited for it in vain; until it was read, no other does.
@@ -130,6 +133,14 @@ pub(super) struct ShelfState {
     pub(super) retired: bool,
     /// What there was before the file changed, until the first reading after it.
     pub(super) before: Option<Arc<Shelves>>,
+}
+
+impl ShelfState {
+    /// Whether it is left alone after a failure, at this epoch of the secrets.
+    pub(super) fn rests(&self, epoch: u64) -> bool {
+        self.rest_until.is_some_and(|until| until > now())
+            && self.unarmed.is_none_or(|then| then == epoch)
+    }
 }
 
 impl Shelf {
@@ -145,6 +156,7 @@ impl Shelf {
                 announce: Vec::new(),
                 expires: now(),
                 rest_until: None,
+                unarmed: None,
                 read_at: now(),
                 asker: None,
                 slow: false,
@@ -180,9 +192,12 @@ impl Shelf {
         self.state().asker.clone()
     }
 
-    /// Why it could not be read the last time, as long as it has not been read since.
-    pub(super) fn failure(&self) -> Option<String> {
-        self.state().failure.as_deref().map(str::to_owned)
+    /// Why it could not be read the last time, as long as it has not been read since; with
+    /// `armed` no longer that its secrets were missing.
+    pub(super) fn failure(&self, armed: bool) -> Option<String> {
+        let state = self.state();
+        let failure = state.failure.as_deref().filter(|_| !armed || state.unarmed.is_none());
+        failure.map(str::to_owned)
     }
 
     /// What was read from the upstream.
@@ -216,6 +231,7 @@ impl Shelf {
             state.before.clone_from(&old.before);
             state.asker.clone_from(&old.asker);
             state.failure.clone_from(&old.failure);
+            state.unarmed = old.unarmed;
         }
         Arc::new(new)
     }

@@ -14,7 +14,7 @@ use super::scope::narrow;
 use super::shelf::{Shelf, Shelves};
 use super::views::{Made, Views};
 use crate::auth::{Principal, TenantInfo};
-use crate::base::{Fault, Name, Narrow, Retry, now};
+use crate::base::{Fault, Kind, Name, Narrow, Retry, now};
 use crate::config::{Config, Upstream};
 use crate::namespace::{Audience, Catalogue, Door, View};
 use crate::policy::{Policy, own_work};
@@ -161,11 +161,11 @@ impl Tenant {
     }
 
     /// Whether an unknown name of this upstream may have appeared since its list was read.
-    pub(super) fn may_be_new(&self, upstream: &str, apps: bool) -> bool {
+    pub(super) fn may_be_new(&self, line: &Line, upstream: &str, apps: bool) -> bool {
         self.shelf_for(upstream, apps).is_some_and(|shelf| {
             let state = shelf.state();
-            let resting = state.rest_until.is_some_and(|until| until > now());
-            !resting && (!state.loaded || state.dirty || now() - state.read_at >= LOOK_AGAIN)
+            !state.rests(line.credentials.epoch())
+                && (!state.loaded || state.dirty || now() - state.read_at >= LOOK_AGAIN)
         })
     }
 
@@ -249,7 +249,7 @@ impl Tenant {
             if state.retired {
                 return false;
             }
-            if !force && state.rest_until.is_some_and(|until| until > now()) {
+            if !force && state.rests(line.credentials.epoch()) {
                 return false;
             }
             state.running = true;
@@ -274,6 +274,8 @@ impl Tenant {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
+            // Before the reading: what is stored during it is worth another one.
+            let epoch = line.credentials.epoch();
             // Each page has a deadline, and so have all together.
             let limit = upstream.timing.max_time;
             let outcome =
@@ -281,7 +283,7 @@ impl Tenant {
             let outcome = outcome.unwrap_or_else(|_| Err(too_long(upstream)));
             let good = outcome.is_ok();
             meters().upstream(&upstream.name).listed(good);
-            let mut announce = self.put(shelf, outcome);
+            let mut announce = self.put(shelf, outcome, epoch);
             // Before anybody is told that the reading is over: who looks then must see it. Not
             // under the lock of the shelf, which a view takes under that of the views.
             let known = self.forget_views();
@@ -350,9 +352,16 @@ impl Tenant {
         self.views.each_ref().map(Views::clear)
     }
 
-    /// Puts what was read on its shelf; gives the kinds of which clients are to be told.
-    fn put(&self, shelf: &Shelf, outcome: Result<(Catalogue, Duration), Fault>) -> Vec<ListKind> {
+    /// Puts what was read on its shelf, with the secrets of this epoch; gives the kinds of which
+    /// clients are to be told.
+    fn put(
+        &self,
+        shelf: &Shelf,
+        outcome: Result<(Catalogue, Duration), Fault>,
+        epoch: u64,
+    ) -> Vec<ListKind> {
         let mut state = shelf.state();
+        state.unarmed = None;
         let mut announce = std::mem::take(&mut state.announce);
         match outcome {
             Ok((catalogue, ttl)) => {
@@ -374,6 +383,7 @@ impl Tenant {
                     reason = fault.private.as_deref().unwrap_or(&fault.public),
                     "upstream could not be listed"
                 );
+                state.unarmed = (fault.kind == Kind::NeedsSetup).then_some(epoch);
                 state.failure = Some(fault.public.as_ref().into());
                 state.rest_until = Some(now() + FAILED_REST);
                 // What was known stays; it is asked again after the rest.

@@ -58,6 +58,17 @@ fn each_write_and_what_the_operator_does_for_a_tenant_is_written_down() {
         outcomes("admin/setSecret"),
         [row("ok", "yes", ""), row("refused", "no", ""), row("ok", "yes", "operator ops")]
     );
+    // So is what he calls for the tenant, by either way.
+    let call = Ask::new("POST", "/api/v1/tools/free__echo/call");
+    let call = call.json(&json!({ "arguments": { "text": "x" } })).key(OPERATOR).tenant("acme");
+    assert_eq!(world.ask(&call).status, 200);
+    let mut client = Client::connect(Era::Modern, world.address(), "/mcp", Some(OPERATOR))
+        .with_header("X-Tenant", "acme");
+    client.call("free__echo", json!({ "text": "x" }));
+    let found = records(&world, &acme, |found| of(found, "tools/call").len() >= 2);
+    let actors: Vec<&Value> =
+        of(&found, "tools/call").into_iter().map(|record| &record["actor"]).collect();
+    assert_eq!(actors, ["operator ops", "operator ops"]);
     assert_eq!(outcomes("admin/listKeys"), [row("ok", "yes", "operator ops")]);
     let secret = of(&found, "admin/setSecret")[0];
     assert_eq!(secret["target"], "/api/v1/secrets/gh/token");

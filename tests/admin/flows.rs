@@ -281,9 +281,14 @@ fn upstreams_say_how_they_stand() {
     assert_eq!(echo.expect("echo")["name"], "free__echo");
     let set = Ask::new("PUT", "/api/v1/secrets/gh/token").key(&boss).json(&json!({ "value": "t" }));
     assert_eq!(world.ask(&set).status, 200);
-    until("the upstream is ready", Duration::from_secs(5), || {
-        (show("gh")["state"] == "ready").then_some(())
-    });
+    // What waited for the secret waits no longer, and nothing says that it still does.
+    let all = value(&world.ask(&Ask::new("GET", "/api/v1/upstreams").key(&boss)));
+    let gh = all["items"].as_array().expect("upstreams").iter().find(|one| one["name"] == "gh");
+    let gh = gh.expect("gh");
+    assert_eq!((&gh["state"], &gh["reason"]), (&json!("idle"), &Value::Null), "{gh}");
+    let listed = value(&world.ask(&Ask::new("GET", "/api/v1/tools?upstream=gh").key(&boss)));
+    assert!(listed["items"].as_array().is_some_and(|tools| !tools.is_empty()), "{listed}");
+    assert_eq!(show("gh")["state"], "ready");
 }
 
 #[test]
