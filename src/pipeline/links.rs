@@ -348,5 +348,6 @@ fn credential_fault(error: &CredentialError) -> Fault {
         retry: Retry::Safe,
         public: public.into(),
         private: None,
+        cause: None,
     }
 }

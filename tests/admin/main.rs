@@ -1,5 +1,5 @@
 //! The API for whoever looks after tenants, from outside: who may do what (`table`), what the
-//! routes do (`flows`, `writes`), what is written down of it (`audited`), whose handles are whose (`handles`), and that the OpenAPI
+//! routes do (`flows`, `writes`), what is written down of it (`audited`), what is told of it as it happens (`events`), whose handles are whose (`handles`), and that the OpenAPI
 //! document tells the truth (`openapi`).
 
 #[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
@@ -8,6 +8,7 @@
 mod support;
 
 mod audited;
+mod events;
 mod flows;
 mod handles;
 mod openapi;
