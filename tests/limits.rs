@@ -174,3 +174,32 @@ fn ask(proxy: &Proxy, key: &str, ms: u64) -> Raw {
     raw.send(&request).expect("it is sent");
     raw
 }
+
+#[test]
+fn a_restart_gives_nothing_of_the_day_back() {
+    let (_server, proxy) = proxy(
+        "[limits]\nkey = { per_day = 3 }\ntools = { up = { \"ec*\" = { per_month = 3 } } }\n",
+    );
+    let mut acme = client(&proxy, Era::Modern, ACME);
+    for _ in 0..2 {
+        assert_eq!(call(&mut acme, "echo").status, 200);
+    }
+    let proxy = proxy.stop().serve();
+    let mut acme = client(&proxy, Era::Modern, ACME);
+    assert_eq!(call(&mut acme, "echo").status, 200);
+    refused(&call(&mut acme, "echo"), "key.per_day");
+    let mut other = client(&proxy, Era::Modern, OTHER);
+    for _ in 0..3 {
+        assert_eq!(call(&mut other, "echo").status, 200);
+    }
+    // After a kill what was written lately is there, too.
+    let kept = until("the counts are written", PATIENCE, || {
+        let database = proxy.setup().folder().join("mcp-proxy.audit.db");
+        let read = rusqlite::Connection::open(database).expect("the database");
+        let sum = "SELECT count(*) FROM quota WHERE calls = 3";
+        read.query_row(sum, (), |row| row.get::<_, u32>(0)).ok().filter(|count| *count >= 4)
+    });
+    assert!(kept >= 4);
+    let proxy = proxy.kill().serve();
+    refused(&call(&mut client(&proxy, Era::Modern, OTHER), "echo"), "key.per_day");
+}

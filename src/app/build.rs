@@ -98,7 +98,7 @@ impl Core {
             auth.changed(),
         );
         credentials.tend(tasks);
-        let audit = audit(&config, foundation)?;
+        let (audit, quotas) = audit(&config, foundation)?.unzip();
         let pool = Arc::new(Pool::new(tasks));
         let clock = Arc::new(Clock::default());
         let tracer = tracer(&config, resolve, tasks)?;
@@ -117,18 +117,26 @@ impl Core {
             tracer,
         });
         line.watch(clock);
+        if let Some(quotas) = quotas {
+            line.keep_quotas(quotas).await?;
+        }
         Ok(Self { auth, credentials, line, pool, audit })
     }
 }
 
-/// The audit, unless the file wants none. Its tasks are its own, since it ends after all others.
-fn audit(config: &Config, foundation: &Foundation) -> Result<Option<Audit>, StartError> {
+/// The audit, unless the file wants none, and what its database knows of quotas. Its tasks are
+/// its own, since it ends after all others.
+fn audit(
+    config: &Config,
+    foundation: &Foundation,
+) -> Result<Option<(Audit, Arc<AuditFile>)>, StartError> {
     if !config.audit.enabled {
         return Ok(None);
     }
     let tasks = Tasks::default();
     let file = AuditFile::open(&AuditFile::beside(&config.store.path), &tasks)?;
-    Ok(Some(Audit::start(file, &foundation.ring, config.audit.clone(), &tasks)))
+    let audit = Audit::start(file.clone(), &foundation.ring, config.audit.clone(), &tasks);
+    Ok(Some((audit, file)))
 }
 
 /// Builds the proxy and binds its address. Nothing is served before `run`.

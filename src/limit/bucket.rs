@@ -10,6 +10,7 @@ use governor::{Quota, RateLimiter};
 
 use crate::base::{month_of_day, seconds_to_next_month, unix_seconds};
 use crate::config::{Limit, Rate};
+use crate::store::QuotaRow;
 
 const DAY: u64 = 86_400;
 /// When a call that runs will end is not known.
@@ -66,11 +67,13 @@ pub(super) struct Bucket {
 
 /// Counts since the last midnight, and since the first of the month. In UTC.
 #[derive(Debug, Default, Clone, Copy)]
-struct Spent {
-    day: u64,
-    calls: u64,
-    bytes: u64,
-    month_calls: u64,
+pub(super) struct Spent {
+    pub(super) day: u64,
+    pub(super) calls: u64,
+    pub(super) bytes: u64,
+    pub(super) month_calls: u64,
+    /// It has changed since somebody asked.
+    news: bool,
 }
 
 impl Spent {
@@ -109,6 +112,18 @@ impl Bucket {
 
     fn spent(&self) -> MutexGuard<'_, Spent> {
         self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was used, when that has changed since the last time.
+    pub(super) fn news(&self) -> Option<Spent> {
+        let mut spent = self.spent();
+        std::mem::take(&mut spent.news).then_some(*spent)
+    }
+
+    /// Counts on from what was used before.
+    pub(super) fn restore(&self, used: &QuotaRow) {
+        let &QuotaRow { place: _, day, calls, bytes, month_calls } = used;
+        *self.spent() = Spent { day, calls, bytes, month_calls, news: false };
     }
 
     fn counts(&self) -> bool {
@@ -157,6 +172,7 @@ impl Bucket {
         } else {
             spent.calls += 1;
             spent.month_calls += 1;
+            spent.news = true;
             return Ok(());
         };
         Err(Exceeded { measure, wait: midnight })
@@ -175,6 +191,7 @@ impl Bucket {
             let mut spent = self.spent();
             spent.calls = spent.calls.saturating_sub(1);
             spent.month_calls = spent.month_calls.saturating_sub(1);
+            spent.news = true;
         }
         self.leave();
     }
@@ -185,6 +202,7 @@ impl Bucket {
             let mut spent = self.spent();
             spent.turn(unix_seconds() / DAY);
             spent.bytes = spent.bytes.saturating_add(bytes);
+            spent.news = true;
         }
     }
 
@@ -192,6 +210,11 @@ impl Bucket {
     /// had a whole time to recover.
     pub(super) fn is_idle(&self) -> bool {
         if self.counts() || self.running.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        let mut spent = *self.spent();
+        spent.turn(unix_seconds() / DAY);
+        if (spent.calls, spent.bytes, spent.month_calls) != (0, 0, 0) {
             return false;
         }
         // Asked last, since it uses up what it asks for: only what is thrown away may be asked.
@@ -251,12 +274,12 @@ mod tests {
     #[test]
     fn a_day_and_a_month_end() {
         // 2026-01-31, then the day after.
-        let mut spent = Spent { day: 20_484, calls: 5, bytes: 7, month_calls: 9 };
+        let mut spent = Spent { day: 20_484, calls: 5, bytes: 7, month_calls: 9, news: false };
         spent.turn(20_484);
         assert_eq!(spent.calls, 5);
         spent.turn(20_485);
         assert_eq!((spent.calls, spent.bytes, spent.month_calls), (0, 0, 0));
-        let mut spent = Spent { day: 20_482, calls: 5, bytes: 7, month_calls: 9 };
+        let mut spent = Spent { day: 20_482, calls: 5, bytes: 7, month_calls: 9, news: false };
         spent.turn(20_483);
         assert_eq!((spent.calls, spent.bytes, spent.month_calls), (0, 0, 9));
     }

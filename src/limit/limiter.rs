@@ -49,15 +49,16 @@ pub struct Whose<'a> {
     pub key: KeyId,
 }
 
+/// Who shares a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Place {
+pub(super) enum Place {
     Key(TenantId, KeyId),
     Tenant(TenantId),
     Upstream(TenantId, Name),
     Tool(TenantId, Name, Box<str>),
 }
 
-type Shard = Mutex<Map<Place, Arc<Bucket>>>;
+pub(super) type Shard = Mutex<Map<Place, Arc<Bucket>>>;
 
 /// The limits of the file, and what was used of them. State is of this process: replicas each
 /// have their own.
@@ -142,9 +143,17 @@ impl Limiter {
         }
     }
 
+    pub(super) fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    pub(super) fn shard(&self, place: &Place) -> &Shard {
+        let at = usize::try_from(self.hasher.hash_one(place) >> 60).unwrap_or(0) % SHARDS;
+        &self.shards[at]
+    }
+
     fn bucket(&self, place: Place, limit: Limit) -> Arc<Bucket> {
-        let at = usize::try_from(self.hasher.hash_one(&place) >> 60).unwrap_or(0) % SHARDS;
-        let mut shard = lock(&self.shards[at]);
+        let mut shard = lock(self.shard(&place));
         let bucket = shard.entry(place).or_insert_with(|| Arc::new(Bucket::new(limit)));
         if *bucket.limit() != limit {
             *bucket = Arc::new(bucket.under(limit));
@@ -166,7 +175,7 @@ fn of_tool(limits: &Limits, upstream: &Name, tool: &str) -> Limit {
         .unwrap_or(limits.tool)
 }
 
-fn lock(shard: &Shard) -> MutexGuard<'_, Map<Place, Arc<Bucket>>> {
+pub(super) fn lock(shard: &Shard) -> MutexGuard<'_, Map<Place, Arc<Bucket>>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

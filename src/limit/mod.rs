@@ -4,6 +4,7 @@
 mod bucket;
 mod fair;
 mod limiter;
+mod used;
 
 pub use bucket::{Exceeded, Measure};
 pub use fair::{Full, Turn, Turns};

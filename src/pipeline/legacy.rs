@@ -306,7 +306,6 @@ impl Line {
         let tenant = self.tenant(&posting.principal);
         tenant.warm_up(self, &posting.principal, &posting.door);
         let listed = tenant.outlets().add_session(&posting.principal, &posting.door, &session);
-        self.listen_for(&posting.principal);
         if lost || (last.is_some() && !listed) {
             look_again(&session);
         }

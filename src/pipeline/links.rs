@@ -123,33 +123,8 @@ impl Line {
                 let holder = Some(Arc::from(principal.key().as_str()));
                 let told = declared(upstream, Some(caller));
                 let key = self.key(tenant, upstream, armed, holder, told);
-                if let Some(lease) = self.pool.ready(&key) {
-                    return Ok(lease);
-                }
-                let lease = self.lease(key, principal, upstream, armed).await?;
-                if self.tenant(principal).outlets().any_session(principal.key()) {
-                    // Some servers send log messages on this stream alone.
-                    lease.listen(Interest { lists: true, ..Interest::default() });
-                }
-                Ok(lease)
+                self.lease(key, principal, upstream, armed).await
             }
-        }
-    }
-
-    /// A session has opened its stream: what the principal's own links say belongs on it.
-    pub(super) fn listen_for(&self, principal: &Principal) {
-        let (tenant, holder) = (principal.tenant().id(), principal.key());
-        let http = |name: &Name| {
-            let upstream = self.entry(name.as_str());
-            upstream.is_some_and(|u| matches!(u.transport, Transport::Http { .. }))
-        };
-        let own = self.pool.ready_where(|key| {
-            key.tenant == Some(tenant)
-                && key.principal.as_deref() == Some(holder.as_str())
-                && http(&key.upstream)
-        });
-        for lease in own {
-            lease.listen(Interest { lists: true, ..Interest::default() });
         }
     }
 
@@ -296,12 +271,11 @@ impl Line {
                     cancels: upstream.quirks.cancels,
                     redact,
                 };
-                let asks = key.principal.is_some()
-                    && key.capabilities.and(CapSet::QUESTIONS) != CapSet::NONE;
                 let link = open_http(target, self.client.clone(), sink, self.tasks.clone()).await?;
-                if asks && link.facts().era == Era::Legacy {
-                    // Some servers ask on the session's own stream alone, and what they ask before
-                    // it stands is lost: no call goes ahead of it.
+                if key.principal.is_some() && link.facts().era == Era::Legacy {
+                    // Some servers ask and log on the session's own stream alone, and ask whom they
+                    // should not. What they ask before it stands is lost, and what nobody reads has
+                    // no answer: no call goes ahead of it, whatever its caller declares.
                     link.listen(Interest { lists: true, ..Interest::default() });
                     link.listening().await;
                 }

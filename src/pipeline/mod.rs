@@ -25,6 +25,7 @@ mod outlet;
 mod parks;
 mod quick;
 mod quirk;
+mod quota;
 mod refresh;
 mod relay;
 mod report;

@@ -16,7 +16,7 @@ use super::scope::narrow;
 use super::task::described_to;
 use super::update::reworded;
 use crate::auth::Principal;
-use crate::base::{KeyId, Name, Narrow};
+use crate::base::{Name, Narrow};
 use crate::bridge::{Task, TaskHandle, Whose};
 use crate::config::Config;
 use crate::namespace::{Door, join_uri};
@@ -394,14 +394,6 @@ impl Outlets {
             tasks.extend(gone.map(|(_, task)| task.upstream));
         }
         (freed, tasks)
-    }
-
-    /// True when a session of this key has its stream open.
-    pub(super) fn any_session(&self, key: KeyId) -> bool {
-        self.list().iter().any(|outlet| match &outlet.listener {
-            Listener::Session(session) => session.opening().key == key && session.hears_general(),
-            Listener::Listen(_) => false,
-        })
     }
 
     /// True when some stream is open on which this upstream's news arrive.

@@ -174,6 +174,29 @@ impl Usage {
     }
 }
 
+/// What one scope of the limits has used. Days are counted since 1970-01-01 (UTC).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaRow {
+    /// The scope, in words of whoever counts.
+    pub place: String,
+    /// The day that the counts are of.
+    pub day: u64,
+    /// Calls of that day.
+    pub calls: u64,
+    /// Bytes of that day.
+    pub bytes: u64,
+    /// Calls of its month.
+    pub month_calls: u64,
+}
+
+/// What was used of quotas, over restarts.
+pub trait Quotas: Send + Sync {
+    /// Everything that was used since the beginning of the month before this day.
+    fn used(&self, today: u64) -> Pending<'_, Vec<QuotaRow>>;
+    /// Puts these counts in the place of earlier ones, and forgets what is of months ago.
+    fn keep(&self, rows: Vec<QuotaRow>, today: u64) -> Pending<'_, ()>;
+}
+
 /// Which usage is asked for, and what is told apart in it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UsageQuery {

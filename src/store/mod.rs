@@ -11,7 +11,7 @@ mod traits;
 
 pub use audit::{
     AuditBatch, AuditBook, AuditEntry, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore,
-    GAP_LINK, Links, NO_LINK, Usage, UsageQuery, UsageRow,
+    GAP_LINK, Links, NO_LINK, QuotaRow, Quotas, Usage, UsageQuery, UsageRow,
 };
 pub use error::StoreError;
 pub use record::{

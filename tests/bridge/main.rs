@@ -13,4 +13,5 @@ mod rounds;
 mod sdk;
 mod speaker;
 mod states;
+mod undeclared;
 mod wording;

@@ -193,13 +193,14 @@ fn a_collector_that_takes_nothing_costs_its_spans_alone() {
     let toml = upstreams(&legacy, &modern);
     let proxy = proxy(&format!("{toml}[telemetry]\notlp = \"http://{}\"\n", collector.address));
     call(&proxy, Era::Modern, "new__see", &json!({}), None);
-    let failed = until("the count of what was dropped", PATIENCE, || {
+    until("the count of what was dropped", PATIENCE, || {
         let failed =
             page(proxy.address()).get("mcp_proxy_trace_spans_total", &[("result", "failed")]);
-        (failed > 0.5).then_some(failed)
+        // The span of the request, and that of what went to the upstream.
+        (failed > 1.5).then_some(())
     });
-    assert!(failed >= 2.0, "{failed}");
     call(&proxy, Era::Modern, "new__see", &json!({}), None);
-    let told = proxy.log();
-    assert!(told.contains("the collector takes no spans"), "{told}");
+    until("the log says so", PATIENCE, || {
+        proxy.log().contains("the collector takes no spans").then_some(())
+    });
 }

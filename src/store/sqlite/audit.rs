@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Row, Transaction, params};
 
 use super::super::{
-    AuditBatch, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore, Links, Pending,
-    StoreError, UsageQuery, UsageRow,
+    AuditBatch, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore, Links, Pending, QuotaRow,
+    Quotas, StoreError, UsageQuery, UsageRow,
 };
 use super::chain::{self, Memory};
 use super::pool::Sqlite;
 use super::schema::AUDIT;
 use super::witness::Witness;
-use super::{row, usage};
+use super::{quota, row, usage};
 use crate::base::Tasks;
 
 /// The audit in one SQLite file.
@@ -178,5 +178,15 @@ impl AuditStore for AuditFile {
 
     fn usage(&self, query: UsageQuery) -> Pending<'_, Vec<UsageRow>> {
         Box::pin(self.file.read(move |step| usage::sum(step, query)))
+    }
+}
+
+impl Quotas for AuditFile {
+    fn used(&self, today: u64) -> Pending<'_, Vec<QuotaRow>> {
+        Box::pin(self.file.read(move |step| quota::used(step, today)))
+    }
+
+    fn keep(&self, rows: Vec<QuotaRow>, today: u64) -> Pending<'_, ()> {
+        Box::pin(self.file.write(move |step| quota::keep(step, &rows, today)))
     }
 }

@@ -5,6 +5,7 @@ mod chain;
 mod connection;
 mod keys;
 mod pool;
+mod quota;
 mod repeats;
 mod row;
 mod schema;

@@ -28,7 +28,10 @@ pub(super) const STORE: Schema = Schema { application: 0x6d63_7070, migrations: 
 /// Of the audit ("mcpa").
 pub(super) const AUDIT: Schema = Schema {
     application: 0x6d63_7061,
-    migrations: &[include_str!("migrations/audit/0001_audit.sql")],
+    migrations: &[
+        include_str!("migrations/audit/0001_audit.sql"),
+        include_str!("migrations/audit/0002_quota.sql"),
+    ],
 };
 
 /// Brings the schema up to date.
