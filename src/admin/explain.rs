@@ -35,7 +35,9 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
             Problem::unknown("door", "they are `/mcp`, `/mcp/{upstream}` and `/p/{profile}/mcp`")
         })?;
         let subject = subject(&api, &call).await?;
-        let mut chain = api.line.explain(&subject.principal, &door, tool, ask).await;
+        // Boxed: it may list every upstream.
+        let explained = Box::pin(api.line.explain(&subject.principal, &door, tool, ask));
+        let mut chain = explained.await;
         if let Some(why) = subject.ended {
             (chain.visible, chain.callable) = (false, false);
             chain.because = format!("the key opens nothing: it is {why}");
