@@ -59,6 +59,11 @@ pub(crate) fn install(script: &str, args: &[&str]) -> Option<String> {
     }
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
     let (status, output, errors) = Process::run(Command::new(place).args(args), b"", INSTALL);
+    if status.code() == Some(NOT_HERE) {
+        // Not what a machine must have, so nobody misses it there.
+        eprintln!("skipped: {}", errors.lines().next_back().unwrap_or(script));
+        return None;
+    }
     if !status.success() {
         let mut lines = errors.lines().filter(|line| !line.trim().is_empty());
         let error = lines.clone().find(|line| line.to_lowercase().contains("error"));
@@ -68,6 +73,9 @@ pub(crate) fn install(script: &str, args: &[&str]) -> Option<String> {
     }
     Some(output.lines().last().unwrap_or_default().to_owned())
 }
+
+/// What a script ends with that is to be passed over on this machine, as test harnesses have it.
+const NOT_HERE: i32 = 77;
 
 /// Where the peers are installed.
 pub(crate) struct Peers {
