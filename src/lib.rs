@@ -96,6 +96,8 @@
 //! - After a kill what has ended stays ended (`what_has_ended_stays_ended`), what lives goes on
 //!   without its client doing anything (`idle_clients_go_on_after_each_kill`), and no call has run
 //!   twice (`kills_cost_the_calls_in_flight_and_nothing_runs_twice`).
+//! - An event id of another tenant is an unknown one, and nobody hears of another tenant
+//!   (`an_id_leads_on_from_where_it_was_and_is_its_tenants_own`, `what_happens_is_told_to_whom_it_concerns`).
 //! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
 //!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
 //! - A new file costs no call that it does not concern, and a wrong one changes nothing
@@ -135,6 +137,8 @@
 //! | words and codes of a refusal | a [`base::Kind`], and `server/reply` |
 //! | a column or a table | `store/sqlite/migrations`, a trait of [`store`], `store/contract` |
 //! | what a session keeps over a restart | `session/ledger`, sealed by `session/table` |
+//! | an event that is told | `admin/events`, from a broadcast where it happens |
+//! | why something failed, in one word | [`base::Kind`], `upstream/link`; `pipeline/troubles` counts it |
 //! | a number of `/metrics` | `telemetry/metrics`, what is held at a moment in `pipeline/gauges` |
 //! | a command | a file of its own in `cli` |
 //!

@@ -19,7 +19,7 @@ use crate::store::UsageQuery;
 const ROWS: usize = 100_000;
 
 impl Api {
-    fn records(&self) -> Result<AuditReader, Problem> {
+    pub(super) fn records(&self) -> Result<AuditReader, Problem> {
         let audit = self.audit.as_ref();
         audit.map(crate::audit::Audit::reader).ok_or_else(|| {
             let none = "there is no audit: the file says `enabled = false` in [audit]";
@@ -88,7 +88,7 @@ fn filter(call: &Call) -> Result<Filter, Problem> {
     })
 }
 
-fn object(written: &Written, names: &HashMap<TenantId, String>) -> Value {
+pub(super) fn object(written: &Written, names: &HashMap<TenantId, String>) -> Value {
     let name = names.get(&written.tenant).map(String::as_str);
     members(written, name).into_iter().collect()
 }

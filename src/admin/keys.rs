@@ -26,12 +26,16 @@ pub(super) fn scopes(scopes: &Scopes) -> Vec<String> {
     scopes.iter().map(ToString::to_string).collect()
 }
 
-fn unknown() -> Problem {
+pub(super) fn unknown() -> Problem {
     Problem::unknown("key", "`GET /api/v1/keys` lists those that you may know of")
 }
 
 /// A key of the file with its public id.
-fn declared<'a>(api: &Api, config: &'a Config, call: &Call) -> Vec<(KeyId, &'a KeyDeclaration)> {
+pub(super) fn declared<'a>(
+    api: &Api,
+    config: &'a Config,
+    call: &Call,
+) -> Vec<(KeyId, &'a KeyDeclaration)> {
     let tenant = call.caller.tenant().map(|tenant| tenant.name());
     let declarations = match tenant {
         None => &config.admin.keys[..],
@@ -46,7 +50,7 @@ fn declared<'a>(api: &Api, config: &'a Config, call: &Call) -> Vec<(KeyId, &'a K
 }
 
 /// The keys of the store that the caller may know of.
-async fn stored(api: &Api, call: &Call) -> Result<Vec<KeyRecord>, Problem> {
+pub(super) async fn stored(api: &Api, call: &Call) -> Result<Vec<KeyRecord>, Problem> {
     let mut keys = api.stores.keys.list(call.owner()).await?;
     if call.is_member() {
         keys.retain(|key| key.holder == call.caller.holder());
@@ -84,12 +88,17 @@ async fn anybodys(api: &Api, id: &str) -> Result<Reply, Problem> {
     Ok(Reply::ok(of_store(tenant, &found.key)).with_etag(tag(&found.key)))
 }
 
-fn of_store(tenant: Option<&str>, key: &KeyRecord) -> Value {
-    let state = match key {
+/// Whether a key of the store opens anything, in one word.
+pub(super) fn state(key: &KeyRecord) -> &'static str {
+    match key {
         key if key.revoked_at.is_some() => "revoked",
         key if key.expires_at.is_some_and(|at| at <= unix_seconds()) => "expired",
         _ => "live",
-    };
+    }
+}
+
+fn of_store(tenant: Option<&str>, key: &KeyRecord) -> Value {
+    let state = state(key);
     json!({
         "id": key.id.as_str(),
         "name": key.name,

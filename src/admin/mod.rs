@@ -5,8 +5,11 @@
 mod answer;
 mod audit;
 mod call;
+mod errors;
 mod etag;
+mod events;
 mod exchange;
+mod explain;
 mod health;
 mod input;
 mod keys;
@@ -22,6 +25,7 @@ mod repeat;
 mod reply;
 mod router;
 mod schema;
+mod seat;
 mod secrets;
 mod serve;
 mod sessions;
@@ -30,6 +34,7 @@ mod tenants;
 mod token;
 mod tool_call;
 mod tools;
+mod trail;
 mod upstreams;
 
 pub use router::{Row, surface};

@@ -69,6 +69,9 @@ fn operation(route: &Route) -> Value {
     if let Some(schema) = schema {
         good["content"] = json!({ "application/json": { "schema": reference(schema) } });
     }
+    if doc.id == "streamEvents" {
+        good["content"] = json!({ "text/event-stream": { "schema": reference("EventStream") } });
+    }
     if route.live && route.method == "POST" {
         good["content"]["text/event-stream"] =
             json!({ "schema": { "type": "string", "description": EVENTS } });
@@ -126,8 +129,30 @@ fn parameters(route: &Route) -> Vec<Value> {
     if route.who != Who::Operator {
         all.push(header("X-Tenant", "With a key of the operator: the tenant that it acts for."));
     }
-    if route.doc.tag == "tools" {
-        let query = |name: &str, description: &str| json!({ "name": name, "in": "query", "required": false, "schema": text, "description": description });
+    let query = |name: &str, description: &str| json!({ "name": name, "in": "query", "required": false, "schema": text, "description": description });
+    match route.doc.id {
+        "streamEvents" => {
+            all.push(query(
+                "types",
+                "With commas between: `call`, `head`, `upstream`, `reload`; all without.",
+            ));
+            all.push(query("upstream", "Calls and states of this upstream only."));
+            let resumes =
+                "The `id` of the last event that came: the calls after it are told first.";
+            all.push(header("Last-Event-ID", resumes));
+        }
+        "explainTool" => {
+            all.push(json!({ "name": "tool", "in": "query", "required": true, "schema": text, "description": "By the name that clients of the door see." }));
+            all.push(query("door", "Its path, such as `/p/support/mcp`; `/mcp` without."));
+            all.push(query("key", "The id of a key of the tenant; your own without."));
+            all.push(query(
+                "ask",
+                "`false`: start no upstream, and tell what can be told without.",
+            ));
+        }
+        _ => {}
+    }
+    if route.doc.tag == "tools" && route.doc.id != "explainTool" {
         all.push(query("profile", "As at the door `/p/{profile}/mcp`."));
         all.push(query(
             "upstream",

@@ -32,7 +32,7 @@ fn names(names: &[Name]) -> Vec<&str> {
     names.iter().map(Name::as_str).collect()
 }
 
-fn value(attempt: &Attempt, applied: &Applied) -> Value {
+pub(super) fn value(attempt: &Attempt, applied: &Applied) -> Value {
     let Applied { difference, secrets, warnings } = applied;
     // Without `..`, so that a difference which is added is shown, too.
     let Difference {

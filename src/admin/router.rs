@@ -13,8 +13,8 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, health, keys, made, me, openapi, reload, secrets, sessions, tenants, token, tool_call,
-    tools, upstreams,
+    audit, errors, events, explain, health, keys, made, me, openapi, reload, secrets, sessions,
+    tenants, token, tool_call, tools, upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -129,8 +129,6 @@ macro_rules! routes {
 
 /// Method, path, who, handler; group, name, sentence, body => status, answer; refusals; `live`
 /// where the line of MCP requests serves it.
-///
-/// Later rows: events.
 pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/openapi.json" Key openapi::show,
         "about" getDescription "This document.",
@@ -231,6 +229,15 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/usage" Overseer audit::usage,
         "usage" listUsage "What was used, equal to the sum of the audit.",
         None => 200 Some("UsagePage"), [400, 404];
+    GET "/api/v1/events" Overseer events::open,
+        "events" streamEvents "What happens, as it happens: calls, heads of the audit, upstreams, reloads.",
+        None => 200 Some("EventStream"), [400, 404];
+    GET "/api/v1/errors" Overseer errors::list,
+        "events" listErrors "What has gone wrong since the start, by upstream and cause.",
+        None => 200 Some("ErrorGroupPage"), [400];
+    GET "/api/v1/explain" Member explain::show,
+        "tools" explainTool "Why a key can or cannot call a tool; a member asks about his own key.",
+        None => 200 Some("Explained"), [400, 404];
     GET "/api/v1/tools" Member tools::list,
         "tools" listTools "The tools that the key sees, as `tools/list` of MCP shows them.",
         None => 200 Some("ToolDefinitionPage"), [400, 404], live;

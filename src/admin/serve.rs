@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::record::Record;
 use super::repeat::{self, Turn};
 use super::router::{Found, Route, find};
+use super::seat::Seats;
 use super::stream::{self, ApiBody};
 use super::{etag, health, metrics, reply};
 use crate::audit::Audit;
@@ -90,6 +91,8 @@ pub struct Api {
     pub(super) reload: Option<Arc<dyn Reload>>,
     pub(super) recompose: Arc<dyn Recompose>,
     pub(super) tasks: Tasks,
+    /// Who watches.
+    pub(super) seats: Seats,
     /// One write at a time, so that nothing comes between `If-Match` and what it guards.
     writes: tokio::sync::Mutex<()>,
 }
@@ -119,6 +122,7 @@ impl Api {
             reload,
             recompose,
             tasks,
+            seats: Seats::default(),
             writes,
         })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::signal::unix::Signal;
+use tokio::sync::broadcast;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ use crate::server::{Acceptor, TlsAcceptor, acceptor};
 /// How often it is looked whether the file is another one. It is read when it has stayed the same
 /// for one look: editors write in several steps.
 const LOOK: Duration = Duration::from_secs(1);
+/// Reloads that a slow listener may be behind.
+const NEWS: usize = 16;
 
 /// Reads the configuration file as the start did.
 pub type Load = dyn Fn() -> Result<(Config, Vec<Warning>), Problems> + Send + Sync;
@@ -71,6 +74,7 @@ pub struct Reloader {
     tasks: Tasks,
     composer: Arc<Composer>,
     last: ArcSwapOption<Attempt>,
+    news: broadcast::Sender<Arc<Attempt>>,
 }
 
 impl std::fmt::Debug for Reloader {
@@ -104,6 +108,10 @@ impl Reload for Reloader {
     fn last(&self) -> Option<Arc<Attempt>> {
         self.last.load_full()
     }
+
+    fn news(&self) -> broadcast::Receiver<Arc<Attempt>> {
+        self.news.subscribe()
+    }
 }
 
 impl Reloader {
@@ -127,6 +135,7 @@ impl Reloader {
             tasks: tasks.clone(),
             composer,
             last: ArcSwapOption::empty(),
+            news: broadcast::Sender::new(NEWS),
         }
     }
 
@@ -139,6 +148,8 @@ impl Reloader {
         tell(by, &outcome);
         let attempt = Arc::new(Attempt { at: unix_seconds(), by, outcome });
         self.last.store(Some(attempt.clone()));
+        // Nobody need be listening.
+        let _ = self.news.send(attempt.clone());
         attempt
     }
 

@@ -51,7 +51,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, record: &Record) -> bool {
+    /// Whether it asks for this record, whosever and however old it is.
+    #[must_use]
+    pub fn takes(&self, record: &Record) -> bool {
         let same = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|w| w == is);
         (self.key.is_none() || self.key == record.key)
             && same(&self.method, &record.method)

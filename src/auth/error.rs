@@ -82,6 +82,7 @@ impl From<Denied> for Fault {
                 retry: Retry::Safe,
                 public: "keys cannot be checked at the moment; try again soon".into(),
                 private: Some(private),
+                cause: None,
             },
         }
     }

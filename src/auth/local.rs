@@ -33,6 +33,24 @@ impl Operator {
 }
 
 impl Auth {
+    /// Somebody of the same tenant with these scopes, for as long as `principal` is good: to tell
+    /// what another key of the tenant may do.
+    #[must_use]
+    pub fn stand_in(&self, principal: &Principal, scopes: Scopes) -> Principal {
+        let tenant = principal.tenant().clone();
+        let id = id_from(&self.0.ring.digest("local key id", &[tenant.id().as_bytes()]));
+        let shown = Shown {
+            key: id,
+            name: "local".to_owned(),
+            origin: Origin::Store,
+            role: Role::Member,
+            scopes,
+            holder: id,
+            until: None,
+        };
+        Principal::until(tenant, shown, principal.ended())
+    }
+
     /// Acts as this tenant until it is removed, with these scopes. [`Auth::watch`] must run.
     ///
     /// # Errors

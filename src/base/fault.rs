@@ -96,6 +96,44 @@ pub enum Kind {
     Internal,
 }
 
+impl Kind {
+    /// The word for it, for what is counted: nothing that a client has said is in it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden(_) => "forbidden",
+            Self::Tenant => "tenant",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::NoSuchDoor => "no_such_door",
+            Self::HttpMethod(_) => "http_method",
+            Self::NotJson => "not_json",
+            Self::NotMessage => "not_message",
+            Self::HeadTooLarge => "head_too_large",
+            Self::TooLarge => "too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::MediaType => "media_type",
+            Self::NotAcceptable => "not_acceptable",
+            Self::UnknownMethod => "unknown_method",
+            Self::InvalidParams => "invalid_params",
+            Self::UnknownName => "unknown_name",
+            Self::MissingMeta => "missing_meta",
+            Self::HeaderMismatch => "header_mismatch",
+            Self::UnsupportedVersion(_) => "unsupported_version",
+            Self::NoSession => "no_session",
+            Self::UnknownSession => "unknown_session",
+            Self::UnknownResource(_) => "unknown_resource",
+            Self::Undeclared(_) => "undeclared",
+            Self::Upstream => "upstream",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::NeedsSetup => "needs_setup",
+            Self::Limited { limit, .. } => *limit,
+            Self::Busy => "busy",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// A fault. `public` goes to the client, `private` to the log and nowhere else.
 #[derive(Debug, Clone)]
 pub struct Fault {
@@ -109,12 +147,21 @@ pub struct Fault {
     pub public: Cow<'static, str>,
     /// The cause, for the log.
     pub private: Option<String>,
+    /// In one word why an upstream failed, where that is known.
+    pub cause: Option<&'static str>,
 }
 
 impl Fault {
     /// A fault of the client's request.
     pub fn client(kind: Kind, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, side: Side::Client, retry: Retry::Never, public: public.into(), private: None }
+        Self {
+            kind,
+            side: Side::Client,
+            retry: Retry::Never,
+            public: public.into(),
+            private: None,
+            cause: None,
+        }
     }
 
     /// A fault of an upstream.
@@ -125,6 +172,7 @@ impl Fault {
             retry,
             public: public.into(),
             private: None,
+            cause: None,
         }
     }
 
@@ -136,6 +184,7 @@ impl Fault {
             retry: Retry::Never,
             public: Cow::Borrowed("mcp-proxy failed to answer; its log says why"),
             private: Some(private.into()),
+            cause: None,
         }
     }
 

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::broadcast;
+
 use super::{Difference, Problems, Warning};
 use crate::base::Name;
 
@@ -16,6 +18,18 @@ pub enum Trigger {
     File,
     /// Somebody with the right to do so asked for it.
     Operator,
+}
+
+impl Trigger {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::File => "file",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 /// What a reload has changed.
@@ -61,6 +75,9 @@ pub trait Reload: Send + Sync {
 
     /// The last one since the start, if any.
     fn last(&self) -> Option<Arc<Attempt>>;
+
+    /// Hears of each from now on. Whoever is too slow loses some, and is told so.
+    fn news(&self) -> broadcast::Receiver<Arc<Attempt>>;
 }
 
 /// What came of it, or why nothing has changed.

@@ -142,6 +142,7 @@ impl From<CredentialError> for Fault {
                 retry: Retry::Safe,
                 public: public.into(),
                 private: Some(reason),
+                cause: None,
             },
         }
     }

@@ -254,15 +254,14 @@ impl Record {
             Retry::MayHaveRun => Ran::MayHave,
             Retry::Never => self.perhaps(),
         };
-        let reason = fault.private.as_deref().unwrap_or(&fault.public);
-        self.end(outcome(&fault.kind), ran, Some(reason))
+        self.end(outcome(&fault.kind), ran, Some(fault))
     }
 
     fn perhaps(&self) -> Ran {
         if self.sent { Ran::MayHave } else { Ran::No }
     }
 
-    fn end(&mut self, outcome: Outcome, ran: Ran, reason: Option<&str>) -> Option<Kept> {
+    fn end(&mut self, outcome: Outcome, ran: Ran, fault: Option<&Fault>) -> Option<Kept> {
         let mut event = self.event.take()?;
         if let Some(admitted) = self.admitted.take() {
             admitted.spend(event.bytes_in + event.bytes_out);
@@ -271,6 +270,10 @@ impl Record {
         event.ran = ran;
         let took = self.started.elapsed();
         event.ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if outcome.is_error() {
+            let upstream = event.upstream.as_ref().or(self.aimed.as_ref());
+            self.line.troubles.note((event.tenant, &event.tenant_name), upstream, outcome, fault);
+        }
         self.count(&event, took);
         if let Some(calls) = self.line.calls.as_ref().filter(|_| self.logged) {
             calls.write(&CallLine {
@@ -283,7 +286,7 @@ impl Record {
                 ms: event.ms,
                 bytes_in: event.bytes_in,
                 bytes_out: event.bytes_out,
-                reason,
+                reason: fault.map(|fault| fault.private.as_deref().unwrap_or(&fault.public)),
             });
         }
         self.line.audit.as_ref()?.record(event)
@@ -397,6 +400,7 @@ impl Line {
             public: "The proxy cannot write down what it does at the moment, so it does nothing; try again soon"
                 .into(),
             private: Some(error.to_string()),
+            cause: None,
         })
     }
 
@@ -440,6 +444,7 @@ fn unrecorded(error: &AuditError) -> Fault {
         retry: Retry::MayHaveRun,
         public: public.into(),
         private: Some(error.to_string()),
+        cause: None,
     }
 }
 

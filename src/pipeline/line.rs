@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use tokio_util::sync::CancellationToken;
 
 use super::holders::Holders;
 use super::parks::Parks;
@@ -12,6 +13,7 @@ use super::quick::Quick;
 use super::scope::narrow;
 use super::task::KeptTasks;
 use super::tenant::Tenant;
+use super::troubles::Troubles;
 use crate::audit::{Audit, Denial, Outcome};
 use crate::auth::Principal;
 use crate::base::{Clock, Map, Name, Narrow, Tasks, TenantId};
@@ -114,6 +116,8 @@ pub struct Line {
     pub(super) kept: KeptTasks,
     pub(super) limiter: Limiter,
     pub(super) turns: Arc<Turns>,
+    pub(super) troubles: Troubles,
+    pub(super) draining: CancellationToken,
     tenants: RwLock<Map<TenantId, Arc<Tenant>>>,
     memories: Mutex<HashMap<Name, Arc<EraMemory>>>,
 }
@@ -154,6 +158,8 @@ impl Line {
             ring: parts.ring,
             parks: Parks::default(),
             kept: KeptTasks::default(),
+            troubles: Troubles::default(),
+            draining: CancellationToken::new(),
             tenants: RwLock::default(),
         })
     }
@@ -288,6 +294,7 @@ impl Line {
 
     /// Ends the streams that are open, so that the process can stop.
     pub fn drain(&self) {
+        self.draining.cancel();
         for tenant in self.all_tenants() {
             tenant.outlets().close();
         }

@@ -323,5 +323,6 @@ fn credential_fault(error: &CredentialError) -> Fault {
         retry: Retry::Safe,
         public: public.into(),
         private: None,
+        cause: None,
     }
 }

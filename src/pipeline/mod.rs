@@ -39,8 +39,10 @@ mod talk;
 mod task;
 mod tenant;
 mod traced;
+mod troubles;
 mod update;
 mod views;
+mod witness;
 
 pub use answer::{Answer, Body, Feed, Outcome};
 pub use explain::{Explanation, SlotState};
@@ -49,3 +51,4 @@ pub use line::{Line, Parts};
 pub use listed::ListedTool;
 pub use report::{SessionReport, ToolReport, UpstreamReport, UpstreamState};
 pub use serve::{Carrier, Letter, Opened, Posting};
+pub use troubles::Trouble;

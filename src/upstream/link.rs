@@ -281,6 +281,23 @@ pub enum Cause {
     Closing,
 }
 
+impl Cause {
+    /// The word for it, for what is counted and told.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Gone => "gone",
+            Self::Timeout => "timeout",
+            Self::Garbage => "garbage",
+            Self::TooLarge => "too_large",
+            Self::Login => "login",
+            Self::Resting(_) => "resting",
+            Self::Closing => "closing",
+        }
+    }
+}
+
 /// A failed request to an upstream. The text says what happened in words for the person behind
 /// the client; the detail is for the log.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -338,6 +355,7 @@ impl From<LinkError> for Fault {
         let late = matches!(error.cause, Cause::Timeout);
         let sentence = format!("Upstream `{}` {happened}. {ran}; {next}.", error.upstream);
         let mut fault = Self::upstream(retry, sentence).because(error.detail);
+        fault.cause = Some(error.cause.as_str());
         if late {
             fault.kind = Kind::UpstreamTimeout;
         }

@@ -17,5 +17,5 @@ pub use link::{
     Cause, Event, Exchange, Facts, Interest, Link, LinkError, LinkKey, Message, Outgoing, Pending,
     Ran, Reply, Sink,
 };
-pub use pool::{Lease, LinkState, Pool};
+pub use pool::{Lease, LinkChange, LinkNews, LinkState, Pool};
 pub use question::{Asker, need, refusal};

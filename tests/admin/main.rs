@@ -1,7 +1,7 @@
 //! The API for whoever looks after tenants, from outside: who may do what there (`table`) and at the
 //! doors of MCP (`doors`), what the routes do (`flows`, `writes`, `upstreams`), what is written down
-//! of it (`audited`), whose handles are whose (`handles`, `foreign`), and that the OpenAPI document
-//! tells the truth (`openapi`).
+//! of it (`audited`) and told as it happens (`events`), whose handles are whose (`handles`,
+//! `foreign`), and that the OpenAPI document tells the truth (`openapi`).
 
 #[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
 #[allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
@@ -10,6 +10,7 @@ mod support;
 
 mod audited;
 mod doors;
+mod events;
 mod flows;
 mod foreign;
 mod handles;

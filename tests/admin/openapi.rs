@@ -205,6 +205,9 @@ fn every_success_is_as_the_document_says() {
         ("GET /api/v1/audit/heads", String::new(), OPERATOR, empty.clone()),
         ("GET /api/v1/usage", "/api/v1/usage?by=day,key,tool".to_owned(), &boss, empty.clone()),
         ("GET /api/v1/usage", "/api/v1/usage?by=tenant".to_owned(), OPERATOR, empty.clone()),
+        ("GET /api/v1/events", String::new(), &boss, empty.clone()),
+        ("GET /api/v1/errors", String::new(), OPERATOR, empty.clone()),
+        ("GET /api/v1/explain", "/api/v1/explain?tool=free__echo".to_owned(), &boss, empty.clone()),
         ("POST /api/v1/reload", String::new(), OPERATOR, empty),
     ];
     // The first record is on disk a moment after its answer.
@@ -227,7 +230,12 @@ fn every_success_is_as_the_document_says() {
         seen.insert((method.to_owned(), template.to_owned()));
         match good.pointer("/content/application~1json/schema") {
             Some(schema) => misfits(&document, schema, &value(&answer), route, &mut found),
-            None => assert!(answer.body.is_empty(), "{route}"),
+            None => {
+                assert!(answer.body.is_empty(), "{route}");
+                let streams = good.pointer("/content/text~1event-stream").is_some();
+                let stream = answer.header("content-type") == Some("text/event-stream");
+                assert_eq!(streams, stream, "{route}");
+            }
         }
         if let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") {
             misfits(&document, schema, body, route, &mut found);

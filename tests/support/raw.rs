@@ -57,6 +57,8 @@ impl Answer {
 pub(crate) struct Raw {
     stream: TcpStream,
     pending: Vec<u8>,
+    /// Streams are not read to their end.
+    endless: bool,
 }
 
 impl Raw {
@@ -71,7 +73,7 @@ impl Raw {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, pending: Vec::new() })
+        Ok(Self { stream, pending: Vec::new(), endless: false })
     }
 
     /// One request on a connection of its own.
@@ -80,7 +82,12 @@ impl Raw {
         // A server that refuses early may close before all is written; its answer still counts.
         let _ = raw.send(bytes);
         // The answer to HEAD has the length of a body and no body.
-        if bytes.starts_with(b"HEAD ") { raw.head() } else { raw.answer() }
+        if bytes.starts_with(b"HEAD ") {
+            return raw.head();
+        }
+        // A stream that does not end by itself is its head here.
+        raw.endless = bytes.starts_with(b"GET /api/v1/events");
+        raw.answer()
     }
 
     /// Writes as it is.
@@ -153,6 +160,10 @@ impl Raw {
 
     fn one(&mut self) -> std::io::Result<Answer> {
         let mut answer = self.head()?;
+        let streams = answer.header("content-type") == Some("text/event-stream");
+        if self.endless && streams {
+            return Ok(answer);
+        }
         let length = answer.header("content-length").and_then(|value| value.parse().ok());
         if answer.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
             answer.body = self.chunks()?;

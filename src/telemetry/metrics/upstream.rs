@@ -28,7 +28,9 @@ pub enum LinkEnd {
 impl LinkEnd {
     pub(super) const ALL: [Self; 4] = [Self::Idle, Self::Gone, Self::Replaced, Self::Closed];
 
-    pub(super) const fn as_str(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Gone => "gone",

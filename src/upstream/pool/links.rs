@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use super::lease::{Entry, Lease, LinkState, Outcome};
+use super::news::{LinkChange, LinkNews, Teller};
 use crate::base::{Clock, Map, Name, Tasks, TenantId, now};
 use crate::telemetry::meters;
 use crate::telemetry::metrics::LinkEnd;
@@ -45,6 +46,7 @@ struct Shared {
     /// Links that serve nobody new, each with the time at which it is ended in any case.
     retired: Mutex<Vec<(Arc<Entry>, Instant)>>,
     health: Mutex<HashMap<Place, Arc<Health>>>,
+    teller: Teller,
     closing: AtomicBool,
 }
 
@@ -74,11 +76,17 @@ impl Shared {
         self.write().extract_if(|_, entry| doomed(entry)).map(|(_, entry)| entry).collect()
     }
 
+    /// A link has ended.
+    fn note_end(&self, entry: &Entry, why: LinkEnd) {
+        entry.meter.ended(why);
+        self.teller.tell(&entry.key, LinkChange::Stopped(why));
+    }
+
     /// Ends a link that was taken out.
     fn end(&self, entry: &Arc<Entry>, why: LinkEnd) -> Option<tokio::task::JoinHandle<()>> {
         entry.ended.cancel();
         let link = Arc::clone(entry.link.get()?);
-        entry.meter.ended(if entry.is_over() { LinkEnd::Gone } else { why });
+        self.note_end(entry, if entry.is_over() { LinkEnd::Gone } else { why });
         Some(self.tasks.spawn("link-close", async move { link.close().await }))
     }
 
@@ -135,6 +143,7 @@ impl Pool {
             entries: RwLock::default(),
             retired: Mutex::default(),
             health: Mutex::default(),
+            teller: Teller::new(),
             closing: AtomicBool::new(false),
         });
         tasks.spawn("link-sweep", sweep(Arc::downgrade(&shared), tasks.stop().clone()));
@@ -213,7 +222,7 @@ impl Pool {
                 (Some(Ok(())), _) if open.is_some() => {}
                 _ => {
                     if self.shared.forget(&entry) && entry.is_over() {
-                        entry.meter.ended(LinkEnd::Gone);
+                        self.shared.note_end(&entry, LinkEnd::Gone);
                     }
                     let detail = "its link ended as soon as it was made";
                     return Err(LinkError::before(&key.upstream, Cause::Down, detail));
@@ -248,7 +257,7 @@ impl Pool {
                 }
                 Some(_) => {
                     entry.health.made(Err(&Cause::Gone));
-                    entry.meter.ended(LinkEnd::Gone);
+                    shared.note_end(entry, LinkEnd::Gone);
                     entries.remove(key);
                 }
             }
@@ -280,6 +289,7 @@ impl Pool {
         if let Some(evicted) = evicted {
             shared.end(&evicted, LinkEnd::Replaced);
         }
+        shared.teller.tell(key, LinkChange::Starting);
         let start = start(Arc::clone(shared), Arc::clone(&entry), sender, open());
         shared.tasks.spawn("link-open", start);
         Ok(Found::Starting(entry))
@@ -319,6 +329,12 @@ impl Pool {
         let health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
         let troubled = health.iter().filter(|(_, health)| health.is_troubled());
         troubled.map(|((_, upstream), _)| upstream.clone()).collect()
+    }
+
+    /// Hears what becomes of links from now on. Whoever is too slow loses some, and is told so.
+    #[must_use]
+    pub fn news(&self) -> broadcast::Receiver<LinkNews> {
+        self.shared.teller.subscribe()
     }
 
     /// Every link and its state, ordered by upstream.
@@ -415,18 +431,23 @@ async fn start(
             entry.touch();
             let link = entry.link.get_or_init(|| link);
             if entry.ended.is_cancelled() {
-                entry.meter.ended(LinkEnd::Closed);
+                shared.note_end(&entry, LinkEnd::Closed);
                 link.close().await;
                 Err(ended())
             } else {
+                shared.teller.tell(&entry.key, LinkChange::Ready);
                 Ok(())
             }
         }
         Err(error) => {
             entry.health.made(Err(&error.cause));
-            if error.cause != Cause::Closing {
+            let change = if error.cause == Cause::Closing {
+                LinkChange::Stopped(LinkEnd::Closed)
+            } else {
                 entry.meter.started(false);
-            }
+                LinkChange::Failed(error.cause.clone())
+            };
+            shared.teller.tell(&entry.key, change);
             shared.forget(&entry);
             Err(error)
         }
