@@ -127,7 +127,7 @@ impl Kind {
             Self::Upstream => "upstream",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::NeedsSetup => "needs_setup",
-            Self::Limited { limit, .. } => *limit,
+            Self::Limited { limit, .. } => limit,
             Self::Busy => "busy",
             Self::Internal => "internal",
         }

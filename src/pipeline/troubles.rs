@@ -97,7 +97,7 @@ impl Troubles {
         let group = table.groups.entry(place).or_insert(new);
         group.count += 1;
         group.last = at;
-        if group.sample.as_deref() != sample.as_deref() {
+        if group.sample.as_deref() != sample {
             group.sample = sample.map(Into::into);
         }
     }

@@ -89,8 +89,8 @@ fn every_success_is_as_the_document_says() {
     let new_tenant =
         json!({ "name": "beta", "key": { "name": "x" }, "secrets": { "gh": { "token": "t" } } });
     let empty = json!({});
-    let document = json!({ "url": "http://127.0.0.1:9/mcp", "allow_private": true });
-    let mut named = document.clone();
+    let made = json!({ "url": "http://127.0.0.1:9/mcp", "allow_private": true });
+    let mut named = made.clone();
     named["name"] = json!("made");
     // In an order in which each finds what it needs: (route, path, key, body).
     let calls: Vec<(&str, String, &str, Value)> = vec![
@@ -152,7 +152,7 @@ fn every_success_is_as_the_document_says() {
             json!({ "arguments": { "text": "x" }, "timeout": "20s" }),
         ),
         ("POST /api/v1/upstreams", String::new(), OPERATOR, named),
-        ("PUT /api/v1/upstreams/{name}", "/api/v1/upstreams/made".to_owned(), OPERATOR, document),
+        ("PUT /api/v1/upstreams/{name}", "/api/v1/upstreams/made".to_owned(), OPERATOR, made),
         (
             "PATCH /api/v1/upstreams/{name}",
             "/api/v1/upstreams/made".to_owned(),
