@@ -152,7 +152,7 @@ fn every_success_is_as_the_document_says() {
             json!({ "arguments": { "text": "x" }, "timeout": "20s" }),
         ),
         ("POST /api/v1/upstreams", String::new(), OPERATOR, named),
-        ("PUT /api/v1/upstreams/{name}", "/api/v1/upstreams/made".to_owned(), OPERATOR, document),
+        ("PUT /api/v1/upstreams/{name}", "/api/v1/upstreams/made".to_owned(), OPERATOR, document.clone()),
         (
             "PATCH /api/v1/upstreams/{name}",
             "/api/v1/upstreams/made".to_owned(),
