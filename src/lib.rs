@@ -103,21 +103,15 @@
 //! - A new file costs no call that it does not concern, and a wrong one changes nothing
 //!   (`reloads_under_load_cost_no_call`, `a_broken_file_is_refused_and_the_old_one_runs_on`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
-//! - A command does the same at a running proxy as on the store, since both are the API
-//!   (`writing_says_the_same_both_ways`), and the socket by which it finds one is no right
-//!   (`the_socket_alone_is_no_right`).
-//! - A revoked key opens nothing a second later, and nobody else notices
-//!   (`a_key_revoked_by_another_process_ends_requests_and_streams_within_a_second`,
-//!   `what_a_revoked_key_has_open_ends_and_nothing_begins`).
-//! - What the API has acknowledged outlives a kill, with its record
-//!   (`what_was_acknowledged_is_there_after_a_kill`).
+//! - A command does the same at a running proxy as on the store (`writing_says_the_same_both_ways`), and the
+//!   socket by which it finds one is no right (`the_socket_alone_is_no_right`).
+//! - A revoked key opens nothing a second later (`what_a_revoked_key_has_open_ends_and_nothing_begins`).
+//! - What the API has acknowledged outlives a kill (`what_was_acknowledged_is_there_after_a_kill`).
 //! - No request ends without its record (`each_request_leaves_one_record_that_says_what_came_of_it`), and
-//!   no change of one goes unseen (`one_byte_changed_anywhere_is_found_or_changes_nothing`,
-//!   `one_byte_changed_is_found_where_it_stands`).
+//!   no change of one goes unseen (`one_byte_changed_is_found_where_it_stands`).
 //! - No hostile input panics (`malformed_bodies_get_the_answers_of_the_table`, `any_text_is_answered`,
 //!   `agrees_with_serde_json_on_fragments`, `cuts_change_nothing`).
-//! - Each route of the API and each method of MCP answers as its table says
-//!   (`every_route_answers_every_caller_as_the_table_says`,
+//! - Each route and each method answers as its table says (`every_route_answers_every_caller_as_the_table_says`,
 //!   `every_method_of_mcp_answers_every_caller_as_the_table_says`).
 //! - No process of ours outlives us (`two_hundred_kills_leave_nothing`, `a_killed_proxy_leaves_nothing`).
 //!
@@ -149,10 +143,9 @@
 //! - The era is settled after the body is read: its `_meta` decides, the head where it cannot be read.
 //! - [`wire::json`] is a strict reader of our own: one pass must give positions for splicing and see
 //!   doubled keys, and no reader at hand does both. Property tests hold it to `serde_json`.
-//! - [`demo`] uses the SDK's server; the call path never does. Only the cold doors are axum's.
+//! - [`demo`] uses the SDK's server; the call path never does. Only the cold doors are axum's. No fuzz targets yet.
 //! - Time limits of headers (`server/connection`) and connections to upstreams
 //!   (`upstream/http/connection`) are our own: hyper's cut idle connections, and wake-ups cost a third.
-//! - Not here yet: fuzz targets.
 
 pub mod admin;
 pub mod app;

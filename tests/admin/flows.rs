@@ -285,7 +285,10 @@ fn upstreams_say_how_they_stand() {
     let all = value(&world.ask(&Ask::new("GET", "/api/v1/upstreams").key(&boss)));
     let gh = all["items"].as_array().expect("upstreams").iter().find(|one| one["name"] == "gh");
     let gh = gh.expect("gh");
-    assert_eq!((&gh["state"], &gh["reason"]), (&json!("idle"), &Value::Null), "{gh}");
+    // Its lists may be on their way already.
+    let state = gh["state"].as_str().unwrap_or_default();
+    assert!(["idle", "starting", "ready"].contains(&state), "{gh}");
+    assert_eq!(gh["reason"], Value::Null, "{gh}");
     let listed = value(&world.ask(&Ask::new("GET", "/api/v1/tools?upstream=gh").key(&boss)));
     assert!(listed["items"].as_array().is_some_and(|tools| !tools.is_empty()), "{listed}");
     assert_eq!(show("gh")["state"], "ready");

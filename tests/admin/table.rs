@@ -186,6 +186,9 @@ fn every_route_answers_every_caller_as_the_table_says() {
             }
             // Methods that the path does not have; HEAD is a GET without its body.
             for other in ["HEAD", "OPTIONS", "PATCH", "TRACE"] {
+                if TABLE.iter().any(|(m, p, _)| *m == other && *p == row.1) {
+                    continue;
+                }
                 let get = TABLE.iter().find(|(m, p, _)| *m == "GET" && *p == row.1);
                 let expected = match (other, get) {
                     _ if caller < 4 => 401,
