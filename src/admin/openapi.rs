@@ -58,7 +58,7 @@ pub(super) fn document(server: &str, for_operator: bool) -> Value {
 /// What a call is told as a stream.
 const EVENTS: &str = "With `Accept: text/event-stream`: any number of `progress` (`params` of \
     `notifications/progress`) and `message` (`params` of `notifications/message`, from `log_level` \
-    on), then one `result` (ToolResult) or `error` (Problem). A refusal within the first second is \
+    on), then one `result` (as without a stream) or `error` (Problem). A refusal within the first second is \
     an HTTP status instead. Comments fill silence. Whoever hangs up cancels the call.";
 
 fn operation(route: &Route) -> Value {

@@ -13,8 +13,8 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, errors, events, explain, health, keys, made, me, openapi, reload, secrets, sessions,
-    tenants, token, tool_call, tools, upstreams,
+    audit, errors, events, explain, health, history, keys, made, me, openapi, reload, rpc, secrets,
+    sessions, stats, tenants, token, tool_call, tools, upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -136,6 +136,9 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/health" Key health::show,
         "about" getHealth "How the proxy is; with a key of the operator, how much it holds.",
         None => 200 Some("Health"), [];
+    GET "/api/v1/stats" Overseer stats::show,
+        "about" getStats "How much there is and how it goes: upstreams, processes, calls, sessions, keys; of a tenant its own.",
+        None => 200 Some("Stats"), [];
     GET "/api/v1/me" Key me::show,
         "about" getMe "Who you are: your key, role, scopes and tenant.",
         None => 200 Some("Me"), [];
@@ -208,6 +211,12 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/upstreams/{name}/stderr" Admin made::stderr,
         "upstreams" getUpstreamStderr "What the tenant's processes of it wrote to standard error last, without secrets.",
         None => 200 Some("Stderr"), [404];
+    GET "/api/v1/upstreams/{name}/history" Admin history::show,
+        "upstreams" getUpstreamHistory "The tenant's processes of it that run or have ended within the last hour, and what each used.",
+        None => 200 Some("ProcessHistory"), [404];
+    POST "/api/v1/upstreams/{name}/rpc" Member rpc::call,
+        "upstreams" requestUpstream "Any request of MCP to it, as `/mcp/{name}` takes it; on request with its progress as a stream of events.",
+        Some("RpcRequest") => 200 Some("RpcResult"), [400, 404, 409, 422, 502, 503, 504], live;
     GET "/api/v1/sessions" Member sessions::list,
         "sessions" listSessions "The tenant's open sessions; a member's own.",
         None => 200 Some("SessionPage"), [400];

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::figures::figures;
 use crate::pipeline::UpstreamState;
 use crate::upstream::LinkChange;
 
-fn object(required: &[&str], properties: Value) -> Value {
+pub(super) fn object(required: &[&str], properties: Value) -> Value {
     let mut object = json!({
         "type": "object",
         "required": required,
@@ -276,6 +277,11 @@ pub(super) fn schemas() -> Map<String, Value> {
             properties["tools"] = json!({
                 "type": "array", "items": { "$ref": "#/components/schemas/Tool" },
             });
+            properties["restarts"] = number.clone();
+            properties["processes"] = json!({
+                "type": "array", "items": { "$ref": "#/components/schemas/Process" },
+                "description": "Those of one with a `command` that run for the tenant.",
+            });
             required.push("tools");
         }
         object(&required, properties)
@@ -514,6 +520,27 @@ pub(super) fn schemas() -> Map<String, Value> {
             ),
         ),
         ("ToolResult", result()),
+        (
+            "RpcRequest",
+            object(
+                &["method"],
+                json!({
+                    "method": { "type": "string", "description": "Such as `resources/read`." },
+                    "params": {
+                        "type": "object",
+                        "description": "As MCP has them (2026-07-28). What `_meta` lacks of what each request \
+                            carries is filled in; whoever declares capabilities there gets `input_required` \
+                            as a result.",
+                    },
+                    "timeout": { "type": "string", "description": "As in ToolCall." },
+                    "log_level": { "type": "string", "description": "As in ToolCall." },
+                }),
+            ),
+        ),
+        (
+            "RpcResult",
+            json!({ "type": "object", "description": "`result` of the answer, as it stands." }),
+        ),
         ("Upstream", upstream(false)),
         ("UpstreamDetail", upstream(true)),
         ("UpstreamPage", page("Upstream")),
@@ -534,5 +561,9 @@ pub(super) fn schemas() -> Map<String, Value> {
         ),
         ("SessionPage", page("Session")),
     ];
-    all.into_iter().chain(watched()).map(|(name, schema)| (name.to_owned(), schema)).collect()
+    all.into_iter()
+        .chain(watched())
+        .chain(figures())
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
 }

@@ -303,6 +303,7 @@ impl Line {
     pub fn watch(self: &Arc<Self>, clock: Arc<Clock>) {
         let (ledger, stop) = (self.ledger.clone(), self.tasks.stop().clone());
         self.tasks.spawn("session ledger", async move { ledger.run(stop).await });
+        self.watch_processes();
         let line = self.clone();
         self.tasks.spawn("session sweep", async move {
             let stop = line.tasks.stop().clone();

@@ -15,8 +15,8 @@ pub use audit::{
 };
 pub use error::StoreError;
 pub use record::{
-    Begun, FoundKey, KeyRecord, Origin, Owner, SealValue, SealedSecret, SecretInfo, SecretPlace,
-    SessionRecord, TenantRecord, UpstreamRecord,
+    Begun, FoundKey, KeyCounts, KeyRecord, Origin, Owner, SealValue, SealedSecret, SecretInfo,
+    SecretPlace, SessionRecord, TenantRecord, UpstreamRecord,
 };
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;

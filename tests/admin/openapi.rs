@@ -187,6 +187,20 @@ fn every_success_is_as_the_document_says() {
             empty.clone(),
         ),
         (
+            "GET /api/v1/upstreams/{name}/history",
+            "/api/v1/upstreams/made/history".to_owned(),
+            &boss,
+            empty.clone(),
+        ),
+        (
+            "POST /api/v1/upstreams/{name}/rpc",
+            "/api/v1/upstreams/free/rpc".to_owned(),
+            &boss,
+            json!({ "method": "tools/list", "params": {}, "timeout": "20s" }),
+        ),
+        ("GET /api/v1/stats", String::new(), &boss, empty.clone()),
+        ("GET /api/v1/stats", String::new(), OPERATOR, empty.clone()),
+        (
             "DELETE /api/v1/upstreams/{name}",
             "/api/v1/upstreams/made".to_owned(),
             OPERATOR,

@@ -32,6 +32,7 @@ type Row = (&'static str, &'static str, [u16; 5]);
 const TABLE: &[Row] = &[
     ("GET", "/api/v1/openapi.json", [200, 200, 200, 200, 200]),
     ("GET", "/api/v1/health", [200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/stats", [403, 200, 200, 200, 200]),
     ("GET", "/api/v1/me", [200, 200, 200, 200, 200]),
     ("POST", "/api/v1/token", [200, 200, 200, 200, 200]),
     ("GET", "/api/v1/tenants", [403, 403, 403, 200, 200]),
@@ -56,6 +57,8 @@ const TABLE: &[Row] = &[
     ("POST", "/api/v1/upstreams/{name}/disable", [403, 403, 403, 404, 404]),
     ("POST", "/api/v1/upstreams/{name}/restart", [403, 404, 404, 404, 404]),
     ("GET", "/api/v1/upstreams/{name}/stderr", [403, 404, 404, 400, 404]),
+    ("GET", "/api/v1/upstreams/{name}/history", [403, 404, 404, 400, 404]),
+    ("POST", "/api/v1/upstreams/{name}/rpc", [404, 404, 404, 400, 404]),
     ("GET", "/api/v1/sessions", [200, 200, 200, 400, 200]),
     ("DELETE", "/api/v1/sessions/{id}", [404, 404, 404, 400, 404]),
     ("POST", "/api/v1/reload", [403, 403, 403, 200, 200]),

@@ -126,6 +126,21 @@ impl Meters {
         self.own.end(method, outcome, took, bytes);
     }
 
+    /// Requests of a method that have ended, whoever had them, and those of them whose outcome is
+    /// one that `fails` names by its place.
+    #[must_use]
+    pub fn ended_of(&self, method: &Method, fails: impl Fn(usize) -> bool) -> (u64, u64) {
+        let upstreams = self.upstreams.read().unwrap_or_else(PoisonError::into_inner);
+        let all = upstreams.values().map(|meter| meter.ended_of(method, &fails));
+        all.fold(self.own.ended_of(method, &fails), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// When the process began, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
     /// Somebody was not let in.
     pub fn deny(&self, denial: usize) {
         self.denials[denial.min(DENIALS - 1)].one();
@@ -145,7 +160,7 @@ impl Meters {
         page.family("mcp_proxy_build_info", gauge, "The version that runs; the value is 1.");
         page.sample(&version, 1);
         #[expect(clippy::cast_precision_loss, reason = "a float is what is shown")]
-        let started = self.started.load(Ordering::Relaxed) as f64 / 1e3;
+        let started = self.started() as f64 / 1e3;
         process(page, started);
 
         let help = "Open connections of clients.";
