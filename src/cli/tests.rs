@@ -49,6 +49,7 @@ fn config(folder: &Path) -> Config {
             headers: Vec::new(),
         },
         arguments: BTreeMap::new(),
+        all_arguments: false,
         bare: false,
         quirks: crate::config::UpstreamQuirks::default(),
         era: EraSetting::Auto,
