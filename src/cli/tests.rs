@@ -78,6 +78,7 @@ fn config(folder: &Path) -> Config {
         issuers: Vec::new(),
         telemetry: crate::config::Telemetry::default(),
         profiles: std::collections::BTreeMap::new(),
+        bodies: None,
         audit: crate::config::Audit::default(),
         revision: [0; 8],
         made: crate::config::Made::default(),

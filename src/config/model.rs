@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Audit, Limits, Made, Profile, Program, Rules, Telemetry, Template};
+use super::{Audit, Bodies, Limits, Made, Profile, Program, Rules, Telemetry, Template};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
@@ -27,6 +27,8 @@ pub struct Config {
     pub namespace: Namespace,
     /// `[audit]`
     pub audit: Audit,
+    /// `[bodies]`; without it no body is kept.
+    pub bodies: Option<Arc<Bodies>>,
     /// `[limits]`
     pub limits: Limits,
     /// `[upstreams.*]`, in the order of their names: the order of every merged list.

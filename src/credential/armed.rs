@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::error::CredentialError;
-use super::redact::redact;
+use super::redact::{redact, redact_cut};
 use super::render::{Values, has_key};
 use crate::auth::TenantInfo;
 use crate::base::{KeyId, Secret, Slot};
@@ -146,6 +146,12 @@ impl Armed {
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         redact(text, self.secrets.values())
+    }
+
+    /// The same for a text that was cut at its end, where the beginning of a credential goes, too.
+    #[must_use]
+    pub fn redact_cut<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        redact_cut(text, self.secrets.values())
     }
 
     fn rendered_env(&self, key: Option<KeyId>) -> Vec<(String, Secret)> {
