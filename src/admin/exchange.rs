@@ -125,7 +125,7 @@ impl Exchange {
                             continue;
                         }
                         Ok(Answer { body: Body::Empty, .. }) => return Said::Refused(cut().into()),
-                        Ok(Answer { body: Body::Passing { .. }, .. }) => {
+                        Ok(Answer { body: Body::Passing(_), .. }) => {
                             let what = "an answer passed that had to be changed";
                             return Said::Refused(Fault::internal(what).into());
                         }

@@ -1,6 +1,6 @@
 //! The end of every request: one record in the audit, one count, its spans, and for what goes to an
-//! upstream one line in the log. A record goes with whatever ends the request, a body or a conversation included, and
-//! ends with it.
+//! upstream one line in the log. A record goes with whatever ends the request, a body or a
+//! conversation included, and ends with it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -220,8 +220,8 @@ impl Record {
     pub(super) async fn settled(mut self, answer: Result<Answer, Fault>) -> Result<Answer, Fault> {
         let mut answer = answer;
         let kept = match &mut answer {
-            Ok(Answer { body: Body::Passing { tally, .. }, .. }) => {
-                *tally = Tally::of(self);
+            Ok(Answer { body: Body::Passing(passing), .. }) => {
+                passing.tally = Tally::of(self);
                 return answer;
             }
             Ok(Answer { body: Body::Events(feed), .. }) => {

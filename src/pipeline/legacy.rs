@@ -213,7 +213,7 @@ impl Line {
                     trace: record.trace(),
                 });
                 let line = self.clone();
-                let work = async move { line.call(caller, posted, method, record).await };
+                let work = Box::pin(async move { line.call(caller, posted, method, record).await });
                 KeepGoing::or_early(&self.tasks, early, work).await
             }
             Route::Listen | Route::Notification | Route::Task(_) => {

@@ -213,18 +213,16 @@ impl Line {
     /// The same whoever asks.
     #[must_use]
     pub fn door_of_path(&self, path: &str) -> Option<Door> {
+        if path == "/mcp" {
+            return Some(Door::Merged);
+        }
         let config = self.config();
         if let Some(profile) = path.strip_prefix("/p/") {
             let (name, _) = config.profiles.get_key_value(profile.strip_suffix("/mcp")?)?;
             return Some(Door::Profile(name.clone()));
         }
-        match path.strip_prefix("/mcp")? {
-            "" => Some(Door::Merged),
-            rest => {
-                let (name, _) = config.upstreams.get_key_value(rest.strip_prefix('/')?)?;
-                Some(Door::Single(name.clone()))
-            }
-        }
+        let (name, _) = config.upstreams.get_key_value(path.strip_prefix("/mcp/")?)?;
+        Some(Door::Single(name.clone()))
     }
 
     /// Open sessions, for the status.

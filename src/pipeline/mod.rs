@@ -44,7 +44,7 @@ mod update;
 mod views;
 mod witness;
 
-pub use answer::{Answer, Body, Feed, Outcome};
+pub use answer::{Answer, Body, Feed, Outcome, Passing};
 pub use explain::{Explanation, SlotState};
 pub use finish::{End, Tally};
 pub use line::{Line, Parts};

@@ -56,7 +56,6 @@ pub struct Letter {
 
 /// What a body turned out to be.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the common one, and not kept")]
 pub enum Opened {
     /// One message, to be served.
     Letter(Letter),

@@ -392,7 +392,7 @@ impl Sessions {
             }
         }
         drop(of_keys);
-        session.ended().cancel();
+        session.end();
     }
 
     pub(super) fn of_keys(&self) -> MutexGuard<'_, Map<(TenantId, KeyId), usize>> {
