@@ -4,6 +4,7 @@
 
 mod answer;
 mod audit;
+mod bodies;
 mod call;
 mod course;
 mod errors;

@@ -141,6 +141,13 @@ fn parameters(route: &Route) -> Vec<Value> {
                 "The `id` of the last event that came: the calls after it are told first.";
             all.push(header("Last-Event-ID", resumes));
         }
+        "listBodies" => {
+            all.push(query("upstream", "Of calls to this upstream only."));
+            all.push(query("tool", "Of this tool, prompt or resource, as the upstream names it."));
+            let moment = "A moment, such as `2026-11-21T07:00:00Z`, or `24h` before now.";
+            all.push(query("since", moment));
+            all.push(query("until", moment));
+        }
         "explainTool" => {
             all.push(json!({ "name": "tool", "in": "query", "required": true, "schema": text, "description": "By the name that clients of the door see." }));
             all.push(query("door", "Its path, such as `/p/support/mcp`; `/mcp` without."));

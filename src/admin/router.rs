@@ -13,8 +13,8 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, errors, events, explain, health, history, keys, made, me, openapi, reload, rpc, secrets,
-    sessions, stats, tenants, token, tool_call, tools, upstreams,
+    audit, bodies, errors, events, explain, health, history, keys, made, me, openapi, reload, rpc,
+    secrets, sessions, stats, tenants, token, tool_call, tools, upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -235,6 +235,12 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/audit/{seq}" Admin audit::show,
         "audit" getAudit "One record of the tenant.",
         None => 200 Some("AuditRecord"), [400, 404];
+    GET "/api/v1/bodies" Overseer bodies::list,
+        "bodies" listBodies "Calls whose bodies are kept, the newest first, without their texts.",
+        None => 200 Some("BodyPage"), [400, 404];
+    GET "/api/v1/bodies/{id}" Admin bodies::show,
+        "bodies" getBody "What one call of the tenant was given and answered, without secrets.",
+        None => 200 Some("BodyDetail"), [400, 404];
     GET "/api/v1/usage" Overseer audit::usage,
         "usage" listUsage "What was used, equal to the sum of the audit.",
         None => 200 Some("UsagePage"), [400, 404];

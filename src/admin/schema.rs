@@ -113,6 +113,39 @@ fn result() -> Value {
     })
 }
 
+/// A call whose body is kept, with these members besides.
+fn body(more: Value) -> Value {
+    let (text, number) = (json!({ "type": "string" }), json!({ "type": ["integer", "null"] }));
+    let time = json!({ "type": "string", "format": "date-time" });
+    let mut of_call = json!({
+        "id": { "type": "integer", "description": "The `seq` of the call's record in the audit of its tenant." },
+        "tenant": { "type": ["string", "null"] }, "time": time, "expires_at": time,
+        "upstream": text, "method": text, "original": text,
+        "arguments_bytes": number, "answer_bytes": number,
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut of_call, more) {
+        all.extend(more);
+    }
+    let required = ["id", "tenant", "time", "expires_at", "upstream", "method", "original"];
+    object(&required, of_call)
+}
+
+/// What is kept of arguments or of an answer.
+fn heard() -> Value {
+    json!({
+        "type": ["object", "null"],
+        "required": ["text", "complete"],
+        "additionalProperties": false,
+        "properties": {
+            "text": {
+                "type": "string",
+                "description": "As it was sent, with `[redacted]` for secrets; cut after `max_body` of [bodies].",
+            },
+            "complete": { "type": "boolean", "description": "False where it is cut." },
+        },
+    })
+}
+
 /// What is said of the stream of events as a whole.
 const EVENTS: &str = "Events `call` (AuditRecord), `head` (AuditHead), `upstream` (UpstreamEvent), `reload` \
     (ReloadEvent, for the operator), each with an `id` for `Last-Event-ID`; and `missed` (MissedEvent) for \
@@ -398,6 +431,9 @@ pub(super) fn schemas() -> Map<String, Value> {
             ),
         ),
         ("AuditPage", page("AuditRecord")),
+        ("Body", body(json!({}))),
+        ("BodyPage", page("Body")),
+        ("BodyDetail", body(json!({ "arguments": heard(), "answer": heard() }))),
         (
             "AuditHead",
             object(
@@ -424,10 +460,20 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Me",
             object(
-                &["key", "name", "role", "scopes", "tenant", "acts_for_tenant", "token_expires_at"],
+                &[
+                    "key",
+                    "name",
+                    "role",
+                    "scopes",
+                    "tenant",
+                    "acts_for_tenant",
+                    "token_expires_at",
+                    "address",
+                ],
                 json!({
                     "key": text, "name": text, "role": role, "scopes": scopes, "tenant": maybe,
                     "acts_for_tenant": { "type": "boolean" }, "token_expires_at": maybe_time,
+                    "address": { "type": "string", "description": "Where you come from, as far as `trusted_proxies` tell." },
                 }),
             ),
         ),
@@ -551,8 +597,9 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Session",
             object(
-                &["id", "key", "door", "revision", "client", "idle_seconds"],
+                &["id", "key", "door", "revision", "client", "idle_seconds", "address"],
                 json!({
+                    "address": { "type": ["string", "null"], "description": "Where it was opened from; null after a restart." },
                     "id": text, "key": text, "door": text, "revision": text,
                     "client": object(&["name", "version"], json!({ "name": maybe, "version": maybe })),
                     "idle_seconds": number,

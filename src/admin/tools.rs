@@ -60,6 +60,7 @@ pub(super) fn posting(call: &Call) -> Result<Posting, Problem> {
         body: Bytes::new(),
         // The head says nothing of the message.
         carrier: Carrier::Pipe,
+        peer: Some(call.address),
     })
 }
 

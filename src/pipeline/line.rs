@@ -136,6 +136,9 @@ impl Line {
             (Outcome::ALL.map(Outcome::as_str), Denial::ALL.map(Denial::as_str));
         meters().tell(outcomes, denials);
         let idle = session_idle(&parts.config);
+        if let Some(audit) = &parts.audit {
+            audit.keep_bodies(parts.config.bodies.clone());
+        }
         Arc::new(Self {
             sessions: Sessions::new(parts.clock, parts.ring.clone(), idle),
             ledger: Arc::new(Ledger::new(parts.session_states)),
@@ -192,6 +195,9 @@ impl Line {
         self.sessions.set_idle(session_idle(&config));
         self.limiter.set(config.limits.clone());
         self.turns.set(config.limits.calls);
+        if let Some(audit) = &self.audit {
+            audit.keep_bodies(config.bodies.clone());
+        }
         self.policy.store(Arc::new(Policy::new(config.clone())));
         self.config.store(config);
     }

@@ -1,6 +1,7 @@
 //! What the line knows of a tenant, for whoever looks after it: its upstreams and its sessions.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::line::Line;
@@ -92,6 +93,8 @@ pub struct SessionReport {
     pub client: String,
     /// Seconds since its last request.
     pub idle: u32,
+    /// Where it was opened from, unless that was before a restart.
+    pub address: Option<IpAddr>,
 }
 
 impl Line {
@@ -214,6 +217,7 @@ impl Line {
             revision: session.opening().revision,
             client: session.opening().client_info.to_string(),
             idle: session.idle_for(),
+            address: session.opening().address,
         });
         reports.collect()
     }

@@ -13,5 +13,6 @@ mod tests;
 
 pub use data_key::DataKey;
 pub use envelope::{KeyTag, SealError, Sealed};
+pub use handle::Handles;
 pub use key::{KeyFileError, RootKey};
 pub use keyring::{Digest, MacKey, Ring};

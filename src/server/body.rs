@@ -209,7 +209,9 @@ impl Passing {
     fn count(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
         match frame {
             Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                let data = frame.data_ref().map_or(&[][..], |data| &data[..]);
+                let bytes = data.len();
+                self.tally.hear(data);
                 self.tally.add(bytes);
                 if let Some(left) = &mut self.left {
                     *left = left.saturating_sub(bytes as u64);

@@ -11,7 +11,8 @@ mod traits;
 
 pub use audit::{
     AuditBatch, AuditBook, AuditEntry, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore,
-    GAP_LINK, Links, NO_LINK, QuotaRow, Quotas, Usage, UsageQuery, UsageRow,
+    BodyEntry, BodyQuery, BodyRow, GAP_LINK, Links, NO_LINK, QuotaRow, Quotas, Usage, UsageQuery,
+    UsageRow,
 };
 pub use error::StoreError;
 pub use record::{

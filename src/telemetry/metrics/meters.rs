@@ -52,6 +52,10 @@ pub struct Meters {
     pub spans_crowded: Counter,
     /// Spans that no collector took.
     pub spans_failed: Counter,
+    /// Bodies of calls that are kept.
+    pub bodies_kept: Counter,
+    /// Bodies of calls that were to be kept, and found no place in the queue.
+    pub bodies_dropped: Counter,
     replies: [[Counter; STATUSES]; Surface::ALL.len()],
     denials: [Counter; DENIALS],
     own: UpstreamMeter,
@@ -83,6 +87,8 @@ impl Meters {
             spans_sent: Counter::new(),
             spans_crowded: Counter::new(),
             spans_failed: Counter::new(),
+            bodies_kept: Counter::new(),
+            bodies_dropped: Counter::new(),
             replies: [const { [const { Counter::new() }; STATUSES] }; Surface::ALL.len()],
             denials: [const { Counter::new() }; DENIALS],
             own: UpstreamMeter::new(),
@@ -198,6 +204,10 @@ impl Meters {
         page.sample(&[("result", "sent")], self.spans_sent.get());
         page.sample(&[("result", "crowded")], self.spans_crowded.get());
         page.sample(&[("result", "failed")], self.spans_failed.get());
+        let help = "Bodies of calls that were to be kept, by what became of them.";
+        page.family("mcp_proxy_bodies_total", counter, help);
+        page.sample(&[("result", "kept")], self.bodies_kept.get());
+        page.sample(&[("result", "dropped")], self.bodies_dropped.get());
 
         let all: Vec<(&str, Arc<UpstreamMeter>)> =
             upstreams.iter().map(|name| (name.as_str(), self.upstream(name))).collect();
