@@ -13,8 +13,8 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, errors, events, explain, health, keys, made, me, openapi, reload, secrets, sessions,
-    tenants, token, tool_call, tools, upstreams,
+    audit, errors, events, explain, health, keys, made, me, openapi, reload, seal, secrets,
+    sessions, tenants, token, tool_call, tools, upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -178,6 +178,15 @@ pub(super) const ROUTES: &[Route] = routes![
     DELETE "/api/v1/secrets/{upstream}/{slot}" Admin secrets::delete,
         "secrets" deleteSecret "Removes a value.",
         None => 204 None, [404, 409, 412];
+    GET "/api/v1/seal" Operator seal::show,
+        "secrets" getSeal "The generations of the sealing key, and how much each has sealed.",
+        None => 200 Some("Seal"), [];
+    POST "/api/v1/seal/rotate" Operator seal::rotate,
+        "secrets" rotateSeal "Another sealing key, and all data keys sealed anew by it, while everything runs on.",
+        Some("SealRotation") => 200 Some("SealRotated"), [400];
+    POST "/api/v1/tenants/{name}/seal/rotate" Operator seal::rotate_tenant,
+        "secrets" rotateTenantSeal "Another data key for a tenant, and its secrets sealed anew by it.",
+        None => 200 Some("TenantResealed"), [400, 404, 409];
     GET "/api/v1/upstreams" Member upstreams::list,
         "upstreams" listUpstreams "Every upstream, and how it stands for the tenant.",
         None => 200 Some("UpstreamPage"), [400];

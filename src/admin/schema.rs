@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::shapes::sealing;
 use crate::pipeline::UpstreamState;
 use crate::upstream::LinkChange;
 
-fn object(required: &[&str], properties: Value) -> Value {
+pub(super) fn object(required: &[&str], properties: Value) -> Value {
     let mut object = json!({
         "type": "object",
         "required": required,
@@ -15,7 +16,7 @@ fn object(required: &[&str], properties: Value) -> Value {
     object
 }
 
-fn page(of: &str) -> Value {
+pub(super) fn page(of: &str) -> Value {
     object(
         &["items", "next"],
         json!({
@@ -534,5 +535,9 @@ pub(super) fn schemas() -> Map<String, Value> {
         ),
         ("SessionPage", page("Session")),
     ];
-    all.into_iter().chain(watched()).map(|(name, schema)| (name.to_owned(), schema)).collect()
+    all.into_iter()
+        .chain(watched())
+        .chain(sealing())
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
 }

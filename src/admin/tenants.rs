@@ -38,7 +38,7 @@ fn value(api: &Api, tenant: &TenantRecord) -> Value {
     value
 }
 
-async fn find(api: &Api, call: &Call) -> Result<TenantRecord, Problem> {
+pub(super) async fn find(api: &Api, call: &Call) -> Result<TenantRecord, Problem> {
     let name = Name::new(call.part(0)).map_err(|_| unknown())?;
     api.stores.tenants.find(&name).await?.ok_or_else(unknown)
 }

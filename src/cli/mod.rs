@@ -11,6 +11,7 @@ mod open;
 mod reach;
 mod refusal;
 mod screen;
+mod seal;
 mod secret;
 mod serve;
 mod session;

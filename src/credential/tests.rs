@@ -21,8 +21,8 @@ use crate::config::{
 use crate::policy::own_work;
 use crate::seal::{KeyTag, Ring, RootKey, Sealed};
 use crate::store::{
-    Origin, Pending, SealValue, SealedSecret, SecretInfo, SecretPlace, Secrets, Sqlite, StoreError,
-    Stores, TenantRecord, by_hand,
+    GenerationRecord, MakeGeneration, Origin, Pending, Reseal, Rewrapped, SealValue, SealedSecret,
+    Sealing, SecretInfo, SecretPlace, Secrets, Sqlite, StoreError, Stores, TenantRecord, by_hand,
 };
 
 fn name(text: &str) -> Name {
@@ -350,6 +350,31 @@ async fn the_file_precedes_the_store_and_its_gaps_stay_its_own() {
 
 /// A store whose secrets cannot be read for a while.
 struct Faulty(Arc<dyn Secrets>, AtomicBool);
+
+impl Sealing for Faulty {
+    fn generations(&self) -> Pending<'_, Vec<GenerationRecord>> {
+        self.0.generations()
+    }
+    fn add_generation(&self, at: u64, make: MakeGeneration) -> Pending<'_, u64> {
+        self.0.add_generation(at, make)
+    }
+    fn older_data_keys(
+        &self,
+        after: Option<TenantId>,
+        most: usize,
+    ) -> Pending<'_, Vec<(TenantId, Sealed)>> {
+        self.0.older_data_keys(after, most)
+    }
+    fn rewrap(&self, keys: Vec<Rewrapped>) -> Pending<'_, usize> {
+        self.0.rewrap(keys)
+    }
+    fn drop_generations(&self) -> Pending<'_, Vec<u64>> {
+        self.0.drop_generations()
+    }
+    fn reseal(&self, t: TenantId, reseal: Reseal) -> Pending<'_, Option<usize>> {
+        self.0.reseal(t, reseal)
+    }
+}
 
 impl Secrets for Faulty {
     fn put(&self, t: TenantId, p: SecretPlace, at: u64, s: SealValue) -> Pending<'_, u64> {

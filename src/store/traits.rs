@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Begun, FoundKey, KeyRecord, Owner, SealValue, SealedSecret, SecretInfo, SecretPlace,
-    SessionRecord, StoreError, TenantRecord, UpstreamRecord,
+    Begun, FoundKey, GenerationRecord, KeyRecord, MakeGeneration, Owner, Reseal, Rewrapped,
+    SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError, TenantRecord,
+    UpstreamRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
 use crate::seal::{Digest, KeyTag, Sealed};
@@ -49,8 +50,30 @@ pub trait Keys: Send + Sync {
     fn touch(&self, used: Vec<(KeyId, u64)>) -> Pending<'_, ()>;
 }
 
+/// Generations of the key that seals data keys.
+pub trait Sealing: Send + Sync {
+    /// All that there are, the oldest first.
+    fn generations(&self) -> Pending<'_, Vec<GenerationRecord>>;
+    /// Adds the next one; gives its number. From here on no other seals new data keys.
+    fn add_generation(&self, made_at: u64, make: MakeGeneration) -> Pending<'_, u64>;
+    /// Data keys that an older generation has sealed, by tenant: at most so many after this one.
+    fn older_data_keys(
+        &self,
+        after: Option<TenantId>,
+        most: usize,
+    ) -> Pending<'_, Vec<(TenantId, Sealed)>>;
+    /// Replaces those that are still as they were; gives how many. A key's `Seal` error when one
+    /// is not sealed by the newest generation.
+    fn rewrap(&self, keys: Vec<Rewrapped>) -> Pending<'_, usize>;
+    /// Removes older generations that no data key needs; gives their numbers.
+    fn drop_generations(&self) -> Pending<'_, Vec<u64>>;
+    /// Replaces a tenant's data key and all its values in one transaction; gives how many values,
+    /// `None` for a tenant without a data key.
+    fn reseal(&self, tenant: TenantId, reseal: Reseal) -> Pending<'_, Option<usize>>;
+}
+
 /// Sealed secrets.
-pub trait Secrets: Send + Sync {
+pub trait Secrets: Sealing {
     /// Stores a value with the slot's next generation, which it gives back; one transaction.
     fn put(
         &self,
@@ -67,7 +90,8 @@ pub trait Secrets: Send + Sync {
     fn remove(&self, tenant: TenantId, place: SecretPlace) -> Pending<'_, bool>;
     /// A tenant's sealed data key.
     fn data_key(&self, tenant: TenantId) -> Pending<'_, Option<Sealed>>;
-    /// Keeps `fresh` unless the tenant has a data key already; gives the one that holds.
+    /// Keeps `fresh` unless the tenant has a data key already; gives the one that holds. A key's
+    /// `Seal` error when it is not sealed by the newest generation.
     fn add_data_key(&self, tenant: TenantId, fresh: Sealed) -> Pending<'_, Sealed>;
     /// Binds the store to a root key: the first caller's id is kept. Gives the one kept.
     fn bind_root(&self, root: KeyTag) -> Pending<'_, KeyTag>;
@@ -124,7 +148,7 @@ pub struct Stores {
     pub tenants: Arc<dyn Tenants>,
     /// Keys.
     pub keys: Arc<dyn Keys>,
-    /// Sealed secrets.
+    /// Sealed secrets, and what they are sealed by.
     pub secrets: Arc<dyn Secrets>,
     /// Requests that named themselves.
     pub repeats: Arc<dyn Repeats>,

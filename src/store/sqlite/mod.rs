@@ -9,6 +9,7 @@ mod quota;
 mod repeats;
 mod row;
 mod schema;
+mod sealing;
 mod secrets;
 mod sessions;
 mod tenants;
