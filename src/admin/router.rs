@@ -13,8 +13,8 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, errors, events, explain, health, keys, made, me, openapi, reload, seal, secrets,
-    sessions, tenants, token, tool_call, tools, upstreams,
+    audit, errors, events, explain, health, keys, made, me, openapi, picks, profiles, reload, seal,
+    secrets, sessions, tenants, token, tool_call, tools, upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -211,12 +211,27 @@ pub(super) const ROUTES: &[Route] = routes![
     POST "/api/v1/upstreams/{name}/disable" Operator made::disable,
         "upstreams" disableUpstream "Keeps it and lets it run no more; its processes end when their calls have.",
         None => 200 Some("MadeUpstream"), [404, 409, 412];
+    PUT "/api/v1/upstreams/{name}/enabled" Admin picks::set,
+        "upstreams" pickUpstream "Turns it on or off for the tenant alone.",
+        Some("Pick") => 200 Some("Upstream"), [400, 404, 412];
     POST "/api/v1/upstreams/{name}/restart" Overseer made::restart,
         "upstreams" restartUpstream "Ends its connections and processes when their calls have; the next request starts anew.",
         None => 204 None, [404];
     GET "/api/v1/upstreams/{name}/stderr" Admin made::stderr,
         "upstreams" getUpstreamStderr "What the tenant's processes of it wrote to standard error last, without secrets.",
         None => 200 Some("Stderr"), [404];
+    GET "/api/v1/profiles" Key profiles::list,
+        "profiles" listProfiles "The profiles that the key opens; with a key of the operator, all.",
+        None => 200 Some("ProfilePage"), [400];
+    GET "/api/v1/profiles/{name}" Key profiles::show,
+        "profiles" getProfile "One of them.",
+        None => 200 Some("Profile"), [404];
+    PUT "/api/v1/profiles/{name}" Operator profiles::put,
+        "profiles" setProfile "Makes or replaces a profile for all tenants, with the keys of `[profiles.NAME]`.",
+        Some("ProfileDocument") => 200 Some("Profile"), [400, 409, 412];
+    DELETE "/api/v1/profiles/{name}" Operator profiles::delete,
+        "profiles" deleteProfile "Removes a profile that was made over the API.",
+        None => 204 None, [404, 409, 412];
     GET "/api/v1/sessions" Member sessions::list,
         "sessions" listSessions "The tenant's open sessions; a member's own.",
         None => 200 Some("SessionPage"), [400];

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::shapes::sealing;
+use super::shapes::{picking, sealing};
 use crate::pipeline::UpstreamState;
 use crate::upstream::LinkChange;
 
@@ -195,6 +195,7 @@ fn chain() -> Value {
             "tenant": text, "door": text, "door_is_there": flag, "profile": maybe, "tool": text,
             "upstream": maybe, "original": maybe, "rule": maybe,
             "line": { "type": ["integer", "null"], "minimum": 1 },
+            "origin": { "type": ["string", "null"], "enum": ["file", "store", "key", null] },
             "upstream_state": maybe, "slots": { "type": "array", "items": slot },
             "filled_in": texts, "refused": texts, "visible": flag, "callable": flag,
             "because": text,
@@ -538,6 +539,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     all.into_iter()
         .chain(watched())
         .chain(sealing())
+        .chain(picking())
         .map(|(name, schema)| (name.to_owned(), schema))
         .collect()
 }

@@ -1,8 +1,8 @@
-//! More schemas: what is sealed.
+//! More schemas: what is sealed, profiles, and what tenants pick.
 
 use serde_json::{Value, json};
 
-use super::schema::object;
+use super::schema::{object, page};
 
 /// What is said of sealing keys.
 pub(super) fn sealing() -> [(&'static str, Value); 4] {
@@ -60,5 +60,46 @@ pub(super) fn sealing() -> [(&'static str, Value); 4] {
             "TenantResealed",
             object(&["tenant", "secrets"], json!({ "tenant": texts["items"], "secrets": number })),
         ),
+    ]
+}
+
+/// What is said of profiles, and of what tenants pick.
+pub(super) fn picking() -> [(&'static str, Value); 4] {
+    let text = json!({ "type": "string" });
+    let maybe = json!({ "type": ["string", "null"] });
+    let time = json!({ "type": "string", "format": "date-time" });
+    let names = json!({ "type": "array", "items": text });
+    let profile = object(
+        &["name", "door", "origin", "upstreams"],
+        json!({
+            "name": text, "door": text, "origin": { "type": "string", "enum": ["file", "store"] },
+            "upstreams": names, "declared_at": text,
+            "document": { "type": "object", "description": "The keys of `[profiles.NAME]`; for the operator." },
+            "standing": {
+                "type": "string",
+                "enum": ["runs", "declared", "broken"],
+                "description": "`declared`: the file has one of that name, which runs instead. `broken`: it does not fit the file as it is now.",
+            },
+            "reason": maybe, "created_at": time, "changed_at": time,
+        }),
+    );
+    [
+        ("Profile", profile),
+        ("ProfilePage", page("Profile")),
+        (
+            "ProfileDocument",
+            json!({
+                "type": "object",
+                "description": "The keys that `[profiles.NAME]` of the file has.",
+                "properties": {
+                    "upstreams": { "type": ["array", "object"], "description": "Names; or each name with the rules for it alone." },
+                    "tools": { "type": ["object", "null"] },
+                    "prompts": { "type": ["object", "null"] },
+                    "resources": { "type": ["object", "null"] },
+                    "read_only": { "type": ["boolean", "null"] },
+                },
+            }),
+        ),
+        ("Pick", object(&["enabled"], json!({ "enabled": { "type": "boolean" } }))),
     ]
 }

@@ -133,7 +133,11 @@ fn print(screen: &mut Screen, explained: &Explained, file: &str) -> anyhow::Resu
         let none = || "-".to_owned();
         row("upstream", chain.upstream.clone().unwrap_or_else(none));
         row("its own name", chain.original.clone().unwrap_or_else(none));
-        let place = chain.line.map(|line| format!(" ({file}:{line})")).unwrap_or_default();
+        let place = match (chain.line, chain.origin) {
+            (Some(line), _) => format!(" ({file}:{line})"),
+            (None, Some("store")) => " (made over the API)".to_owned(),
+            (None, _) => String::new(),
+        };
         row("rule", chain.rule.as_ref().map_or_else(none, |rule| format!("{rule}{place}")));
         let list = |names: &[String]| if names.is_empty() { none() } else { names.join(", ") };
         row("filled in", list(&chain.filled_in));

@@ -53,6 +53,8 @@ fn upstream(called: &str, transport: Transport, slots: &[&str]) -> Arc<Upstream>
         slots: slots.iter().map(|slot| Slot::new(slot).unwrap()).collect(),
         uses_tenant: true,
         uses_key: called == "child",
+        tenants: None,
+        guarded: false,
     })
 }
 
@@ -455,4 +457,49 @@ async fn no_form_of_a_secret_lies_in_the_store() {
         let found = redact::redact(&bytes, secrets.iter());
         assert!(matches!(found, std::borrow::Cow::Borrowed(_)), "store.db{suffix}");
     }
+}
+
+#[tokio::test]
+async fn what_another_process_has_sealed_anew_opens_and_a_rotation_cut_off_is_finished() {
+    let house = house().await;
+    let gh = http("gh", &["token"]);
+    house.set(&house.acme, place("gh", "token"), "acme's").await;
+    house.set(&house.globex, place("gh", "token"), "globex's").await;
+    let elsewhere =
+        Vault::new(house.stores.secrets.clone(), Arc::new(Ring::new(&RootKey::for_test(1))));
+    elsewhere.bind().await.unwrap();
+    let rotated = elsewhere.rotate().await.unwrap();
+    assert_eq!((rotated.generation, rotated.data_keys, rotated.dropped), (2, 2, vec![1]));
+    assert_eq!(elsewhere.reseal(house.acme.0.id).await.unwrap().secrets, Some(1));
+    house.changed.send_modify(|epoch| *epoch += 1);
+    assert_eq!(header(&house.arm(&house.acme, &gh).await.unwrap()), "Bearer acme's");
+    // What this one does now, it does by the keys that are new.
+    elsewhere.rotate().await.unwrap();
+    assert_eq!(house.set(&house.globex, place("gh", "token"), "another").await, 2);
+    assert_eq!(header(&house.arm(&house.globex, &gh).await.unwrap()), "Bearer another");
+    elsewhere.rotate().await.unwrap();
+    let record = fresh_tenant(&name("late"), Origin::Store).unwrap();
+    house.stores.tenants.create(record.clone()).await.unwrap();
+    let late = (record.clone(), Principal::for_test(record.id, "late", "abcdefghij"));
+    house.set(&late, place("gh", "token"), "late").await;
+    assert_eq!(header(&house.arm(&late, &gh).await.unwrap()), "Bearer late");
+
+    // Killed after the new generation, and one data key was changed by hand.
+    let ring = house.ring.clone();
+    let make = Box::new(move |number| ring.new_generation(number));
+    house.stores.secrets.add_generation(1, make).await.unwrap();
+    let id = house.globex.0.id;
+    house.by_hand(&format!(
+        "UPDATE data_key SET sealed = substr(sealed, 1, length(sealed) - 1) WHERE tenant_id = x'{id}'"
+    ));
+    let next = Vault::new(house.stores.secrets.clone(), Arc::new(Ring::new(&RootKey::for_test(1))));
+    next.bind().await.unwrap();
+    next.finish_rotation().await.unwrap();
+    let left = next.generations().await.unwrap();
+    let left: Vec<_> = left.iter().map(|one| (one.generation.number, one.data_keys)).collect();
+    assert_eq!(left, [(4, 1), (5, 2)], "what does not open stays with its key");
+    assert_eq!(next.rotate().await.unwrap().left, [id]);
+    assert!(next.reseal(id).await.is_err());
+    assert_eq!(header(&house.arm(&house.acme, &gh).await.unwrap()), "Bearer acme's");
+    assert!(house.arm(&house.globex, &gh).await.is_err());
 }

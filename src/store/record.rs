@@ -212,3 +212,18 @@ pub struct UpstreamRecord {
     /// When it was changed last, in the same.
     pub changed_at: u64,
 }
+
+/// A profile that was made over the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileRecord {
+    /// Its name.
+    pub name: Name,
+    /// Its keys, as those of `[profiles.NAME]`, as JSON text.
+    pub document: String,
+    /// Moves on with each change.
+    pub generation: u64,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: u64,
+    /// When it was changed last, in the same.
+    pub changed_at: u64,
+}

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Begun, FoundKey, GenerationRecord, KeyRecord, MakeGeneration, Owner, Reseal, Rewrapped,
-    SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError, TenantRecord,
-    UpstreamRecord,
+    Begun, FoundKey, GenerationRecord, KeyRecord, MakeGeneration, Owner, ProfileRecord, Reseal,
+    Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError,
+    TenantRecord, UpstreamRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
 use crate::seal::{Digest, KeyTag, Sealed};
@@ -135,6 +135,27 @@ pub trait Upstreams: Send + Sync {
     fn secrets(&self, name: &Name) -> Pending<'_, u64>;
 }
 
+/// Profiles that were made over the API.
+pub trait Profiles: Send + Sync {
+    /// All, by name.
+    fn list(&self) -> Pending<'_, Vec<ProfileRecord>>;
+    /// The one of that name.
+    fn find(&self, name: &Name) -> Pending<'_, Option<ProfileRecord>>;
+    /// Writes one that still has this generation, 0 for one that is not there yet; gives the next.
+    /// `None` when it was changed meanwhile.
+    fn put(&self, profile: ProfileRecord) -> Pending<'_, Option<u64>>;
+    /// Removes one that still has this generation. False when it was changed meanwhile.
+    fn remove(&self, name: &Name, generation: u64) -> Pending<'_, bool>;
+}
+
+/// Upstreams that tenants have turned off for themselves.
+pub trait Picks: Send + Sync {
+    /// All of them.
+    fn all(&self) -> Pending<'_, Vec<(TenantId, Name)>>;
+    /// Turns one off at that time, or on again. False when it was so already.
+    fn turn(&self, tenant: TenantId, upstream: &Name, off: Option<u64>) -> Pending<'_, bool>;
+}
+
 /// Whether anything was written.
 pub trait Changes: Send + Sync {
     /// A number that differs from the last one when any process has written in between.
@@ -154,6 +175,10 @@ pub struct Stores {
     pub repeats: Arc<dyn Repeats>,
     /// Upstreams that were made over the API.
     pub upstreams: Arc<dyn Upstreams>,
+    /// Profiles that were made over the API.
+    pub profiles: Arc<dyn Profiles>,
+    /// Upstreams that tenants have turned off for themselves.
+    pub picks: Arc<dyn Picks>,
     /// What sessions leave behind.
     pub sessions: Arc<dyn SessionStates>,
     /// Whether anything was written.

@@ -1,5 +1,5 @@
 //! The API for whoever looks after tenants, from outside: who may do what there (`table`) and at the
-//! doors of MCP (`doors`), what the routes do (`flows`, `writes`, `upstreams`), what is written down
+//! doors of MCP (`doors`), what the routes do (`flows`, `writes`, `upstreams`, `profiles`, `picks`, `seal`), what is written down
 //! of it (`audited`) and told as it happens (`events`), whose handles are whose (`handles`,
 //! `foreign`), and that the OpenAPI document tells the truth (`openapi`).
 
@@ -15,6 +15,9 @@ mod flows;
 mod foreign;
 mod handles;
 mod openapi;
+mod picks;
+mod profiles;
+mod seal;
 mod table;
 mod upstreams;
 mod world;
