@@ -211,7 +211,11 @@ impl Line {
     pub fn door(&self, principal: &Principal, path: &str) -> Option<Door> {
         let door = self.door_of_path(path)?;
         if let Door::Single(name) = &door {
-            self.seen(principal.tenant(), name.as_str())?;
+            let (config, tenant) = (self.config(), principal.tenant());
+            let entry = config.upstreams.get(name)?;
+            if config.sight(tenant.id(), tenant.name(), entry) != Sight::Seen {
+                return None;
+            }
         }
         self.policy().opens(&door, narrow(principal)).then_some(door)
     }
