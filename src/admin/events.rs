@@ -23,7 +23,7 @@ use super::trail::{Step, Trail};
 use crate::audit::{Audit, Filter, News, head, millis};
 use crate::auth::Caller;
 use crate::base::{TenantId, rfc3339};
-use crate::config::Attempt;
+use crate::config::{Attempt, Sight};
 use crate::upstream::LinkNews;
 use crate::wire::sse;
 
@@ -240,6 +240,15 @@ impl Watcher {
         self.own.is_none() || tenant.is_none() || self.own == tenant
     }
 
+    /// Of a process that everybody shares only those hear who see its upstream.
+    fn is_hidden(&self, link: &LinkNews) -> bool {
+        let (Some(tenant), None) = (self.caller.tenant(), link.tenant) else { return false };
+        let config = self.api.config();
+        let entry = config.upstreams.get(&link.upstream);
+        let sight = entry.map(|entry| config.sight(tenant.id(), tenant.name(), entry));
+        sight == Some(Sight::Hidden)
+    }
+
     fn tell(&self, step: &Step, out: &mut Vec<u8>) {
         match step {
             Step::Missed(place, count) if self.kinds.calls => {
@@ -256,7 +265,7 @@ impl Watcher {
 
     fn tell_link(&self, link: &LinkNews, out: &mut Vec<u8>) {
         let wanted = self.upstream.as_ref().is_none_or(|wanted| wanted == link.upstream.as_str());
-        if !wanted || !self.is_own(link.tenant) {
+        if !wanted || !self.is_own(link.tenant) || self.is_hidden(link) {
             return;
         }
         let tenant = link.tenant.and_then(|id| {

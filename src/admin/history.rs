@@ -35,6 +35,7 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
 /// The upstream that a call is about, and whose processes of it: what a process does that
 /// everybody shares may be about anybody.
 pub(super) fn place(api: &Api, call: &Call) -> Result<(Name, Option<TenantId>), Problem> {
+    made::visible(api, call.tenant()?, call.part(0))?;
     let tenant = call.tenant()?.id();
     let config = api.config();
     let name = Name::new(call.part(0)).map_err(|_| made::unknown())?;

@@ -14,9 +14,9 @@ use super::problem::Problem;
 use super::reload::about;
 use super::router::Answering;
 use super::serve::Api;
-use crate::auth::News;
+use crate::auth::{News, TenantInfo};
 use crate::base::{Name, rfc3339, unix_seconds};
-use crate::config::{Standing, Warning, check_upstream};
+use crate::config::{Sight, Standing, Warning, check_upstream};
 use crate::store::UpstreamRecord;
 
 /// Longest document in bytes.
@@ -159,7 +159,11 @@ async fn settle(
     Ok(value)
 }
 
-async fn put_in_place(api: &Api) -> Result<(), Problem> {
+pub(super) fn meanwhile() -> Problem {
+    Problem::Conflict("somebody else has changed it meanwhile".to_owned())
+}
+
+pub(super) async fn put_in_place(api: &Api) -> Result<(), Problem> {
     let placed = api.recompose.clone().recompose().await;
     let late = |reason: String| {
         Problem::Unavailable(format!("it is stored, and runs after the next reload: {reason}"))
@@ -205,7 +209,6 @@ async fn write(
 ) -> Result<Reply, Problem> {
     record.changed_at = unix_seconds().max(record.changed_at);
     let next = api.stores.upstreams.change(record.clone()).await?;
-    let meanwhile = || Problem::Conflict("somebody else has changed it meanwhile".to_owned());
     record.generation = next.ok_or_else(meanwhile)?;
     let value = settle(api, &record, warnings).await?;
     Ok(Reply::ok(value).with_etag(tag(&record)))
@@ -261,9 +264,26 @@ pub(super) fn change(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move { rewrite(&api, &call, true).await })
 }
 
+/// A profile that names it would be broken without it.
+fn unnamed(api: &Api, name: &Name) -> Result<(), Problem> {
+    let config = api.config();
+    if config.made.lines.contains_key(name) {
+        return Ok(());
+    }
+    let mut made = config.profiles.values().filter(|profile| profile.line == 0);
+    match made.find(|profile| profile.upstreams.contains_key(name)) {
+        Some(profile) => Err(Problem::Conflict(format!(
+            "the profile `{}` names it; take it out there first",
+            profile.name
+        ))),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn delete(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let record = find(&api, &call).await?;
+        unnamed(&api, &record.name)?;
         let secrets = api.stores.upstreams.secrets(&record.name).await?;
         // One that the file declares now keeps what was meant for it.
         if secrets == 0 {
@@ -274,7 +294,7 @@ pub(super) fn delete(api: Arc<Api>, call: Call) -> Answering {
             demand(&call.headers, &tag(&record), &why)?;
         }
         if !api.stores.upstreams.remove(&record.name, record.generation).await? {
-            return Err(Problem::Conflict("somebody else has changed it meanwhile".to_owned()));
+            return Err(meanwhile());
         }
         api.auth.wrote(News::Other);
         put_in_place(&api).await?;
@@ -300,8 +320,19 @@ pub(super) fn disable(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move { turn(&api, &call, false).await })
 }
 
+/// What is for other tenants is not there.
+pub(super) fn visible(api: &Api, tenant: &TenantInfo, name: &str) -> Result<(), Problem> {
+    let (config, name) = (api.config(), Name::new(name).map_err(|_| unknown())?);
+    let entry = config.upstreams.get(&name);
+    let sight = entry.map(|entry| config.sight(tenant.id(), tenant.name(), entry));
+    if sight == Some(Sight::Hidden) { Err(unknown()) } else { Ok(()) }
+}
+
 pub(super) fn restart(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
+        if let Some(tenant) = call.caller.tenant() {
+            visible(&api, tenant, call.part(0))?;
+        }
         let tenant = call.caller.tenant().map(|tenant| tenant.id());
         if api.line.restart(call.part(0), tenant) { Ok(Reply::done()) } else { Err(unknown()) }
     })

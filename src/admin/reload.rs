@@ -43,6 +43,8 @@ pub(super) fn value(attempt: &Attempt, applied: &Applied) -> Value {
         moved: _,
         profiles,
         tenants,
+        // A reload is about the file.
+        picks: _,
         settings,
         restart,
         views: _,

@@ -13,8 +13,9 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, bodies, errors, events, explain, health, history, keys, made, me, openapi, reload, rpc,
-    secrets, sessions, stats, tenants, token, tool_call, tools, upstreams,
+    audit, bodies, errors, events, explain, health, history, keys, made, me, openapi, picks,
+    profiles, reload, rpc, seal, secrets, sessions, stats, tenants, token, tool_call, tools,
+    upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -181,6 +182,15 @@ pub(super) const ROUTES: &[Route] = routes![
     DELETE "/api/v1/secrets/{upstream}/{slot}" Admin secrets::delete,
         "secrets" deleteSecret "Removes a value.",
         None => 204 None, [404, 409, 412];
+    GET "/api/v1/seal" Operator seal::show,
+        "secrets" getSeal "The generations of the sealing key, and how much each has sealed.",
+        None => 200 Some("Seal"), [];
+    POST "/api/v1/seal/rotate" Operator seal::rotate,
+        "secrets" rotateSeal "Another sealing key, and all data keys sealed anew by it, while everything runs on.",
+        Some("SealRotation") => 200 Some("SealRotated"), [400];
+    POST "/api/v1/tenants/{name}/seal/rotate" Operator seal::rotate_tenant,
+        "secrets" rotateTenantSeal "Another data key for a tenant, and its secrets sealed anew by it.",
+        None => 200 Some("TenantResealed"), [400, 404, 409];
     GET "/api/v1/upstreams" Member upstreams::list,
         "upstreams" listUpstreams "Every upstream, and how it stands for the tenant.",
         None => 200 Some("UpstreamPage"), [400];
@@ -205,6 +215,9 @@ pub(super) const ROUTES: &[Route] = routes![
     POST "/api/v1/upstreams/{name}/disable" Operator made::disable,
         "upstreams" disableUpstream "Keeps it and lets it run no more; its processes end when their calls have.",
         None => 200 Some("MadeUpstream"), [404, 409, 412];
+    PUT "/api/v1/upstreams/{name}/enabled" Admin picks::set,
+        "upstreams" pickUpstream "Turns it on or off for the tenant alone.",
+        Some("Pick") => 200 Some("Upstream"), [400, 404, 412];
     POST "/api/v1/upstreams/{name}/restart" Overseer made::restart,
         "upstreams" restartUpstream "Ends its connections and processes when their calls have; the next request starts anew.",
         None => 204 None, [404];
@@ -217,6 +230,18 @@ pub(super) const ROUTES: &[Route] = routes![
     POST "/api/v1/upstreams/{name}/rpc" Member rpc::call,
         "upstreams" requestUpstream "Any request of MCP to it, as `/mcp/{name}` takes it; on request with its progress as a stream of events.",
         Some("RpcRequest") => 200 Some("RpcResult"), [400, 404, 409, 422, 502, 503, 504], live;
+    GET "/api/v1/profiles" Key profiles::list,
+        "profiles" listProfiles "The profiles that the key opens; with a key of the operator, all.",
+        None => 200 Some("ProfilePage"), [400];
+    GET "/api/v1/profiles/{name}" Key profiles::show,
+        "profiles" getProfile "One of them.",
+        None => 200 Some("Profile"), [404];
+    PUT "/api/v1/profiles/{name}" Operator profiles::put,
+        "profiles" setProfile "Makes or replaces a profile for all tenants, with the keys of `[profiles.NAME]`.",
+        Some("ProfileDocument") => 200 Some("Profile"), [400, 409, 412];
+    DELETE "/api/v1/profiles/{name}" Operator profiles::delete,
+        "profiles" deleteProfile "Removes a profile that was made over the API.",
+        None => 204 None, [404, 409, 412];
     GET "/api/v1/sessions" Member sessions::list,
         "sessions" listSessions "The tenant's open sessions; a member's own.",
         None => 200 Some("SessionPage"), [400];

@@ -14,12 +14,22 @@ use super::router::Answering;
 use super::serve::Api;
 use crate::auth::News;
 use crate::base::{Name, Slot, rfc3339};
+use crate::config::Upstream;
 use crate::store::{SecretInfo, SecretPlace};
 
 /// A place that the file knows: a typing error would leave the upstream waiting for ever.
-pub(super) fn known(api: &Api, upstream: Name, slot: Slot) -> Result<SecretPlace, Problem> {
+pub(super) fn known(
+    api: &Api,
+    tenant: &Name,
+    upstream: Name,
+    slot: Slot,
+) -> Result<SecretPlace, Problem> {
     let config = api.config();
-    let Some(entry) = config.upstreams.get(&upstream) else {
+    // What is for other tenants is not there.
+    let own = |entry: &&Arc<Upstream>| {
+        entry.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
+    };
+    let Some(entry) = config.upstreams.get(&upstream).filter(own) else {
         return Err(Problem::unknown("upstream", "`GET /api/v1/upstreams` lists all"));
     };
     if !entry.all_arguments && !entry.slots.contains(&slot) {
@@ -98,7 +108,7 @@ pub(super) fn set(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let input: SecretInput = read(&call.body)?;
         let place = wanted(&api, &call)?;
-        let place = known(&api, place.upstream, place.slot)?;
+        let place = known(&api, call.tenant()?.name(), place.upstream, place.slot)?;
         let before = current(&api, &call, &place).await?;
         check_maybe(&call.headers, before.as_ref().map(tag).as_deref())?;
         api.vault.set(call.tenant()?.id(), place.clone(), input.value.secret()).await?;

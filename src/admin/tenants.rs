@@ -38,7 +38,7 @@ fn value(api: &Api, tenant: &TenantRecord) -> Value {
     value
 }
 
-async fn find(api: &Api, call: &Call) -> Result<TenantRecord, Problem> {
+pub(super) async fn find(api: &Api, call: &Call) -> Result<TenantRecord, Problem> {
     let name = Name::new(call.part(0)).map_err(|_| unknown())?;
     api.stores.tenants.find(&name).await?.ok_or_else(unknown)
 }
@@ -85,12 +85,16 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
 }
 
 /// The secrets of a new tenant, checked.
-fn secrets(api: &Api, input: &mut TenantInput) -> Result<Vec<(SecretPlace, Secret)>, Problem> {
+fn secrets(
+    api: &Api,
+    tenant: &Name,
+    input: &mut TenantInput,
+) -> Result<Vec<(SecretPlace, Secret)>, Problem> {
     let mut secrets = Vec::new();
     for (upstream, slots) in std::mem::take(&mut input.secrets) {
         for (slot, value) in slots {
             let (upstream, slot) = place(&upstream, &slot)?;
-            let place = super::secrets::known(api, upstream, slot)?;
+            let place = super::secrets::known(api, tenant, upstream, slot)?;
             let value = value.secret();
             check_value(&value).map_err(|error| Problem::Invalid(format!("{place}: {error}")))?;
             secrets.push((place, value));
@@ -109,7 +113,7 @@ pub(super) fn create(api: Arc<Api>, call: Call) -> Answering {
             return Err(Problem::Declared { what, file, line: declared.line });
         }
         // Everything is judged before anything is made.
-        let secrets = secrets(&api, &mut input)?;
+        let secrets = secrets(&api, &name, &mut input)?;
         // The file declared it once: its keys and secrets are kept.
         let left = api.stores.tenants.find(&name).await?;
         let left = left.filter(|left| left.origin == Origin::File);

@@ -22,8 +22,10 @@ pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
         let config = api.config();
         let reports = api.line.upstreams(call.principal()?).await;
         let records = api.stores.upstreams.list().await?;
+        let tenant = call.tenant()?.name();
         let running = reports.iter().map(|report| value(&config, report));
-        let all = running.chain(records.iter().filter_map(|record| resting(&config, record)));
+        let all =
+            running.chain(records.iter().filter_map(|record| resting(&config, tenant, record)));
         let entries =
             all.map(|value| (value["name"].as_str().unwrap_or_default().to_owned(), value));
         Ok(Reply::ok(page(&api, &call, entries.collect())?))
@@ -48,9 +50,11 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
                 value
             }
             _ => {
-                let record = record.as_ref();
-                let resting = record.and_then(|record| resting(&api.config(), record));
-                let mut value = resting.ok_or_else(made::unknown)?;
+                let (record, tenant) = (record.as_ref(), caller.tenant().name());
+                let resting = record.and_then(|record| resting(&api.config(), tenant, record));
+                let off = api.line.upstream(caller, name).await;
+                let off = off.map(|report| self::value(&api.config(), &report));
+                let mut value = off.or(resting).ok_or_else(made::unknown)?;
                 value["tools"] = json!([]);
                 value
             }
@@ -103,14 +107,30 @@ fn value(config: &Config, report: &UpstreamReport) -> Value {
     value
 }
 
-/// One that was made over the API and does not run.
-fn resting(config: &Config, record: &UpstreamRecord) -> Option<Value> {
+/// One as the caller's tenant has it, without its tools.
+pub(super) async fn of_tenant(api: &Arc<Api>, call: &Call, name: &Name) -> Result<Value, Problem> {
+    let caller = call.principal()?;
+    if let Some(report) = api.line.upstream(caller, name.as_str()).await {
+        return Ok(value(&api.config(), &report));
+    }
+    let record = api.stores.upstreams.find(name).await?;
+    let tenant = caller.tenant().name();
+    let resting = record.and_then(|record| resting(&api.config(), tenant, &record));
+    resting.ok_or_else(made::unknown)
+}
+
+/// One that was made over the API and does not run, unless it is for other tenants.
+fn resting(config: &Config, tenant: &Name, record: &UpstreamRecord) -> Option<Value> {
     let (state, reason) = match config.made.standing.get(&record.name)? {
         Standing::Runs | Standing::Declared => return None,
         Standing::Disabled => ("disabled", "the operator has disabled it"),
         Standing::Broken(_) => ("broken", "it does not fit the operator's file as it is now"),
     };
     let document: Value = serde_json::from_str(&record.document).unwrap_or_default();
+    let own = |tenants: &Vec<Value>| tenants.iter().any(|name| name == tenant.as_str());
+    if document["tenants"].as_array().is_some_and(|tenants| !own(tenants)) {
+        return None;
+    }
     Some(json!({
         "name": record.name.as_str(),
         "transport": if document.get("url").is_some() { "http" } else { "stdio" },

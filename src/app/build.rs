@@ -87,7 +87,7 @@ impl Core {
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
         let composer = Composer::new(&foundation.stores, config, tasks);
-        let config = Arc::new(composer.compose(&composer.made().await?));
+        let config = Arc::new(composer.compose(&composer.stored().await?));
         let resolve_sync = |source: &SecretSource| resolve(source);
         let admission = Admission::of(&config);
         let auth =

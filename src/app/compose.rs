@@ -1,4 +1,4 @@
-//! What runs: the file as it was read last, and beside it what the store has of upstreams.
+//! What runs: the file as it was read last, and beside it what the store has.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,10 +6,11 @@ use arc_swap::ArcSwap;
 
 use crate::base::Tasks;
 use crate::config::{
-    Config, Difference, MadeUpstream, Recompose, Recomposing, Standing, join, succeed,
+    Config, Difference, MadeProfile, MadeUpstream, Recompose, Recomposing, Standing, Stored, join,
+    succeed,
 };
 use crate::pipeline::Line;
-use crate::store::{StoreError, Stores};
+use crate::store::{ProfileRecord, StoreError, Stores, UpstreamRecord};
 
 /// Puts the two together. One for the process.
 pub(super) struct Composer {
@@ -35,26 +36,37 @@ impl Composer {
     }
 
     /// What the store has.
-    pub(super) async fn made(&self) -> Result<Vec<MadeUpstream>, StoreError> {
-        let records = self.stores.upstreams.list().await?;
-        let made = records.into_iter().map(|record| MadeUpstream {
-            name: record.name,
-            document: record.document,
-            enabled: record.enabled,
+    pub(super) async fn stored(&self) -> Result<Stored, StoreError> {
+        let upstreams = self.stores.upstreams.list().await?.into_iter().map(|record| {
+            let UpstreamRecord { name, document, enabled, .. } = record;
+            MadeUpstream { name, document, enabled }
         });
-        Ok(made.collect())
+        let profiles = self.stores.profiles.list().await?.into_iter();
+        let profiles =
+            profiles.map(|ProfileRecord { name, document, .. }| MadeProfile { name, document });
+        let mut stored = Stored {
+            upstreams: upstreams.collect(),
+            profiles: profiles.collect(),
+            ..Stored::default()
+        };
+        for (tenant, upstream) in self.stores.picks.all().await? {
+            stored.off.entry(tenant).or_default().insert(upstream);
+        }
+        Ok(stored)
     }
 
     /// The file with this beside it.
-    pub(super) fn compose(&self, made: &[MadeUpstream]) -> Config {
-        let composed = join((**self.file.load()).clone(), made);
-        for (name, standing) in &composed.made.standing {
+    pub(super) fn compose(&self, stored: &Stored) -> Config {
+        let composed = join((**self.file.load()).clone(), stored);
+        let upstreams = composed.made.standing.iter().map(|entry| ("upstream", entry));
+        let profiles = composed.made.profiles.iter().map(|entry| ("profile", entry));
+        for (kind, (name, standing)) in upstreams.chain(profiles) {
             match standing {
                 Standing::Broken(problems) => {
-                    tracing::warn!(upstream = %name, "it was made over the API and does not run: {problems}");
+                    tracing::warn!(kind, %name, "it was made over the API and does not run: {problems}");
                 }
                 Standing::Declared => {
-                    tracing::warn!(upstream = %name, "it was made over the API, and now the file declares one of that name, which runs");
+                    tracing::warn!(kind, %name, "it was made over the API, and now the file declares one of that name, which runs");
                 }
                 Standing::Runs | Standing::Disabled => {}
             }
@@ -75,11 +87,11 @@ impl Composer {
     async fn run(&self) -> Result<Difference, String> {
         let _turn = self.turn.lock().await;
         let Some(line) = self.line.get() else { return Ok(Difference::default()) };
-        let made = self.made().await.map_err(|error| error.to_string())?;
+        let stored = self.stored().await.map_err(|error| error.to_string())?;
         let old = line.config().clone();
-        let (config, difference) = succeed(&old, self.compose(&made));
+        let (config, difference) = succeed(&old, self.compose(&stored));
         line.reconfigure(Arc::new(config), &difference, &[]).await;
-        tracing::info!("upstreams were changed over the API: {difference}");
+        tracing::info!("what runs was changed over the API: {difference}");
         Ok(difference)
     }
 }

@@ -42,6 +42,7 @@ impl Foundation {
         let stores = Sqlite::open(&config.store.path, tasks)?.stores();
         let vault = Vault::new(stores.secrets.clone(), ring.clone());
         vault.bind().await?;
+        vault.finish_rotation().await?;
         for name in config.tenants.keys() {
             stores.tenants.adopt(fresh_tenant(name, Origin::File)?).await?;
         }

@@ -17,8 +17,8 @@ use super::stamp::Stamps;
 use crate::auth::{Admission, Auth, Declared};
 use crate::base::{Tasks, unix_seconds};
 use crate::config::{
-    Applied, Attempt, Config, MadeUpstream, Problems, Refusal, Reload, Reloading, SecretSource,
-    Trigger, Warning, succeed,
+    Applied, Attempt, Config, Problems, Refusal, Reload, Reloading, SecretSource, Stored, Trigger,
+    Warning, succeed,
 };
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::Line;
@@ -142,7 +142,7 @@ impl Reloader {
     async fn run(&self, by: Trigger) -> Arc<Attempt> {
         let _turn = self.composer.turn.lock().await;
         let outcome = match self.prepare().await {
-            Ok((candidate, made, keys)) => Ok(self.apply(candidate, &made, keys).await),
+            Ok((candidate, stored, keys)) => Ok(self.apply(candidate, &stored, keys).await),
             Err(refusal) => Err(refusal),
         };
         tell(by, &outcome);
@@ -154,7 +154,7 @@ impl Reloader {
     }
 
     /// Everything that can fail.
-    async fn prepare(&self) -> Result<(Candidate, Vec<MadeUpstream>, Declared), Refusal> {
+    async fn prepare(&self) -> Result<(Candidate, Stored, Declared), Refusal> {
         let (load, resolve) = (self.source.load.clone(), self.resolve.clone());
         // Before the file is read: what is written during it makes the next look see a change.
         let before = self.source.seen();
@@ -177,17 +177,17 @@ impl Reloader {
         let resolve = |source: &SecretSource| (self.resolve)(source);
         let keys = self.auth.read(&Admission::of(&candidate.config), &resolve).await;
         let keys = keys.map_err(|error| Refusal::Unusable(error.to_string()))?;
-        let made = self.composer.made().await;
-        let made = made.map_err(|error| Refusal::Unusable(error.to_string()))?;
-        Ok((candidate, made, keys))
+        let stored = self.composer.stored().await;
+        let stored = stored.map_err(|error| Refusal::Unusable(error.to_string()))?;
+        Ok((candidate, stored, keys))
     }
 
     /// Everything that cannot.
-    async fn apply(&self, candidate: Candidate, made: &[MadeUpstream], keys: Declared) -> Applied {
+    async fn apply(&self, candidate: Candidate, stored: &Stored, keys: Declared) -> Applied {
         let Candidate { config, warnings, tls, secrets } = candidate;
         let old = self.line.config().clone();
         self.composer.set_file(config);
-        let (config, difference) = succeed(&old, self.composer.compose(made));
+        let (config, difference) = succeed(&old, self.composer.compose(stored));
         let secrets = self.credentials.declare(secrets);
         self.tls.set(tls);
         self.line.reconfigure(Arc::new(config), &difference, &secrets).await;

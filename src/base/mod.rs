@@ -1,5 +1,6 @@
 //! Words that every other module may say; knows nobody.
 
+mod address;
 mod calendar;
 mod clock;
 mod collections;
@@ -14,6 +15,7 @@ mod scope;
 mod secret;
 mod tasks;
 
+pub use address::is_inner;
 pub use calendar::{date, month_of_day, parse_time, rfc3339, seconds_to_next_month};
 pub use clock::{Clock, now, unix_millis, unix_nanos, unix_seconds};
 pub use collections::Map;

@@ -16,6 +16,7 @@ use super::open::{Opened, Resolve};
 use super::reach::{Reach, Remote};
 use super::refusal::ReachError;
 use super::screen::Screen;
+use super::seal::SealCommand;
 use super::secret::SecretCommand;
 use super::serve::ServeCommand;
 use super::session::SessionCommand;
@@ -67,6 +68,8 @@ enum Command {
     Key(At<KeyCommand>),
     /// Sealed secrets of tenants.
     Secret(At<SecretCommand>),
+    /// The keys that secrets are sealed by.
+    Seal(At<SealCommand>),
     /// Upstreams: how each stands for a tenant, and those beside the ones of the file.
     Upstream(At<UpstreamCommand>),
     /// Sessions that clients have open.
@@ -178,6 +181,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             })
         }
         Some(Command::Secret(At { remote, command })) => {
+            with_reach(given.as_deref(), &remote, async |reach, screen| {
+                command.run(reach, screen).await
+            })
+        }
+        Some(Command::Seal(At { remote, command })) => {
             with_reach(given.as_deref(), &remote, async |reach, screen| {
                 command.run(reach, screen).await
             })

@@ -203,8 +203,12 @@ fn print(screen: &mut Screen, found: &Value, file: &str) -> anyhow::Result<()> {
         row("tool", cell(&chain["tool"]));
         row("upstream", cell(&chain["upstream"]));
         row("its own name", cell(&chain["original"]));
-        let place = chain["line"].as_u64().map(|line| format!(" ({file}:{line})"));
-        row("rule", cell(&chain["rule"]) + &place.unwrap_or_default());
+        let place = match (chain["line"].as_u64(), chain["origin"].as_str()) {
+            (Some(line), _) => format!(" ({file}:{line})"),
+            (None, Some("store")) => " (made over the API)".to_owned(),
+            (None, _) => String::new(),
+        };
+        row("rule", cell(&chain["rule"]) + &place);
         let list =
             |names: Vec<String>| if names.is_empty() { "-".to_owned() } else { names.join(", ") };
         let cells =

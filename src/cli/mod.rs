@@ -12,6 +12,7 @@ mod open;
 mod reach;
 mod refusal;
 mod screen;
+mod seal;
 mod secret;
 mod serve;
 mod session;

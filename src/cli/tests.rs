@@ -57,6 +57,8 @@ fn config(folder: &Path) -> Config {
         slots: BTreeSet::from([Slot::new("token").unwrap(), Slot::new("other").unwrap()]),
         uses_tenant: false,
         uses_key: false,
+        tenants: None,
+        guarded: false,
     };
     let source = SecretSource::Env(FILE_KEY.to_owned());
     let at = (name("gh"), Slot::new("token").unwrap());

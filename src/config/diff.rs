@@ -6,9 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    Admin, Config, KeyDeclaration, Namespace, Profile, Server, TenantDeclaration, Upstream,
+    Admin, Config, KeyDeclaration, Made, Namespace, Profile, Server, TenantDeclaration, Upstream,
 };
-use crate::base::Name;
+use crate::base::{Name, TenantId};
 
 /// What a new configuration changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Difference {
     pub profiles: Vec<Name>,
     /// Tenants that are new, gone, or have other keys or secrets.
     pub tenants: Vec<Name>,
+    /// Tenants that have turned upstreams on or off for themselves.
+    pub picks: Vec<TenantId>,
     /// Keys of the file that hold from now on, such as `server.hosts`.
     pub settings: Vec<&'static str>,
     /// Keys of the file that hold after a restart.
@@ -115,6 +117,16 @@ impl Difference {
         self.profiles = others(old, new, |known, entry| known.says_the_same(entry));
     }
 
+    /// Of what was made, all else is seen in the upstreams and profiles themselves.
+    fn picks(&mut self, old: &Made, new: &Made) {
+        let all = old.off.keys().chain(new.off.keys());
+        let mut others: Vec<_> =
+            all.filter(|id| old.off.get(id) != new.off.get(id)).copied().collect();
+        others.sort_unstable();
+        others.dedup();
+        self.picks = others;
+    }
+
     fn admin(&mut self, old: &Admin, new: &mut Admin) {
         let Admin { listen, keys, programs } = old;
         self.compare("admin.programs", programs, &new.programs);
@@ -156,8 +168,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
         // Its name is what it was read under, whatever the file says.
         file: _,
         revision: _,
-        // Where things stand, and what became of documents: seen in the upstreams themselves.
-        made: _,
+        made,
         server,
         store,
         seal,
@@ -179,6 +190,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
     difference.compare("limits", limits, &new.limits);
     difference.upstreams(upstreams, &mut new.upstreams);
     difference.profiles(profiles, &new.profiles);
+    difference.picks(made, &new.made);
     difference.tenants(tenants, &new.tenants);
     difference.admin(admin, &mut new.admin);
     difference.fixed("audit", audit, &mut new.audit);
@@ -194,12 +206,15 @@ impl fmt::Display for Difference {
             return f.write_str("nothing is different");
         }
         let names = |names: &[Name]| names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        let ids =
+            |ids: &[TenantId]| ids.iter().map(TenantId::to_string).collect::<Vec<_>>().join(", ");
         let parts = [
             ("upstreams added", names(&self.added)),
             ("upstreams changed", names(&self.changed)),
             ("upstreams removed", names(&self.removed)),
             ("profiles", names(&self.profiles)),
             ("tenants", names(&self.tenants)),
+            ("picks of tenants", ids(&self.picks)),
             ("settings", self.settings.join(", ")),
             ("only after a restart", self.restart.join(", ")),
         ];

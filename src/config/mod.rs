@@ -30,7 +30,10 @@ pub use bodies::Bodies;
 pub use diff::{Difference, succeed};
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
-pub use made::{Made, MadeUpstream, Program, Standing, check_upstream, join};
+pub use made::{
+    Made, MadeProfile, MadeUpstream, Program, Sight, Standing, Stored, check_profile,
+    check_upstream, join, profile_document,
+};
 pub use model::{
     Admin, ClientQuirks, Config, EraSetting, InjectedArgument, Interactive, Issuer, IssuerRule,
     KeyDeclaration, Namespace, ProcessLimits, RuleTenant, Seal, SecretSource, Server, Share, Store,

@@ -218,6 +218,10 @@ pub struct Upstream {
     pub all_arguments: bool,
     /// What of it is shown, and as what.
     pub rules: Rules,
+    /// `tenants`: only these see it; `None` means all.
+    pub tenants: Option<BTreeSet<Name>>,
+    /// It came over the API: where its URL leads is judged when it is connected to.
+    pub guarded: bool,
     /// `bare = true`: its names and URIs also resolve without prefix at a merged door.
     pub bare: bool,
     /// `quirks`: what it does that the protocol does not say.
@@ -269,6 +273,8 @@ impl Upstream {
             all_arguments: _,
             // What is shown and what may be called, judged for each view and call.
             rules: _,
+            tenants: _,
+            guarded,
             bare: _,
             quirks: UpstreamQuirks { session_id, list_changed: _, cancels },
             era,
@@ -277,7 +283,7 @@ impl Upstream {
             uses_tenant: _,
             uses_key: _,
         } = self;
-        (name, transport, session_id, cancels, era, start, idle_stop)
+        (name, transport, guarded, session_id, cancels, era, start, idle_stop)
     }
 }
 
@@ -457,6 +463,8 @@ impl Upstream {
             slots: BTreeSet::new(),
             uses_tenant: false,
             uses_key: false,
+            tenants: None,
+            guarded: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the file says about which tools, prompts and resources are shown, and as what. Rules
-//! speak of names as the upstream gives them, never of public ones.
+//! speak of names as the upstream gives them, never of public ones. What was made over the API
+//! stands on no line: 0.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -121,20 +122,23 @@ pub struct Profile {
     pub upstreams: BTreeMap<Name, Rules>,
     /// Rules for all of them: filters and `read_only`.
     pub rules: Rules,
-    /// The line of its section, from 1.
+    /// The line of its section, from 1; 0 where it was made over the API.
     pub line: usize,
 }
 
 impl Profile {
+    /// The same as if it stood nowhere.
+    #[must_use]
+    pub(super) fn without_lines(&self) -> Self {
+        let members = self.upstreams.iter();
+        let members = members.map(|(name, rules)| (name.clone(), rules.without_lines()));
+        let (rules, upstreams) = (self.rules.without_lines(), members.collect());
+        Self { name: self.name.clone(), upstreams, rules, line: 0 }
+    }
+
     /// True when the other entry says the same, maybe on other lines of the file.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let plain = |entry: &Self| {
-            let members = entry.upstreams.iter();
-            let members = members.map(|(name, rules)| (name.clone(), rules.without_lines()));
-            let (rules, upstreams) = (entry.rules.without_lines(), members.collect());
-            Self { name: entry.name.clone(), upstreams, rules, line: 0 }
-        };
-        self == other || plain(self) == plain(other)
+        self == other || self.without_lines() == other.without_lines()
     }
 }

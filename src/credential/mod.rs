@@ -7,6 +7,7 @@ mod declared;
 mod error;
 mod redact;
 mod render;
+mod rotation;
 #[cfg(test)]
 mod tests;
 mod vault;
@@ -15,4 +16,5 @@ pub use arm::Credentials;
 pub use armed::Armed;
 pub use declared::DeclaredSecrets;
 pub use error::{CredentialError, ValueError, VaultError};
+pub use rotation::{Resealed, Rotated};
 pub use vault::{Vault, check_value};

@@ -21,8 +21,8 @@ use crate::config::{
 use crate::policy::own_work;
 use crate::seal::{KeyTag, Ring, RootKey, Sealed};
 use crate::store::{
-    Origin, Pending, SealValue, SealedSecret, SecretInfo, SecretPlace, Secrets, Sqlite, StoreError,
-    Stores, TenantRecord, by_hand,
+    GenerationRecord, MakeGeneration, Origin, Pending, Reseal, Rewrapped, SealValue, SealedSecret,
+    Sealing, SecretInfo, SecretPlace, Secrets, Sqlite, StoreError, Stores, TenantRecord, by_hand,
 };
 
 fn name(text: &str) -> Name {
@@ -54,6 +54,8 @@ fn upstream(called: &str, transport: Transport, slots: &[&str]) -> Arc<Upstream>
         slots: slots.iter().map(|slot| Slot::new(slot).unwrap()).collect(),
         uses_tenant: true,
         uses_key: called == "child",
+        tenants: None,
+        guarded: false,
     })
 }
 
@@ -352,6 +354,31 @@ async fn the_file_precedes_the_store_and_its_gaps_stay_its_own() {
 /// A store whose secrets cannot be read for a while.
 struct Faulty(Arc<dyn Secrets>, AtomicBool);
 
+impl Sealing for Faulty {
+    fn generations(&self) -> Pending<'_, Vec<GenerationRecord>> {
+        self.0.generations()
+    }
+    fn add_generation(&self, at: u64, make: MakeGeneration) -> Pending<'_, u64> {
+        self.0.add_generation(at, make)
+    }
+    fn older_data_keys(
+        &self,
+        after: Option<TenantId>,
+        most: usize,
+    ) -> Pending<'_, Vec<(TenantId, Sealed)>> {
+        self.0.older_data_keys(after, most)
+    }
+    fn rewrap(&self, keys: Vec<Rewrapped>) -> Pending<'_, usize> {
+        self.0.rewrap(keys)
+    }
+    fn drop_generations(&self) -> Pending<'_, Vec<u64>> {
+        self.0.drop_generations()
+    }
+    fn reseal(&self, t: TenantId, reseal: Reseal) -> Pending<'_, Option<usize>> {
+        self.0.reseal(t, reseal)
+    }
+}
+
 impl Secrets for Faulty {
     fn put(&self, t: TenantId, p: SecretPlace, at: u64, s: SealValue) -> Pending<'_, u64> {
         self.0.put(t, p, at, s)
@@ -431,4 +458,49 @@ async fn no_form_of_a_secret_lies_in_the_store() {
         let found = redact::redact(&bytes, secrets.iter());
         assert!(matches!(found, std::borrow::Cow::Borrowed(_)), "store.db{suffix}");
     }
+}
+
+#[tokio::test]
+async fn what_another_process_has_sealed_anew_opens_and_a_rotation_cut_off_is_finished() {
+    let house = house().await;
+    let gh = http("gh", &["token"]);
+    house.set(&house.acme, place("gh", "token"), "acme's").await;
+    house.set(&house.globex, place("gh", "token"), "globex's").await;
+    let elsewhere =
+        Vault::new(house.stores.secrets.clone(), Arc::new(Ring::new(&RootKey::for_test(1))));
+    elsewhere.bind().await.unwrap();
+    let rotated = elsewhere.rotate().await.unwrap();
+    assert_eq!((rotated.generation, rotated.data_keys, rotated.dropped), (2, 2, vec![1]));
+    assert_eq!(elsewhere.reseal(house.acme.0.id).await.unwrap().secrets, Some(1));
+    house.changed.send_modify(|epoch| *epoch += 1);
+    assert_eq!(header(&house.arm(&house.acme, &gh).await.unwrap()), "Bearer acme's");
+    // What this one does now, it does by the keys that are new.
+    elsewhere.rotate().await.unwrap();
+    assert_eq!(house.set(&house.globex, place("gh", "token"), "another").await, 2);
+    assert_eq!(header(&house.arm(&house.globex, &gh).await.unwrap()), "Bearer another");
+    elsewhere.rotate().await.unwrap();
+    let record = fresh_tenant(&name("late"), Origin::Store).unwrap();
+    house.stores.tenants.create(record.clone()).await.unwrap();
+    let late = (record.clone(), Principal::for_test(record.id, "late", "abcdefghij"));
+    house.set(&late, place("gh", "token"), "late").await;
+    assert_eq!(header(&house.arm(&late, &gh).await.unwrap()), "Bearer late");
+
+    // Killed after the new generation, and one data key was changed by hand.
+    let ring = house.ring.clone();
+    let make = Box::new(move |number| ring.new_generation(number));
+    house.stores.secrets.add_generation(1, make).await.unwrap();
+    let id = house.globex.0.id;
+    house.by_hand(&format!(
+        "UPDATE data_key SET sealed = substr(sealed, 1, length(sealed) - 1) WHERE tenant_id = x'{id}'"
+    ));
+    let next = Vault::new(house.stores.secrets.clone(), Arc::new(Ring::new(&RootKey::for_test(1))));
+    next.bind().await.unwrap();
+    next.finish_rotation().await.unwrap();
+    let left = next.generations().await.unwrap();
+    let left: Vec<_> = left.iter().map(|one| (one.generation.number, one.data_keys)).collect();
+    assert_eq!(left, [(4, 1), (5, 2)], "what does not open stays with its key");
+    assert_eq!(next.rotate().await.unwrap().left, [id]);
+    assert!(next.reseal(id).await.is_err());
+    assert_eq!(header(&house.arm(&house.acme, &gh).await.unwrap()), "Bearer acme's");
+    assert!(house.arm(&house.globex, &gh).await.is_err());
 }

@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::{ValueError, VaultError};
+use super::rotation::is_about_a_key;
 use crate::base::{Name, Secret, Slot, TenantId, unix_seconds};
-use crate::seal::{DataKey, Ring, SealError};
+use crate::seal::{DataKey, Ring, SealError, Sealed};
 use crate::store::{SecretPlace, Secrets, StoreError};
 
 const LONGEST: usize = 64 * 1024;
+/// How often something is tried while others seal it anew.
+pub(super) const TRIES: usize = 3;
 
 /// Whether a text can be a secret.
 ///
@@ -41,8 +44,8 @@ pub(super) struct Opened {
 /// The sealed secrets of all tenants. Clones share everything.
 #[derive(Clone)]
 pub struct Vault {
-    secrets: Arc<dyn Secrets>,
-    ring: Arc<Ring>,
+    pub(super) secrets: Arc<dyn Secrets>,
+    pub(super) ring: Arc<Ring>,
 }
 
 impl Vault {
@@ -59,7 +62,11 @@ impl Vault {
     pub async fn bind(&self) -> Result<(), VaultError> {
         let ours = self.ring.tag();
         let store = self.secrets.bind_root(ours).await?;
-        if store == ours { Ok(()) } else { Err(VaultError::OtherRoot { store, ours }) }
+        if store != ours {
+            return Err(VaultError::OtherRoot { store, ours });
+        }
+        self.learn().await?;
+        Ok(())
     }
 
     /// Seals a value into a slot. Gives the slot's new generation.
@@ -73,6 +80,24 @@ impl Vault {
         value: Secret,
     ) -> Result<u64, VaultError> {
         check_value(&value)?;
+        let value = Arc::new(value);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.put(tenant, place.clone(), value.clone()).await {
+                // Another process has sealed it anew meanwhile.
+                Err(error) if tries < TRIES && is_about_a_key(&error) => self.learn().await?,
+                done => return done,
+            }
+        }
+    }
+
+    async fn put(
+        &self,
+        tenant: TenantId,
+        place: SecretPlace,
+        value: Arc<Secret>,
+    ) -> Result<u64, VaultError> {
         let key = match self.secrets.data_key(tenant).await? {
             Some(wrapped) => wrapped,
             None => {
@@ -80,15 +105,39 @@ impl Vault {
                 self.secrets.add_data_key(tenant, fresh).await?
             }
         };
-        let key = self.ring.data_key(tenant, &key).map_err(VaultError::DataKey)?;
+        self.ring.data_key(tenant, &key).map_err(VaultError::DataKey)?;
         let SecretPlace { upstream, slot } = place.clone();
-        let seal = move |generation| key.seal(&upstream, &slot, generation, &value);
+        let ring = self.ring.clone();
+        let seal = move |generation, now: Option<&Sealed>| {
+            // Most often the one that was opened just now.
+            let key = ring.data_key(tenant, now.ok_or(SealError::Broken)?)?;
+            key.seal(&upstream, &slot, generation, &value)
+        };
         Ok(self.secrets.put(tenant, place, unix_seconds(), Box::new(seal)).await?)
     }
 
     /// Opens what `wanted` names of a tenant's values for one upstream, or all of them. A row that
     /// does not open is an error of its slot alone.
     pub(super) async fn open(
+        &self,
+        tenant: TenantId,
+        upstream: &Name,
+        wanted: Option<&[&Slot]>,
+    ) -> Result<BTreeMap<Slot, Opened>, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let opened = self.open_once(tenant, upstream, wanted).await?;
+            let other = |opened: &Opened| matches!(opened.value, Err(SealError::Key(_)));
+            if tries == TRIES || !opened.values().any(other) {
+                return Ok(opened);
+            }
+            // It was sealed anew between the readings, or by another process.
+            self.learn().await?;
+        }
+    }
+
+    async fn open_once(
         &self,
         tenant: TenantId,
         upstream: &Name,

@@ -46,7 +46,9 @@ impl Line {
         }
         // Whoever calls for the first time from here on finds the new configuration.
         for tenant in self.all_tenants() {
-            tenant.reconfigure(self, &config, difference);
+            for name in tenant.reconfigure(self, &config, difference) {
+                self.retire(&before, &name, Some(tenant.info().id()));
+            }
             for (_, upstream) in secrets.iter().filter(|(name, _)| name == tenant.info().name()) {
                 self.retire(&config, upstream, Some(tenant.info().id()));
                 tenant.changed(self, upstream.as_str(), &[]);
@@ -176,19 +178,48 @@ impl Line {
 
 /// True when somebody may see less by it.
 fn narrows(difference: &Difference) -> bool {
-    let Difference { removed, changed, profiles, .. } = difference;
-    !(removed.is_empty() && changed.is_empty() && profiles.is_empty())
+    let Difference { removed, changed, profiles, picks, .. } = difference;
+    !(removed.is_empty() && changed.is_empty() && profiles.is_empty() && picks.is_empty())
+}
+
+/// The difference as one tenant has it, where it has one of its own; and the upstreams that are
+/// there on for others.
+fn own(
+    difference: &Difference,
+    config: &Config,
+    before: &Policy,
+    now: &Policy,
+) -> (Option<Difference>, Vec<Name>) {
+    let (before, now) = (before.unseen(), now.unseen());
+    if before.is_empty() && now.is_empty() {
+        return (None, Vec::new());
+    }
+    let mut own = difference.clone();
+    let Difference { added, changed, removed, moved, .. } = &mut own;
+    for names in [&mut *added, changed, removed, moved] {
+        names.retain(|name| !before.contains(name) && !now.contains(name));
+    }
+    added.extend(
+        before.difference(now).filter(|name| config.upstreams.contains_key(*name)).cloned(),
+    );
+    let fresh = |name: &&Name| !difference.added.contains(*name);
+    let gone: Vec<Name> = now.difference(before).filter(fresh).cloned().collect();
+    removed.extend(gone.iter().cloned());
+    (Some(own), gone)
 }
 
 impl Tenant {
+    /// Gives the upstreams that are there on and not for this tenant any more.
     fn reconfigure(
         self: &Arc<Self>,
         line: &Arc<Line>,
         config: &Arc<Config>,
         difference: &Difference,
-    ) {
+    ) -> Vec<Name> {
         let old = self.shelves.load_full();
-        let policy = Policy::new(config.clone());
+        let policy = Policy::of_tenant(config.clone(), self.info().id(), self.info().name());
+        let (own, gone) = own(difference, config, &old.policy, &policy);
+        let difference = own.as_ref().unwrap_or(difference);
         let new = Arc::new(Shelves::new(config, policy.clone(), Some(&old)));
         self.shelves.store(new.clone());
         // What is made from here on is made of the new shelves.
@@ -206,7 +237,7 @@ impl Tenant {
         self.outlets().judge_by(policy);
         let there = |door: &Door| match door {
             Door::Merged => true,
-            Door::Single(name) => config.upstreams.contains_key(name),
+            Door::Single(name) => change.new.get(name.as_str(), false).is_some(),
             Door::Profile(name) => config.profiles.contains_key(name),
         };
         self.outlets().close_where(|door| !there(door));
@@ -241,6 +272,7 @@ impl Tenant {
             }
         }
         self.read_unread(&change, read);
+        gone
     }
 
     /// Reads what clients that hear of it would be shown: they are told when it is known.

@@ -9,7 +9,8 @@ use super::line::Line;
 use super::scope::narrow;
 use super::tenant::Tenant;
 use crate::auth::Principal;
-use crate::config::Upstream;
+use crate::base::Name;
+use crate::config::{Sight, Upstream};
 use crate::credential::CredentialError;
 use crate::namespace::{Door, Entry, Gate as _, Plan};
 use crate::policy::own_work;
@@ -45,6 +46,8 @@ pub struct Explanation {
     pub rule: Option<String>,
     /// The line of the file where the rule stands, from 1.
     pub line: Option<usize>,
+    /// Where the rule comes from: `file`, `store` (it was made over the API) or `key`.
+    pub origin: Option<&'static str>,
     /// What is known of the upstream.
     pub upstream_state: Option<String>,
     /// Its slots.
@@ -80,16 +83,19 @@ impl Line {
         tool: &str,
         ask: bool,
     ) -> Explanation {
+        let tenant = self.tenant(principal);
+        let policy = tenant.policy();
         let mut told = Explanation {
             tenant: principal.tenant().name().to_string(),
             door: door.path(),
-            door_is_there: self.policy().opens(door, narrow(principal)),
+            door_is_there: policy.opens(door, narrow(principal)),
             profile: door.profile().map(ToString::to_string),
             tool: tool.to_owned(),
             upstream: None,
             original: None,
             rule: None,
             line: None,
+            origin: None,
             upstream_state: None,
             slots: Vec::new(),
             filled_in: Vec::new(),
@@ -101,7 +107,6 @@ impl Line {
         if !told.door_is_there {
             return told;
         }
-        let tenant = self.tenant(principal);
         let view = if ask {
             tenant.view(self, principal, door, false).await
         } else {
@@ -114,12 +119,16 @@ impl Line {
         let owner = owner.or_else(|| view.owner(tool).cloned());
         let Some(owner) = owner else {
             told.because = "no upstream behind this door has a tool of this name".to_owned();
+            if let Some(off) = self.turned_off(principal, door, tool) {
+                told.because = format!("the tenant has turned the upstream `{off}` off");
+                told.upstream = Some(off.to_string());
+            }
             return told;
         };
         told.upstream = Some(owner.name.to_string());
         let ready = self.tell_of_upstream(&mut told, &tenant, principal, &owner, ask).await;
         let permitted =
-            plan.as_ref().filter(|plan| self.policy().may(plan, door, narrow(principal)).is_ok());
+            plan.as_ref().filter(|plan| policy.may(plan, door, narrow(principal)).is_ok());
         if let Some(plan) = permitted {
             tell_of_arguments(&mut told, plan);
         }
@@ -133,10 +142,10 @@ impl Line {
             let (id, read_only) = (&*meant.original, meant.read_only);
             let entry = Entry { kind, id, read_only, templates: &[] };
             let narrow = narrow(principal);
-            let policy = self.policy();
             let verdict = policy.verdict(door, narrow, &meant.upstream.name, &entry);
             told.rule = Some(verdict.rule.to_string());
             told.line = verdict.rule.line();
+            told.origin = verdict.rule.origin();
         }
         told.callable = permitted.is_some() && ready;
         told.because = match (permitted, meant) {
@@ -206,6 +215,26 @@ impl Line {
         true
     }
 
+    /// The upstream that the tenant has turned off, of those whose tools have such names here.
+    fn turned_off(&self, principal: &Principal, door: &Door, tool: &str) -> Option<Name> {
+        let (config, tenant) = (self.config().clone(), principal.tenant());
+        let off = config.made.off.get(&tenant.id())?;
+        let behind = |name: &Name| match door.profile().map(|name| config.profiles.get(name)) {
+            Some(profile) => profile.is_some_and(|found| found.upstreams.contains_key(name)),
+            None => true,
+        };
+        let named = |name: &&Name| {
+            let rest = tool.strip_prefix(name.as_str());
+            rest.is_some_and(|rest| rest.starts_with(&config.namespace.separator)) && behind(name)
+        };
+        let is_off = |name: &&Name| {
+            let entry = config.upstreams.get(*name);
+            let sight = entry.map(|entry| config.sight(tenant.id(), tenant.name(), entry));
+            sight == Some(Sight::TurnedOff)
+        };
+        off.iter().filter(named).find(is_off).cloned()
+    }
+
     /// The tool that a name means or would mean, at an upstream of the file.
     fn meant(
         &self,
@@ -215,7 +244,7 @@ impl Line {
         tool: &str,
     ) -> Option<Meant> {
         let (narrow, namer) = (narrow(principal), self.namer());
-        let (config, policy) = (self.config().clone(), self.policy());
+        let (config, policy) = (self.config().clone(), tenant.policy());
         let mut old = None;
         for (name, upstream) in &config.upstreams {
             if matches!(door, Door::Single(single) if single != name) {

@@ -248,7 +248,7 @@ impl Line {
         let (tenant, holder) = (posting.principal.tenant().id(), posting.principal.key());
         let (own, narrow) = (session.id().text(), narrow(&posting.principal));
         let links = {
-            let policy = self.policy();
+            let policy = self.tenant(&posting.principal).policy();
             self.pool.ready_where(|key| {
                 let principal = key.principal.as_deref();
                 key.tenant == Some(tenant)

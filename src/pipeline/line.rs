@@ -15,9 +15,9 @@ use super::task::KeptTasks;
 use super::tenant::Tenant;
 use super::troubles::Troubles;
 use crate::audit::{Audit, Denial, Outcome};
-use crate::auth::Principal;
+use crate::auth::{Principal, TenantInfo};
 use crate::base::{Clock, Map, Name, Narrow, Tasks, TenantId};
-use crate::config::{Config, Upstream};
+use crate::config::{Config, Sight, Upstream};
 use crate::credential::Credentials;
 use crate::limit::{Limiter, Turns};
 use crate::namespace::{Door, Namer};
@@ -174,7 +174,8 @@ impl Line {
         self.config.load()
     }
 
-    /// The rules of the file, as of [`Line::config`].
+    /// The rules of the file, as of [`Line::config`]. What is there for which tenant is not in
+    /// them: that is in the tenant's own views.
     pub(super) fn policy(&self) -> Guard<Arc<Policy>> {
         self.policy.load()
     }
@@ -188,6 +189,14 @@ impl Line {
     /// The entry of an upstream as it is now.
     pub(super) fn entry(&self, name: &str) -> Option<Arc<Upstream>> {
         self.config().upstreams.get(name).cloned()
+    }
+
+    /// The same where it is there for this tenant.
+    pub(super) fn seen(&self, tenant: &TenantInfo, name: &str) -> Option<Arc<Upstream>> {
+        let config = self.config();
+        let entry = config.upstreams.get(name)?;
+        let sight = config.sight(tenant.id(), tenant.name(), entry);
+        (sight == Sight::Seen).then(|| entry.clone())
     }
 
     /// From now on this is what the file decides.
@@ -207,6 +216,13 @@ impl Line {
     #[must_use]
     pub fn door(&self, principal: &Principal, path: &str) -> Option<Door> {
         let door = self.door_of_path(path)?;
+        if let Door::Single(name) = &door {
+            let (config, tenant) = (self.config(), principal.tenant());
+            let entry = config.upstreams.get(name)?;
+            if config.sight(tenant.id(), tenant.name(), entry) != Sight::Seen {
+                return None;
+            }
+        }
         self.policy().opens(&door, narrow(principal)).then_some(door)
     }
 
@@ -253,10 +269,7 @@ impl Line {
         }
         let mut tenants = self.tenants.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Under the lock: a reload that comes later finds the tenant.
-        let new = || {
-            let (config, policy) = (self.config(), self.policy());
-            Arc::new(Tenant::new(principal.tenant(), &config, (**policy).clone()))
-        };
+        let new = || Arc::new(Tenant::new(principal.tenant(), &self.config()));
         tenants.entry(id).or_insert_with(new).clone()
     }
 

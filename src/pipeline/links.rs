@@ -267,6 +267,7 @@ impl Line {
                     era: upstream.era,
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
+                    guarded: upstream.guarded,
                     session_id: upstream.quirks.session_id,
                     cancels: upstream.quirks.cancels,
                     redact,

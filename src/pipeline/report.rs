@@ -8,7 +8,7 @@ use super::line::Line;
 use super::scope::narrow;
 use crate::auth::Principal;
 use crate::base::{KeyId, Name, Slot, TenantId};
-use crate::config::{Transport, Upstream};
+use crate::config::{Config, Sight, Transport, Upstream};
 use crate::credential::CredentialError;
 use crate::namespace::{Door, Entry};
 use crate::policy::own_work;
@@ -28,12 +28,30 @@ pub enum UpstreamState {
     Failed,
     /// Secrets of the tenant are missing or cannot be used.
     NeedsSetup,
+    /// The tenant has turned it off for itself.
+    TurnedOff,
+}
+
+/// A report that says nothing yet.
+fn blank(upstream: &Upstream, state: UpstreamState) -> UpstreamReport {
+    UpstreamReport {
+        name: upstream.name.clone(),
+        transport: match upstream.transport {
+            Transport::Stdio { .. } => "stdio",
+            Transport::Http { .. } => "http",
+        },
+        state,
+        reason: None,
+        missing: Vec::new(),
+        links: (0, 0),
+        tools: None,
+    }
 }
 
 impl UpstreamState {
     /// Every state.
-    pub const ALL: [Self; 5] =
-        [Self::Ready, Self::Idle, Self::Starting, Self::Failed, Self::NeedsSetup];
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Idle, Self::Starting, Self::Failed, Self::NeedsSetup, Self::TurnedOff];
 
     /// Its word.
     #[must_use]
@@ -44,6 +62,7 @@ impl UpstreamState {
             Self::Starting => "starting",
             Self::Failed => "failed",
             Self::NeedsSetup => "needs-setup",
+            Self::TurnedOff => "turned-off",
         }
     }
 }
@@ -103,7 +122,7 @@ impl Line {
         let config = self.config().clone();
         let mut reports = Vec::with_capacity(config.upstreams.len());
         for upstream in config.upstreams.values() {
-            reports.push(self.report(caller, upstream).await);
+            reports.extend(self.report_as_seen(caller, &config, upstream).await);
         }
         reports
     }
@@ -115,7 +134,28 @@ impl Line {
         name: &str,
     ) -> Option<UpstreamReport> {
         let upstream = self.entry(name)?;
-        Some(self.report(caller, &upstream).await)
+        let config = self.config().clone();
+        self.report_as_seen(caller, &config, &upstream).await
+    }
+
+    async fn report_as_seen(
+        self: &Arc<Self>,
+        caller: &Principal,
+        config: &Config,
+        upstream: &Arc<Upstream>,
+    ) -> Option<UpstreamReport> {
+        let tenant = caller.tenant();
+        match config.sight(tenant.id(), tenant.name(), upstream) {
+            Sight::Seen => Some(self.report(caller, upstream).await),
+            Sight::TurnedOff => {
+                let mut report = blank(upstream, UpstreamState::TurnedOff);
+                let path = format!("PUT /api/v1/upstreams/{}/enabled", upstream.name);
+                let reason = format!("the tenant has turned it off; an admin turns it on: {path}");
+                report.reason = Some(reason);
+                Some(report)
+            }
+            Sight::Hidden => None,
+        }
     }
 
     async fn report(
@@ -124,18 +164,7 @@ impl Line {
         upstream: &Arc<Upstream>,
     ) -> UpstreamReport {
         let id = caller.tenant().id();
-        let mut report = UpstreamReport {
-            name: upstream.name.clone(),
-            transport: match upstream.transport {
-                Transport::Stdio { .. } => "stdio",
-                Transport::Http { .. } => "http",
-            },
-            state: UpstreamState::Idle,
-            reason: None,
-            missing: Vec::new(),
-            links: (0, 0),
-            tools: None,
-        };
+        let mut report = blank(upstream, UpstreamState::Idle);
         let mut starting = false;
         for (key, state) in self.pool.status() {
             if key.upstream != upstream.name || key.tenant.is_some_and(|tenant| tenant != id) {
@@ -184,7 +213,7 @@ impl Line {
         caller: &Principal,
         upstream: &str,
     ) -> Option<Vec<ToolReport>> {
-        let upstream = self.entry(upstream)?;
+        let upstream = self.seen(caller.tenant(), upstream)?;
         let tenant = self.tenant(caller);
         let door = Door::Single(upstream.name.clone());
         tenant.view(self, caller, &door, false).await;

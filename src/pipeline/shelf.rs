@@ -39,7 +39,7 @@ impl Shelves {
             }
         };
         let http = |upstream: &Upstream| matches!(upstream.transport, Transport::Http { .. });
-        let entries = config.upstreams.iter();
+        let entries = config.upstreams.iter().filter(|(name, _)| !policy.unseen().contains(*name));
         Self {
             all: entries.clone().map(|(name, up)| (name.clone(), shelf(up, false))).collect(),
             apps: entries

@@ -61,7 +61,8 @@ enum Wait {
 }
 
 impl Tenant {
-    pub(super) fn new(info: &Arc<TenantInfo>, config: &Config, policy: Policy) -> Self {
+    pub(super) fn new(info: &Arc<TenantInfo>, config: &Arc<Config>) -> Self {
+        let policy = Policy::of_tenant(config.clone(), info.id(), info.name());
         Self {
             info: info.clone(),
             outlets: Outlets::new(policy.clone()),
@@ -75,6 +76,11 @@ impl Tenant {
 
     pub(super) fn info(&self) -> &Arc<TenantInfo> {
         &self.info
+    }
+
+    /// The rules that its views are made by.
+    pub(super) fn policy(&self) -> Policy {
+        self.shelves.load().policy.clone()
     }
 
     pub(super) fn held(&self) -> &Held {

@@ -30,7 +30,8 @@ impl<'a> AtDoor<'a> {
                 self.profile.is_some_and(|profile| profile.upstreams.contains_key(upstream))
             }
         };
-        behind && self.narrow.opens(self.door.profile()) && self.narrow.reaches(upstream)
+        let there = !self.policy.unseen().contains(upstream);
+        behind && there && self.narrow.opens(self.door.profile()) && self.narrow.reaches(upstream)
     }
 
     /// All rules about an upstream, the widest first.

@@ -1,11 +1,12 @@
 //! The policy of the file: makes views, and judges what no view could.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::door::AtDoor;
 use super::judge::Verdict;
 use super::permit::{Hidden, Permit};
-use crate::base::{Name, Narrow};
+use crate::base::{Name, Narrow, TenantId};
 use crate::config::{Config, Profile, Upstream};
 use crate::namespace::{Catalogue, Door, Entry, Gate, Namer, Plan, Target, View};
 use crate::wire::ListKind;
@@ -14,6 +15,8 @@ use crate::wire::ListKind;
 #[derive(Clone)]
 pub struct Policy {
     config: Arc<Config>,
+    /// Upstreams that are not there for the tenant that it is about.
+    unseen: Arc<BTreeSet<Name>>,
 }
 
 impl std::fmt::Debug for Policy {
@@ -23,10 +26,24 @@ impl std::fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// The policy of this file.
+    /// The policy of this file, whoever asks.
     #[must_use]
     pub fn new(config: Arc<Config>) -> Self {
-        Self { config }
+        Self { config, unseen: Arc::default() }
+    }
+
+    /// The policy of this file for a tenant of this id and name: what is for others, and what it
+    /// has turned off, is not there.
+    #[must_use]
+    pub fn of_tenant(config: Arc<Config>, id: TenantId, name: &Name) -> Self {
+        let unseen = Arc::new(config.unseen(id, name));
+        Self { config, unseen }
+    }
+
+    /// Upstreams that are not there for the tenant.
+    #[must_use]
+    pub fn unseen(&self) -> &BTreeSet<Name> {
+        &self.unseen
     }
 
     /// Whether a door is there at all for a key that is narrowed so.
@@ -131,7 +148,7 @@ impl Policy {
     }
 
     pub(super) fn upstream(&self, name: &Name) -> Option<&Arc<Upstream>> {
-        self.config.upstreams.get(name)
+        self.config.upstreams.get(name).filter(|_| !self.unseen.contains(name))
     }
 
     pub(super) fn profile(&self, name: &Name) -> Option<&Profile> {

@@ -55,9 +55,23 @@ fn section(kind: ListKind) -> &'static str {
 }
 
 impl Rule<'_> {
-    /// The line of the file where it stands, from 1.
+    /// The line of the file where it stands, from 1; none for what was made over the API.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
+        self.place().filter(|line| *line > 0)
+    }
+
+    /// Where it comes from: the file, the store that the API writes to, or the key itself.
+    #[must_use]
+    pub fn origin(&self) -> Option<&'static str> {
+        match self {
+            Self::Key => Some("key"),
+            _ => self.place().map(|line| if line > 0 { "file" } else { "store" }),
+        }
+    }
+
+    /// The line as it was noted: 0 for what stands in no file.
+    fn place(&self) -> Option<usize> {
         match self {
             Self::Allowed(_, pattern) | Self::Denied(_, pattern) => Some(pattern.line),
             Self::NotAllowed(_, filter) => Some(filter.line),

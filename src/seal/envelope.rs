@@ -81,6 +81,19 @@ impl Sealed {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The public id of the key that sealed it, as the row says.
+    ///
+    /// # Errors
+    /// When it is too short, or of another version.
+    pub fn key(&self) -> Result<KeyTag, SealError> {
+        let (&version, rest) = self.0.split_first().ok_or(SealError::Broken)?;
+        if version != VERSION {
+            return Err(SealError::Version(version));
+        }
+        let tag = rest.first_chunk::<8>().ok_or(SealError::Broken)?;
+        Ok(KeyTag(*tag))
+    }
 }
 
 impl fmt::Debug for Sealed {
@@ -96,6 +109,8 @@ pub(super) enum Context<'a> {
     Secret { tenant: TenantId, upstream: &'a Name, slot: &'a Slot, generation: u64 },
     /// A tenant's data key.
     DataKey { tenant: TenantId },
+    /// A generation of the key that seals data keys.
+    Generation { number: u64 },
     /// An opaque handle that a client holds for us.
     Handle { purpose: &'a str, about: &'a [u8] },
 }
@@ -123,6 +138,10 @@ impl Context<'_> {
             Self::DataKey { tenant } => {
                 field(b"data key");
                 field(tenant.as_bytes());
+            }
+            Self::Generation { number } => {
+                field(b"generation");
+                field(&number.to_le_bytes());
             }
             Self::Handle { purpose, about } => {
                 field(b"handle");

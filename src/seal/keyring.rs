@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::data_key::DataKey;
 use super::envelope::{Context, KeyTag, SealError, Sealed, SealingKey};
+use super::generation::Held;
 use super::key::RootKey;
 use crate::base::TenantId;
 
@@ -22,7 +23,10 @@ pub type Digest = [u8; 32];
 
 /// Everything derived from one root key.
 pub struct Ring {
-    wrapping: SealingKey,
+    /// The first generation, and what seals the later ones.
+    pub(super) wrapping: Arc<SealingKey>,
+    /// Those that there are, the newest last.
+    pub(super) generations: RwLock<Vec<Held>>,
     pepper: Hmac<Sha256>,
     handles: Zeroizing<[u8; 32]>,
     macs: Zeroizing<[u8; 32]>,
@@ -40,8 +44,10 @@ impl Ring {
     pub fn new(root: &RootKey) -> Self {
         let hkdf = Hkdf::<Sha256>::new(Some(b"mcp-proxy root"), root.bytes());
         let pepper = expand(&hkdf, &[b"pepper"]);
+        let wrapping = Arc::new(sealing_key(expand(&hkdf, &[b"wrapping key"])));
         Self {
-            wrapping: sealing_key(expand(&hkdf, &[b"wrapping key"])),
+            generations: RwLock::new(vec![Held::first(wrapping.clone())]),
+            wrapping,
             pepper: Hmac::new_from_slice(pepper.as_ref())
                 .expect("HMAC takes a key of any length (RFC 2104)"),
             handles: expand(&hkdf, &[b"handles"]),
@@ -63,7 +69,7 @@ impl Ring {
     pub fn new_data_key(&self, tenant: TenantId) -> Result<Sealed, SealError> {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(bytes.as_mut()).map_err(|_| SealError::Random)?;
-        self.wrapping.seal(&Context::DataKey { tenant }, bytes.as_ref())
+        self.newest()?.seal(&Context::DataKey { tenant }, bytes.as_ref())
     }
 
     /// Opens a tenant's data key, or gives the one already open when `wrapped` is the same.
@@ -77,15 +83,24 @@ impl Ring {
                 return Ok(known.key.clone());
             }
         }
-        let value = self.wrapping.open(&Context::DataKey { tenant }, wrapped)?;
-        let bytes: [u8; 32] = value.as_slice().try_into().map_err(|_| SealError::Broken)?;
-        let key = Arc::new(DataKey { tenant, key: sealing_key(Zeroizing::new(bytes)) });
+        let key = Arc::new(self.open_data_key(tenant, wrapped)?);
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         if opened.len() >= CACHED && !opened.contains_key(&tenant) {
             opened.clear();
         }
         opened.insert(tenant, Opened { wrapped: wrapped.clone(), key: key.clone() });
         Ok(key)
+    }
+
+    /// Opens a tenant's data key without keeping it.
+    pub(super) fn open_data_key(
+        &self,
+        tenant: TenantId,
+        wrapped: &Sealed,
+    ) -> Result<DataKey, SealError> {
+        let value = self.wrapper(wrapped)?.open(&Context::DataKey { tenant }, wrapped)?;
+        let bytes: [u8; 32] = value.as_slice().try_into().map_err(|_| SealError::Broken)?;
+        Ok(DataKey { tenant, key: sealing_key(Zeroizing::new(bytes)) })
     }
 
     /// Drops a tenant's opened data key.
@@ -154,7 +169,7 @@ impl fmt::Debug for Ring {
     }
 }
 
-fn sealing_key(bytes: Zeroizing<[u8; 32]>) -> SealingKey {
+pub(super) fn sealing_key(bytes: Zeroizing<[u8; 32]>) -> SealingKey {
     let hkdf = Hkdf::<Sha256>::new(Some(b"mcp-proxy key id"), bytes.as_ref());
     let mut tag = [0; 8];
     hkdf.expand(b"key id", &mut tag).expect("8 bytes are within HKDF's limit (RFC 5869, 2.3)");

@@ -51,6 +51,7 @@ const HANDLE_ROW: &str = concat!(
 enum Any {
     Secret([u8; 16], Name, Slot, u64),
     DataKey([u8; 16]),
+    Generation(u64),
     Handle(String, Vec<u8>),
 }
 
@@ -66,6 +67,7 @@ impl Any {
             Self::DataKey(tenant) => {
                 use_it(&Context::DataKey { tenant: TenantId::from_bytes(*tenant) })
             }
+            Self::Generation(number) => use_it(&Context::Generation { number: *number }),
             Self::Handle(purpose, about) => use_it(&Context::Handle { purpose, about }),
         }
     }
@@ -79,6 +81,7 @@ fn any_context() -> impl Strategy<Value = Any> {
     prop_oneof![
         (tenant.clone(), name, slot, 0..4_u64).prop_map(|(t, n, s, g)| Any::Secret(t, n, s, g)),
         tenant.prop_map(Any::DataKey),
+        (0..4_u64).prop_map(Any::Generation),
         ("[ab]{0,4}", proptest::collection::vec(0..3_u8, 0..24))
             .prop_map(|(purpose, about)| Any::Handle(purpose, about)),
     ]

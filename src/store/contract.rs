@@ -143,7 +143,7 @@ async fn secrets(stores: &Stores) {
     let (acme, beta) = (TenantId::from_bytes([1; 16]), TenantId::from_bytes([5; 16]));
     let gh = Name::new("gh").unwrap();
     let seal = |text: &'static str| -> SealValue {
-        Box::new(move |generation| {
+        Box::new(move |generation, _| {
             Ok(Sealed::from_bytes(format!("{text}/{generation}").into_bytes()))
         })
     };
@@ -157,7 +157,7 @@ async fn secrets(stores: &Stores) {
     assert_eq!((of.len(), of[0].generation, of[0].sealed.as_bytes()), (1, 2, &b"b/2"[..]));
     assert!(secrets.of_upstream(acme, &Name::new("other").unwrap()).await.unwrap().is_empty());
 
-    let failing: SealValue = Box::new(|_| Err(SealError::Random));
+    let failing: SealValue = Box::new(|_, _| Err(SealError::Random));
     let failed = secrets.put(acme, place("gh", "token"), 10, failing).await;
     assert!(matches!(failed, Err(StoreError::Seal(SealError::Random))));
     assert_eq!(secrets.of_upstream(acme, &gh).await.unwrap(), of, "a failed write leaves nothing");

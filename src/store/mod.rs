@@ -16,12 +16,14 @@ pub use audit::{
 };
 pub use error::StoreError;
 pub use record::{
-    Begun, FoundKey, KeyCounts, KeyRecord, Origin, Owner, SealValue, SealedSecret, SecretInfo,
-    SecretPlace, SessionRecord, TenantRecord, UpstreamRecord,
+    Begun, FoundKey, GenerationRecord, KeyCounts, KeyRecord, MakeGeneration, Origin, Owner,
+    ProfileRecord, Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace,
+    SessionRecord, TenantRecord, UpstreamRecord,
 };
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;
 pub use sqlite::{AuditFile, Sqlite};
 pub use traits::{
-    Changes, Keys, Pending, Repeats, Secrets, SessionStates, Stores, Tenants, Upstreams,
+    Changes, Keys, Pending, Picks, Profiles, Repeats, Sealing, Secrets, SessionStates, Stores,
+    Tenants, Upstreams,
 };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::base::{KeyId, Name, Role, Scopes, Slot, TenantId};
-use crate::seal::{Digest, SealError, Sealed};
+use crate::seal::{Digest, Generation, Row, SealError, Sealed};
 
 /// Who decides about a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,9 +147,39 @@ pub struct SessionRecord {
     pub keep_until: u64,
 }
 
-/// Seals a value for the generation that the store gives it. The store calls it inside its
-/// transaction and sees only what it returns.
-pub type SealValue = Box<dyn FnOnce(u64) -> Result<Sealed, SealError> + Send>;
+/// Seals a value for the generation that the store gives it, with the tenant's sealed data key as
+/// it is now. The store calls it inside its transaction and sees only what it returns.
+pub type SealValue = Box<dyn FnOnce(u64, Option<&Sealed>) -> Result<Sealed, SealError> + Send>;
+
+/// Makes a generation of the number that the store gives it, within its transaction.
+pub type MakeGeneration = Box<dyn FnOnce(u64) -> Result<Generation, SealError> + Send>;
+
+/// From a tenant's sealed data key and all its values makes a fresh data key, and the values
+/// sealed by it in the same order; within the store's transaction.
+pub type Reseal =
+    Box<dyn FnOnce(&Sealed, &[Row]) -> Result<(Sealed, Vec<Sealed>), SealError> + Send>;
+
+/// A generation of the key that seals data keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenerationRecord {
+    /// The generation itself.
+    pub generation: Generation,
+    /// When it was made; of the first one, when the store first knew of it.
+    pub made_at: u64,
+    /// How many tenants' data keys it has sealed.
+    pub data_keys: u64,
+}
+
+/// A data key that was sealed by an older generation, and is sealed by the newest now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// As the store has it.
+    pub before: Sealed,
+    /// As it is to be.
+    pub now: Sealed,
+}
 
 /// How a request stands that named itself with an `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,4 +222,19 @@ pub struct KeyCounts {
     pub expired: u64,
     /// They were revoked.
     pub revoked: u64,
+}
+
+/// A profile that was made over the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileRecord {
+    /// Its name.
+    pub name: Name,
+    /// Its keys, as those of `[profiles.NAME]`, as JSON text.
+    pub document: String,
+    /// Moves on with each change.
+    pub generation: u64,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: u64,
+    /// When it was changed last, in the same.
+    pub changed_at: u64,
 }

@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Begun, FoundKey, KeyCounts, KeyRecord, Owner, SealValue, SealedSecret, SecretInfo, SecretPlace,
-    SessionRecord, StoreError, TenantRecord, UpstreamRecord,
+    Begun, FoundKey, GenerationRecord, KeyCounts, KeyRecord, MakeGeneration, Owner, ProfileRecord,
+    Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError,
+    TenantRecord, UpstreamRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
 use crate::seal::{Digest, KeyTag, Sealed};
@@ -51,8 +52,30 @@ pub trait Keys: Send + Sync {
     fn touch(&self, used: Vec<(KeyId, u64)>) -> Pending<'_, ()>;
 }
 
+/// Generations of the key that seals data keys.
+pub trait Sealing: Send + Sync {
+    /// All that there are, the oldest first.
+    fn generations(&self) -> Pending<'_, Vec<GenerationRecord>>;
+    /// Adds the next one; gives its number. From here on no other seals new data keys.
+    fn add_generation(&self, made_at: u64, make: MakeGeneration) -> Pending<'_, u64>;
+    /// Data keys that an older generation has sealed, by tenant: at most so many after this one.
+    fn older_data_keys(
+        &self,
+        after: Option<TenantId>,
+        most: usize,
+    ) -> Pending<'_, Vec<(TenantId, Sealed)>>;
+    /// Replaces those that are still as they were; gives how many. A key's `Seal` error when one
+    /// is not sealed by the newest generation.
+    fn rewrap(&self, keys: Vec<Rewrapped>) -> Pending<'_, usize>;
+    /// Removes older generations that no data key needs; gives their numbers.
+    fn drop_generations(&self) -> Pending<'_, Vec<u64>>;
+    /// Replaces a tenant's data key and all its values in one transaction; gives how many values,
+    /// `None` for a tenant without a data key.
+    fn reseal(&self, tenant: TenantId, reseal: Reseal) -> Pending<'_, Option<usize>>;
+}
+
 /// Sealed secrets.
-pub trait Secrets: Send + Sync {
+pub trait Secrets: Sealing {
     /// Stores a value with the slot's next generation, which it gives back; one transaction.
     fn put(
         &self,
@@ -69,7 +92,8 @@ pub trait Secrets: Send + Sync {
     fn remove(&self, tenant: TenantId, place: SecretPlace) -> Pending<'_, bool>;
     /// A tenant's sealed data key.
     fn data_key(&self, tenant: TenantId) -> Pending<'_, Option<Sealed>>;
-    /// Keeps `fresh` unless the tenant has a data key already; gives the one that holds.
+    /// Keeps `fresh` unless the tenant has a data key already; gives the one that holds. A key's
+    /// `Seal` error when it is not sealed by the newest generation.
     fn add_data_key(&self, tenant: TenantId, fresh: Sealed) -> Pending<'_, Sealed>;
     /// Binds the store to a root key: the first caller's id is kept. Gives the one kept.
     fn bind_root(&self, root: KeyTag) -> Pending<'_, KeyTag>;
@@ -113,6 +137,27 @@ pub trait Upstreams: Send + Sync {
     fn secrets(&self, name: &Name) -> Pending<'_, u64>;
 }
 
+/// Profiles that were made over the API.
+pub trait Profiles: Send + Sync {
+    /// All, by name.
+    fn list(&self) -> Pending<'_, Vec<ProfileRecord>>;
+    /// The one of that name.
+    fn find(&self, name: &Name) -> Pending<'_, Option<ProfileRecord>>;
+    /// Writes one that still has this generation, 0 for one that is not there yet; gives the next.
+    /// `None` when it was changed meanwhile.
+    fn put(&self, profile: ProfileRecord) -> Pending<'_, Option<u64>>;
+    /// Removes one that still has this generation. False when it was changed meanwhile.
+    fn remove(&self, name: &Name, generation: u64) -> Pending<'_, bool>;
+}
+
+/// Upstreams that tenants have turned off for themselves.
+pub trait Picks: Send + Sync {
+    /// All of them.
+    fn all(&self) -> Pending<'_, Vec<(TenantId, Name)>>;
+    /// Turns one off at that time, or on again. False when it was so already.
+    fn turn(&self, tenant: TenantId, upstream: &Name, off: Option<u64>) -> Pending<'_, bool>;
+}
+
 /// Whether anything was written.
 pub trait Changes: Send + Sync {
     /// A number that differs from the last one when any process has written in between.
@@ -126,12 +171,16 @@ pub struct Stores {
     pub tenants: Arc<dyn Tenants>,
     /// Keys.
     pub keys: Arc<dyn Keys>,
-    /// Sealed secrets.
+    /// Sealed secrets, and what they are sealed by.
     pub secrets: Arc<dyn Secrets>,
     /// Requests that named themselves.
     pub repeats: Arc<dyn Repeats>,
     /// Upstreams that were made over the API.
     pub upstreams: Arc<dyn Upstreams>,
+    /// Profiles that were made over the API.
+    pub profiles: Arc<dyn Profiles>,
+    /// Upstreams that tenants have turned off for themselves.
+    pub picks: Arc<dyn Picks>,
     /// What sessions leave behind.
     pub sessions: Arc<dyn SessionStates>,
     /// Whether anything was written.

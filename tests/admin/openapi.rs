@@ -232,6 +232,41 @@ fn every_success_is_as_the_document_says() {
         ("GET /api/v1/events", String::new(), &boss, empty.clone()),
         ("GET /api/v1/errors", String::new(), OPERATOR, empty.clone()),
         ("GET /api/v1/explain", "/api/v1/explain?tool=free__echo".to_owned(), &boss, empty.clone()),
+        (
+            "PUT /api/v1/upstreams/{name}/enabled",
+            "/api/v1/upstreams/free/enabled".to_owned(),
+            &boss,
+            json!({ "enabled": false }),
+        ),
+        ("GET /api/v1/upstreams/{name}", "/api/v1/upstreams/free".to_owned(), &boss, empty.clone()),
+        (
+            "PUT /api/v1/profiles/{name}",
+            "/api/v1/profiles/desk".to_owned(),
+            OPERATOR,
+            json!({ "upstreams": { "free": { "tools": { "deny": ["x"] } } } }),
+        ),
+        ("GET /api/v1/profiles/{name}", "/api/v1/profiles/desk".to_owned(), &boss, empty.clone()),
+        (
+            "GET /api/v1/profiles/{name}",
+            "/api/v1/profiles/desk".to_owned(),
+            OPERATOR,
+            empty.clone(),
+        ),
+        ("GET /api/v1/profiles", String::new(), OPERATOR, empty.clone()),
+        (
+            "DELETE /api/v1/profiles/{name}",
+            "/api/v1/profiles/desk".to_owned(),
+            OPERATOR,
+            empty.clone(),
+        ),
+        ("GET /api/v1/seal", String::new(), OPERATOR, empty.clone()),
+        ("POST /api/v1/seal/rotate", String::new(), OPERATOR, json!({ "data_keys": true })),
+        (
+            "POST /api/v1/tenants/{name}/seal/rotate",
+            "/api/v1/tenants/beta/seal/rotate".to_owned(),
+            OPERATOR,
+            empty.clone(),
+        ),
         ("POST /api/v1/reload", String::new(), OPERATOR, empty),
     ];
     // The first record is on disk a moment after its answer.

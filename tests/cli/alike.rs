@@ -6,7 +6,7 @@ use crate::desk::{Done, run, run_with, world};
 use crate::support::Setup;
 
 /// Commands that only read, after something was made.
-const READS: [&str; 12] = [
+const READS: [&str; 13] = [
     "tenant list",
     "tenant show acme",
     "tenant show filed",
@@ -17,6 +17,7 @@ const READS: [&str; 12] = [
     "secret list --tenant acme",
     "upstream list --tenant acme",
     "upstream show free --tenant acme",
+    "seal show",
     "session list",
     "session list --tenant acme",
 ];

@@ -362,6 +362,7 @@ impl Stage {
                 headers,
                 era,
                 start: START,
+                guarded: false,
                 session_id: false,
                 cancels: false,
                 capabilities,

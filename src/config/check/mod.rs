@@ -20,5 +20,6 @@ mod tenant;
 mod upstream;
 mod value;
 
+pub(super) use profile::alone as check_profiles;
 pub(super) use root::{Surroundings, check};
 pub(super) use upstream::alone as check_upstreams;

@@ -58,6 +58,18 @@ pub(super) fn check(
     profiles
 }
 
+/// One that stands in no file, beside these upstreams; it may name the `known` ones.
+pub(in crate::config) fn alone(
+    table: Option<Table<'_>>,
+    upstreams: &BTreeMap<Name, Arc<Upstream>>,
+    known: &[&Name],
+    report: &mut Report<'_>,
+) -> Option<Profile> {
+    let declared: Declared<'_> = known.iter().map(|name| (name.as_str(), None)).collect();
+    let found = check(table, upstreams, &declared, report).into_values().next();
+    found.map(Arc::unwrap_or_clone)
+}
+
 fn members(
     item: &Item<'_>,
     upstreams: &BTreeMap<Name, Arc<Upstream>>,

@@ -19,7 +19,7 @@ pub(super) type Declared<'a> = BTreeMap<&'a str, Option<BTreeSet<Slot>>>;
 
 const LATER: [&str; 8] =
     ["sse", "transport", "instances", "allow_private", "oauth", "limits", "policy", "roles"];
-const FOREIGN: [(&str, &str); 9] = [
+const FOREIGN: [(&str, &str); 10] = [
     ("allow", "write tools = { allow = [\"NAME\"] }"),
     ("deny", "write tools = { deny = [\"NAME\"] }"),
     ("pinned", "write pin = { ARGUMENT = VALUE }"),
@@ -27,6 +27,7 @@ const FOREIGN: [(&str, &str); 9] = [
     ("args", "write them into `command`: command = [\"PROGRAM\", \"ARGUMENT\"]"),
     ("type", "take it out; `command` or `url` says it"),
     ("timeout_ms", "write timeout = \"30s\""),
+    ("tenant", "write tenants = [\"NAME\"]"),
     ("disabled", "put a # before each line of this upstream"),
     ("enabled", "put a # before each line of this upstream"),
 ];
@@ -121,6 +122,7 @@ fn upstream(
     let arguments = arguments.filter(Item::is_table).and_then(|item| item.table(report));
     let arguments = arguments.map(|table| argument::check(table, &mut references, report));
     let rules = rules::of_upstream(&mut table, arguments.as_ref(), report);
+    let tenants = table.take("tenants").and_then(|item| tenants(&item, report));
     let bare = table.take("bare").and_then(|item| item.boolean(report));
     let quirks = table.take("quirks");
     let era = table.take("era").and_then(|item| era(&item, report));
@@ -157,6 +159,8 @@ fn upstream(
         all_arguments,
         rules,
         bare: bare.unwrap_or(false),
+        tenants,
+        guarded: false,
         quirks: quirks.unwrap_or_default(),
         era: era.unwrap_or(EraSetting::Auto),
         timing,
@@ -164,6 +168,27 @@ fn upstream(
         uses_key: !references.keys.is_empty(),
         slots: references.slots,
     })
+}
+
+/// Who may see it. Nobody is written by taking the upstream out.
+fn tenants(item: &Item<'_>, report: &mut Report<'_>) -> Option<BTreeSet<Name>> {
+    let mut tenants = BTreeSet::new();
+    let before = report.count();
+    for entry in item.array(report)? {
+        let Some(text) = entry.string(report) else { continue };
+        match Name::new(text) {
+            Ok(name) => drop(tenants.insert(name)),
+            Err(_) => {
+                let message = format!("`{}` is no name of a tenant", tame(text, 80));
+                entry.problem(report, message).hint("use 1 to 63 of a-z, 0-9 and -");
+            }
+        }
+    }
+    if tenants.is_empty() && report.count() == before {
+        item.problem(report, format!("`{}` names no tenant", item.path))
+            .hint("name those that see it; without the key all do");
+    }
+    Some(tenants)
 }
 
 fn judge_key(references: &References, share: Option<Share>, report: &mut Report<'_>) {

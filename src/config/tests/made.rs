@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::base::Name;
 use crate::config::{
-    Config, MadeUpstream, Problem, Standing, Upstream, check_text, check_upstream, join,
+    Config, MadeUpstream, Problem, Standing, Stored, Upstream, check_text, check_upstream, join,
 };
 
 fn config() -> Config {
@@ -102,7 +102,7 @@ fn what_runs_is_the_file_and_these() {
         made("filed", good, true),
         made("wrong", json!({ "command": ["sh"] }), true),
     ];
-    let joined = join(before.clone(), &all);
+    let joined = join(before.clone(), &Stored { upstreams: all.into(), ..Stored::default() });
     let names: Vec<&str> = joined.upstreams.keys().map(Name::as_str).collect();
     assert_eq!(names, ["a", "filed"]);
     let standing: Vec<&Standing> = joined.made.standing.values().collect();
@@ -111,6 +111,6 @@ fn what_runs_is_the_file_and_these() {
         [Standing::Runs, Standing::Disabled, Standing::Declared, Standing::Broken(_)]
     ));
     assert_ne!(joined.revision, before.revision);
-    assert_eq!(join(before.clone(), &[]), before);
+    assert_eq!(join(before.clone(), &Stored::default()), before);
     assert_eq!(joined.made.lines.len(), 1);
 }

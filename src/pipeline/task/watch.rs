@@ -29,7 +29,11 @@ impl Line {
                 continue;
             };
             let narrow = narrow(&posting.principal);
-            if !self.policy().reaches(&posting.door, narrow, &upstream.name) {
+            if !self.tenant(&posting.principal).policy().reaches(
+                &posting.door,
+                narrow,
+                &upstream.name,
+            ) {
                 continue;
             }
             if let Whose::Upstream(_) = handle.whose

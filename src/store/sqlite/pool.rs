@@ -98,6 +98,8 @@ impl Sqlite {
             sessions: self.clone(),
             repeats: self.clone(),
             upstreams: self.clone(),
+            profiles: self.clone(),
+            picks: self.clone(),
             changes: self.clone(),
         }
     }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_roles.sql"),
     include_str!("migrations/0005_repeat.sql"),
     include_str!("migrations/0006_upstream.sql"),
+    include_str!("migrations/0009_seal_profile_pick.sql"),
 ];
 
 /// The schema of one kind of file.

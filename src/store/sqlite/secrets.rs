@@ -1,14 +1,22 @@
 //! Sealed secrets in SQLite.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::super::{
     Pending, SealValue, SealedSecret, SecretInfo, SecretPlace, Secrets, StoreError,
 };
 use super::pool::Sqlite;
-use super::row;
+use super::{row, sealing};
 use crate::base::{Name, TenantId};
 use crate::seal::{KeyTag, Sealed};
+
+fn data_key(step: &Transaction<'_>, tenant: TenantId) -> Result<Option<Sealed>, StoreError> {
+    let sealed: Option<Vec<u8>> = step
+        .prepare_cached("SELECT sealed FROM data_key WHERE tenant_id = ?1")?
+        .query_row([tenant.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(sealed.map(Sealed::from_bytes))
+}
 
 impl Secrets for Sqlite {
     fn put(
@@ -27,7 +35,8 @@ impl Secrets for Sqlite {
                 params![tenant.as_bytes(), upstream, slot],
                 |row| Ok(row::number(row, "generation")),
             )??;
-            let sealed = seal(generation)?;
+            let key = data_key(step, tenant)?;
+            let sealed = seal(generation, key.as_ref())?;
             step.execute(
                 "INSERT INTO secret (tenant_id, upstream, slot, sealed, set_at)
                  VALUES (?1, ?2, ?3, ?4, ?5)
@@ -97,24 +106,20 @@ impl Secrets for Sqlite {
     }
 
     fn data_key(&self, tenant: TenantId) -> Pending<'_, Option<Sealed>> {
-        Box::pin(self.read(move |step| {
-            let sealed: Option<Vec<u8>> = step
-                .prepare_cached("SELECT sealed FROM data_key WHERE tenant_id = ?1")?
-                .query_row([tenant.as_bytes()], |row| row.get(0))
-                .optional()?;
-            Ok(sealed.map(Sealed::from_bytes))
-        }))
+        Box::pin(self.read(move |step| data_key(step, tenant)))
     }
 
     fn add_data_key(&self, tenant: TenantId, fresh: Sealed) -> Pending<'_, Sealed> {
         Box::pin(self.write(move |step| {
+            if let Some(kept) = data_key(step, tenant)? {
+                return Ok(kept);
+            }
+            sealing::is_newest(step, &fresh)?;
             step.execute(
-                "INSERT INTO data_key (tenant_id, sealed) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                "INSERT INTO data_key (tenant_id, sealed) VALUES (?1, ?2)",
                 params![tenant.as_bytes(), fresh.as_bytes()],
             )?;
-            let sql = "SELECT sealed FROM data_key WHERE tenant_id = ?1";
-            let kept = step.query_row(sql, [tenant.as_bytes()], |row| row.get(0))?;
-            Ok(Sealed::from_bytes(kept))
+            Ok(fresh)
         }))
     }
 
@@ -126,9 +131,11 @@ impl Secrets for Sqlite {
             )?;
             let kept: Vec<u8> =
                 step.query_row("SELECT value FROM meta WHERE name = 'root'", (), |row| row.get(0))?;
-            kept.try_into().map(KeyTag::from_bytes).map_err(|_| {
+            let kept = kept.try_into().map(KeyTag::from_bytes).map_err(|_| {
                 StoreError::Damaged("the id of the root key has a wrong length".to_owned())
-            })
+            })?;
+            sealing::begin(step, kept)?;
+            Ok(kept)
         }))
     }
 }

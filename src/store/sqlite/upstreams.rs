@@ -103,6 +103,10 @@ impl Upstreams for Sqlite {
                             [name.as_str()],
                         )?;
                         step.execute("DELETE FROM secret WHERE upstream = ?1", [name.as_str()])?;
+                        step.execute(
+                            "DELETE FROM turned_off WHERE upstream = ?1",
+                            [name.as_str()],
+                        )?;
                     }
                     Ok(removed > 0)
                 })

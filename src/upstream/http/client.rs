@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tower_service::Service;
 
 use super::connection::{Connection, Io, Response};
 use super::head::RequestHead;
+use super::resolve::{Resolver, judge_literal};
 
 /// Longest wait for a TCP connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -44,13 +45,34 @@ pub struct HttpClient(Arc<Shared>);
 
 struct Shared {
     connector: Arc<Connector>,
-    hosts: Mutex<HashMap<(Scheme, Authority), Arc<Host>>>,
+    /// For hosts that are judged; made when there is one.
+    guarded: OnceLock<Arc<Connector>>,
+    hosts: Mutex<HashMap<(Scheme, Authority, bool), Arc<Host>>>,
 }
 
 enum Connector {
-    Tls(HttpsConnector<HttpConnector>),
+    Tls(HttpsConnector<HttpConnector<Resolver>>),
     /// The machine has no root certificates: `http` works, `https` says why not.
-    Plain(HttpConnector, String),
+    Plain(HttpConnector<Resolver>, String),
+}
+
+impl Connector {
+    fn new(guarded: bool) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guarded));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+        match HttpsConnectorBuilder::new().try_with_platform_verifier() {
+            Ok(tls) => Self::Tls(tls.https_or_http().enable_http1().wrap_connector(tcp)),
+            Err(error) => Self::Plain(
+                tcp,
+                format!("no root certificates on this machine, install ca-certificates ({error})"),
+            ),
+        }
+    }
 }
 
 /// Why there is no response.
@@ -65,32 +87,26 @@ impl HttpClient {
     /// A client with an empty pool. One serves the whole process.
     #[must_use]
     pub fn new() -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-        let connector = match HttpsConnectorBuilder::new().try_with_platform_verifier() {
-            Ok(tls) => Connector::Tls(tls.https_or_http().enable_http1().wrap_connector(tcp)),
-            Err(error) => Connector::Plain(
-                tcp,
-                format!("no root certificates on this machine, install ca-certificates ({error})"),
-            ),
-        };
-        Self(Arc::new(Shared { connector: Arc::new(connector), hosts: Mutex::default() }))
+        let connector = Arc::new(Connector::new(false));
+        Self(Arc::new(Shared { connector, guarded: OnceLock::new(), hosts: Mutex::default() }))
     }
 
-    /// Where requests to this URL go.
-    pub(super) fn host(&self, uri: &Uri) -> Arc<Host> {
+    /// Where requests to this URL go. A `guarded` host is connected to only where the world is,
+    /// whatever its name leads to.
+    pub(super) fn host(&self, uri: &Uri, guarded: bool) -> Arc<Host> {
         let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
         let authority = uri.authority().cloned();
         let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
         let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = hosts.entry((scheme, authority)).or_insert_with(|| {
+        let host = hosts.entry((scheme, authority, guarded)).or_insert_with(|| {
+            let connector = if guarded {
+                self.0.guarded.get_or_init(|| Arc::new(Connector::new(true)))
+            } else {
+                &self.0.connector
+            };
             Arc::new(Host {
-                connector: Arc::clone(&self.0.connector),
+                connector: Arc::clone(connector),
+                guarded,
                 uri: uri.clone(),
                 idle: Mutex::default(),
                 turn: AtomicU32::new(0),
@@ -124,6 +140,7 @@ impl fmt::Debug for HttpClient {
 /// One host, port and scheme, and its connections without a request.
 pub(super) struct Host {
     connector: Arc<Connector>,
+    guarded: bool,
     uri: Uri,
     idle: Mutex<Vec<Connection>>,
     /// Counts the sweeps: a clock that costs nothing to read.
@@ -191,6 +208,9 @@ impl Host {
 
     async fn connect(&self) -> Result<Box<dyn Io>, SendError> {
         let unsent = |detail| SendError { unsent: true, detail };
+        if self.guarded {
+            judge_literal(&self.uri).map_err(|error| unsent(error.to_string()))?;
+        }
         match &*self.connector {
             Connector::Tls(connector) => {
                 let made = connector.clone().call(self.uri.clone()).await;

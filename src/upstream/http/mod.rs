@@ -19,6 +19,7 @@ mod head;
 mod ladder;
 mod link;
 mod listen;
+mod resolve;
 mod sse;
 mod target;
 

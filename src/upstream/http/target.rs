@@ -35,6 +35,8 @@ pub struct HttpTarget {
     pub start: Duration,
     /// What is declared to the upstream.
     pub capabilities: CapSet,
+    /// Where its host leads is judged when it is connected to.
+    pub guarded: bool,
     /// It gets a session id of ours when it gives none.
     pub session_id: bool,
     /// It asks nothing any more for a call that was cancelled.
@@ -83,7 +85,7 @@ impl Road {
         Self {
             upstream: target.upstream.clone(),
             session_id: target.session_id,
-            host: client.host(&target.uri),
+            host: client.host(&target.uri, target.guarded),
             uri: target.uri.clone(),
             base,
             redact: Arc::clone(&target.redact),
@@ -216,6 +218,7 @@ mod tests {
             headers,
             era: EraSetting::Auto,
             start: Duration::from_secs(1),
+            guarded: false,
             session_id: false,
             cancels: false,
             capabilities: CapSet::NONE,

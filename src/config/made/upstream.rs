@@ -1,20 +1,19 @@
 //! Upstreams that were made over the API: one JSON document each, in the store, with the keys of
-//! `[upstreams.NAME]`, and checked as that section is. What runs is the file and these.
+//! `[upstreams.NAME]`, and checked as that section is.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
-use super::check::{Surroundings, check_upstreams};
-use super::file::{Table, parse};
-use super::problem::{Problem, Problems, Warning};
-use super::report::Report;
-use super::{Config, Part, Template, Transport, Upstream};
-use crate::base::{Glob, Name};
+use super::document::section;
+use crate::base::{Glob, Name, is_inner};
+use crate::config::check::{Surroundings, check_upstreams};
+use crate::config::file::{Table, parse};
+use crate::config::load::itself;
+use crate::config::problem::{Problem, Problems, Warning};
+use crate::config::report::Report;
+use crate::config::{Config, Part, Template, Transport, Upstream};
 
 /// A document as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,30 +24,6 @@ pub struct MadeUpstream {
     pub document: String,
     /// False: it is kept and does not run.
     pub enabled: bool,
-}
-
-/// What became of a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// It runs.
-    Runs,
-    /// Somebody disabled it.
-    Disabled,
-    /// The file declares an upstream of that name, which runs instead.
-    Declared,
-    /// It has problems with the file as it is now.
-    Broken(Problems),
-}
-
-/// What a configuration knows of upstreams that the file does not declare.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Made {
-    /// The folder of the file; relative paths start here.
-    pub folder: PathBuf,
-    /// The lines of the file where its upstreams stand, from 1.
-    pub lines: BTreeMap<Name, usize>,
-    /// What became of each document.
-    pub standing: BTreeMap<Name, Standing>,
 }
 
 /// One entry of `programs` in `[admin]`: what a `command` over the API may begin with.
@@ -169,17 +144,8 @@ pub fn check_upstream(
             return Err(Problem::about(&place, "allow_private", message, "take it out").into());
         }
     };
-    let mut text = format!("[{place}]\n");
-    for (key, value) in &keys {
-        word(&mut text, key);
-        text.push_str(" = ");
-        if !toml(&mut text, value) {
-            let message = format!("`{place}.{key}` has a null in it");
-            return Err(Problem::about(&place, key, message, "leave out what is not there").into());
-        }
-        text.push('\n');
-    }
-    let program = super::load::itself();
+    let text = section(&place, &keys)?;
+    let program = itself();
     let around = Surroundings { folder: &config.made.folder, program: &program };
     let mut report = Report::new(&text);
     let root = parse(&text, &mut report);
@@ -194,6 +160,9 @@ pub fn check_upstream(
     }
     match (Problems::new(all.into_iter().map(Problem::without_place).collect()), upstream) {
         (None, Some(upstream)) => {
+            // The lines are those of no text that anybody wrote.
+            let rules = upstream.rules.without_lines();
+            let upstream = Upstream { rules, guarded: !private, ..upstream };
             let warnings = warnings.into_iter().map(|Warning(told)| Warning(told.without_place()));
             Ok((upstream, warnings.collect()))
         }
@@ -283,106 +252,4 @@ fn is_private(url: &Template) -> bool {
         }
         None => true,
     }
-}
-
-fn is_inner(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || first == 0
-                // Shared between a provider and its customers (RFC 6598).
-                || (first == 100 && (64..128).contains(&second))
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_inner(IpAddr::V4(v4)),
-            None => {
-                v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_multicast()
-                    || v6.is_unique_local()
-                    || v6.is_unicast_link_local()
-            }
-        },
-    }
-}
-
-/// Puts these upstreams beside those of the file.
-#[must_use]
-pub fn join(mut config: Config, made: &[MadeUpstream]) -> Config {
-    let mut revision = Sha256::new_with_prefix(config.revision);
-    for MadeUpstream { name, document, enabled } in made {
-        let standing = if config.made.lines.contains_key(name) {
-            Standing::Declared
-        } else if *enabled {
-            let keys: Map<String, Value> = serde_json::from_str(document).unwrap_or_default();
-            match check_upstream(name, &keys, &config) {
-                Ok((upstream, _)) => {
-                    config.upstreams.insert(name.clone(), Arc::new(upstream));
-                    for part in [name.as_str(), document] {
-                        revision.update((part.len() as u64).to_le_bytes());
-                        revision.update(part);
-                    }
-                    Standing::Runs
-                }
-                Err(problems) => Standing::Broken(problems),
-            }
-        } else {
-            Standing::Disabled
-        };
-        config.made.standing.insert(name.clone(), standing);
-    }
-    if config.made.standing.values().any(|standing| *standing == Standing::Runs) {
-        let digest: [u8; 32] = revision.finalize().into();
-        config.revision = digest.first_chunk().copied().unwrap_or_default();
-    }
-    config
-}
-
-impl Made {
-    /// Of a file in this folder.
-    pub(super) fn of(folder: &Path, lines: BTreeMap<Name, usize>) -> Self {
-        Self { folder: folder.to_owned(), lines, standing: BTreeMap::new() }
-    }
-}
-
-/// A text as TOML has it: as JSON, but for one character that must be escaped there.
-fn word(text: &mut String, value: &str) {
-    text.push_str(&Value::from(value).to_string().replace('\u{7f}', "\\u007f"));
-}
-
-/// A value as TOML has it, on one line. False when there is a null in it.
-fn toml(text: &mut String, value: &Value) -> bool {
-    match value {
-        Value::Null => return false,
-        Value::Bool(_) | Value::Number(_) => text.push_str(&value.to_string()),
-        Value::String(value) => word(text, value),
-        Value::Array(list) => {
-            text.push('[');
-            for entry in list {
-                if !toml(text, entry) {
-                    return false;
-                }
-                text.push_str(", ");
-            }
-            text.push(']');
-        }
-        Value::Object(members) => {
-            text.push('{');
-            for (at, (key, value)) in members.iter().enumerate() {
-                text.push_str(if at > 0 { ", " } else { "" });
-                word(text, key);
-                text.push_str(" = ");
-                if !toml(text, value) {
-                    return false;
-                }
-            }
-            text.push('}');
-        }
-    }
-    true
 }
