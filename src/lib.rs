@@ -38,7 +38,7 @@
 //! (2025-03-26), `server/sse` (2024-11-05) and `server/pipe` (`mcp-proxy stdio`, which `app/pipe`
 //! builds without a listener). Each takes what the line gives apart with `server/message`; the last
 //! two keep a `server/conversation`. `/api/v1` is [`admin`], whose routes stand in `admin/router`;
-//! `admin/exchange` takes calls of tools over plain HTTP into the same line.
+//! `admin/exchange` takes requests over plain HTTP into the same line.
 //!
 //! Start reading at [`pipeline::Line::serve`]. Each stage gives a value that only it can make, and
 //! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`policy::Permit`],

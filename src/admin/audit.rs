@@ -35,16 +35,16 @@ impl From<AuditError> for Problem {
     }
 }
 
-async fn names(reader: &AuditReader) -> Result<HashMap<TenantId, String>, Problem> {
+pub(super) async fn names(reader: &AuditReader) -> Result<HashMap<TenantId, String>, Problem> {
     Ok(reader.heads().await?.into_iter().map(|head| (head.tenant, head.name)).collect())
 }
 
 /// The tenant that the caller may look at; `None`: everybody's.
-fn whose(call: &Call) -> Option<TenantId> {
+pub(super) fn whose(call: &Call) -> Option<TenantId> {
     call.caller.tenant().map(|tenant| tenant.id())
 }
 
-fn moment(call: &Call, name: &str) -> Result<Option<u64>, Problem> {
+pub(super) fn moment(call: &Call, name: &str) -> Result<Option<u64>, Problem> {
     let Some(text) = call.query(name) else { return Ok(None) };
     if let Some(before) = parse_duration(text) {
         let before = u64::try_from(before.as_millis()).unwrap_or(u64::MAX);

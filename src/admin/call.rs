@@ -1,5 +1,6 @@
 //! One request as the routes see it: who asks, for what, with what.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// It came to the listener that has the operator's routes.
     pub(super) for_operator: bool,
+    /// Where it came from; loopback on this machine's own socket.
+    pub(super) address: IpAddr,
 }
 
 impl Call {
@@ -33,11 +36,11 @@ impl Call {
         parts: Vec<String>,
         headers: HeaderMap,
         body: Bytes,
-        for_operator: bool,
+        (for_operator, address): (bool, IpAddr),
     ) -> Result<Self, Problem> {
         let path = Arc::from(uri.path());
         let query = query(uri.query().unwrap_or_default())?;
-        Ok(Self { caller, path, parts, query, headers, body, for_operator })
+        Ok(Self { caller, path, parts, query, headers, body, for_operator, address })
     }
 
     /// A part of the path by its place.

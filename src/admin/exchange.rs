@@ -1,6 +1,6 @@
-//! One call of a tool through the line. It goes the way of a request of 2026-07-28 from a client
-//! that declares no capabilities; here it is written down as one, and what comes back is told as
-//! what it means.
+//! One request of MCP through the line. It goes the way of a request of 2026-07-28, from a client
+//! that declares no capabilities unless it says some itself; here it is written down as one, and
+//! what comes back is told as what it means.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::params::Params;
 use super::problem::{Problem, UpstreamError};
 use crate::base::{Fault, Kind, Retry, now};
 use crate::pipeline::{Answer, Body, End, Feed, Line, Opened, Outcome, Posting};
 use crate::session::Level;
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH, quote};
 use crate::wire::sse::Decoder;
-use crate::wire::{Era, Inbound, InboundKind, Revision};
+use crate::wire::{Era, Inbound, InboundKind, MetaKey, Method, NameKind, Revision, Route};
 
 /// How often an upstream may ask to be called again before it gives a result.
 const MOST_ROUNDS: u32 = 16;
@@ -27,16 +27,16 @@ const MOST_ROUNDS: u32 = 16;
 pub(super) struct Asked {
     /// Who asks, and where; without a body.
     pub(super) posting: Posting,
-    pub(super) tool: String,
-    /// As they came.
-    pub(super) arguments: Option<Box<RawValue>>,
+    /// A row of the table of methods.
+    pub(super) method: &'static Method,
+    pub(super) params: Params,
     /// The least severe log message that is wanted; none when there is none.
     pub(super) level: Option<Level>,
     /// Progress is wanted as well, and all of it ends with the key.
     pub(super) streams: bool,
 }
 
-/// What is said in the course of a call. Each is the text that stood in the message.
+/// What is said in the course of a request. Each is the text that stood in the message.
 #[derive(Debug)]
 pub(super) enum Said {
     /// `params` of a notification of progress.
@@ -49,7 +49,7 @@ pub(super) enum Said {
     Refused(Problem),
 }
 
-/// A call under way. It is cancelled when it is dropped.
+/// A request under way. It is cancelled when it is dropped.
 pub(super) struct Exchange {
     line: Arc<Line>,
     asked: Asked,
@@ -116,23 +116,23 @@ impl Exchange {
                     };
                     match outcome.answer {
                         Err(fault) => return Said::Refused(fault.into()),
-                        Ok(Answer { body: Body::Json(bytes), .. }) => meaning(&bytes),
+                        Ok(Answer { body: Body::Json(bytes), .. }) => self.meaning(&bytes),
                         Ok(Answer { body: Body::Pieces(pieces), .. }) => {
-                            meaning(&Bytes::from(pieces.concat()))
+                            self.meaning(&Bytes::from(pieces.concat()))
                         }
                         Ok(Answer { body: Body::Events(feed), .. }) => {
                             self.state = State::Hearing(Box::new(feed), Box::default());
                             continue;
                         }
                         Ok(Answer { body: Body::Empty, .. }) => return Said::Refused(cut().into()),
-                        Ok(Answer { body: Body::Passing { .. }, .. }) => {
+                        Ok(Answer { body: Body::Passing(_), .. }) => {
                             let what = "an answer passed that had to be changed";
                             return Said::Refused(Fault::internal(what).into());
                         }
                     }
                 }
                 State::Hearing(feed, decoder) => match next_event(feed, decoder).await {
-                    Ok(message) => meaning(&message),
+                    Ok(message) => self.meaning(&message),
                     Err(problem) => return Said::Refused(problem),
                 },
                 State::Over => return Said::Refused(cut().into()),
@@ -152,24 +152,28 @@ impl Exchange {
             }
         }
     }
+
+    fn meaning(&self, message: &Bytes) -> Meaning {
+        meaning(message, self.asked.params.own_rounds)
+    }
 }
 
-/// The call as it goes through the line.
+/// The request as it goes through the line.
 fn ask(
     line: &Arc<Line>,
     asked: &Asked,
     state: Option<&str>,
 ) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
     let posting = Posting { body: Bytes::from(message(asked, state)), ..asked.posting.clone() };
-    let line = line.clone();
+    let (line, tool) = (line.clone(), asked.method.route == Route::Name(NameKind::Tool));
     Box::pin(async move {
         match line.open(posting) {
             Opened::Letter(letter) => line.serve(letter).await,
-            // It is one message, unless its arguments are nested too deep.
+            // It is one message, unless what it holds is nested too deep.
             Opened::Refused(outcome) => outcome,
             Opened::Batch(_) => {
-                let answer = Err(Fault::internal("one call became many messages"));
-                Outcome { id: "1".to_owned(), era: Era::Modern, tool: true, answer }
+                let answer = Err(Fault::internal("one request became many messages"));
+                Outcome { id: "1".to_owned(), era: Era::Modern, tool, answer }
             }
         }
     })
@@ -177,30 +181,40 @@ fn ask(
 
 /// The request.
 fn message(asked: &Asked, state: Option<&str>) -> String {
+    let Params { members, meta, has, .. } = &asked.params;
     let mut text = format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{{\"name\":{}",
-        quote(&asked.tool)
+        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{}\",\"params\":{{{members}",
+        asked.method.name
     );
-    if let Some(arguments) = &asked.arguments {
-        text += ",\"arguments\":";
-        text += arguments.get();
-    }
+    let more = |text: &mut String| {
+        if !text.ends_with('{') {
+            text.push(',');
+        }
+    };
     if let Some(state) = state {
-        text += ",\"requestState\":";
+        more(&mut text);
+        text += "\"requestState\":";
         text += state;
     }
-    text += &format!(
-        ",\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"{}\",\
-         \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"mcp-proxy-rest\",\"version\":\"{}\"}},\
-         \"io.modelcontextprotocol/clientCapabilities\":{{}}",
-        Revision::LATEST_MODERN.as_str(),
-        env!("CARGO_PKG_VERSION"),
-    );
+    more(&mut text);
+    text += "\"_meta\":{";
+    text += meta;
+    // What is said in `_meta` itself stands.
+    let mut fill = |key: MetaKey, value: &str| {
+        if !has.contains(&key) {
+            more(&mut text);
+            text += &format!("\"{}\":{value}", key.as_str());
+        }
+    };
+    fill(MetaKey::ProtocolVersion, &quote(Revision::LATEST_MODERN.as_str()));
+    let own = env!("CARGO_PKG_VERSION");
+    fill(MetaKey::ClientInfo, &format!("{{\"name\":\"mcp-proxy-rest\",\"version\":\"{own}\"}}"));
+    fill(MetaKey::ClientCapabilities, "{}");
     if let Some(level) = asked.level {
-        text += &format!(",\"io.modelcontextprotocol/logLevel\":\"{}\"", level.as_str());
+        fill(MetaKey::LogLevel, &quote(level.as_str()));
     }
     if asked.streams {
-        text += ",\"progressToken\":1";
+        fill(MetaKey::ProgressToken, "1");
     }
     text + "}}}"
 }
@@ -236,7 +250,8 @@ async fn next_event(feed: &mut Feed, decoder: &mut Decoder) -> Result<Bytes, Pro
     }
 }
 
-fn meaning(message: &Bytes) -> Meaning {
+/// What a message says. With `own_rounds` the caller itself answers what is asked of it.
+fn meaning(message: &Bytes, own_rounds: bool) -> Meaning {
     let text = std::str::from_utf8(message).unwrap_or_default();
     let Ok(inbound) = Inbound::read(text) else {
         return Meaning::Said(Said::Refused(cut().into()));
@@ -245,7 +260,7 @@ fn meaning(message: &Bytes) -> Meaning {
     match inbound.kind {
         InboundKind::Result => {
             let kind = inbound.result.result_type.map(|place| &text[place.span()]);
-            if kind == Some("\"input_required\"") {
+            if kind == Some("\"input_required\"") && !own_rounds {
                 return Meaning::Again(state_of(&text[payload]));
             }
             Meaning::Said(Said::Result(message.slice(payload)))
@@ -298,7 +313,7 @@ async fn fired(token: Option<&CancellationToken>) {
 
 fn late(limit: Duration) -> Fault {
     let sentence = format!(
-        "The call did not end within {limit:?} (`timeout` of the request) and was cancelled. It may have been \
+        "The request did not end within {limit:?} (`timeout` of the request) and was cancelled. It may have been \
          executed; check before you repeat it."
     );
     let mut fault = Fault::upstream(Retry::MayHaveRun, sentence);

@@ -121,6 +121,19 @@ pub(super) struct CallInput {
     pub(super) log_level: Option<String>,
 }
 
+/// A request of MCP.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RpcInput {
+    pub(super) method: String,
+    #[serde(default)]
+    pub(super) params: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub(super) timeout: Option<String>,
+    #[serde(default)]
+    pub(super) log_level: Option<String>,
+}
+
 /// A length of time in seconds.
 pub(super) fn seconds(text: &str) -> Result<u64, Problem> {
     let time = parse_duration(text);

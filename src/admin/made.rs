@@ -8,14 +8,15 @@ use serde_json::{Map, Value, json};
 use super::answer::Reply;
 use super::call::Call;
 use super::etag::{check, demand, etag};
+use super::history;
 use super::input::read;
 use super::problem::Problem;
 use super::reload::about;
 use super::router::Answering;
 use super::serve::Api;
 use crate::auth::{News, TenantInfo};
-use crate::base::{Name, Role, rfc3339, unix_seconds};
-use crate::config::{Share, Sight, Standing, Transport, Warning, check_upstream};
+use crate::base::{Name, rfc3339, unix_seconds};
+use crate::config::{Sight, Standing, Warning, check_upstream};
 use crate::store::UpstreamRecord;
 
 /// Longest document in bytes.
@@ -340,26 +341,7 @@ pub(super) fn restart(api: Arc<Api>, call: Call) -> Answering {
 pub(super) fn stderr(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         visible(&api, call.tenant()?, call.part(0))?;
-        let tenant = call.tenant()?.id();
-        let config = api.config();
-        let name = Name::new(call.part(0)).map_err(|_| unknown())?;
-        let entry = config.upstreams.get(&name);
-        if entry.is_none() && !config.made.standing.contains_key(&name) {
-            return Err(unknown());
-        }
-        let shared =
-            |transport: &Transport| matches!(transport, Transport::Stdio { share: Share::All, .. });
-        // What a process writes that everybody shares may be about anybody.
-        let lines = match entry {
-            Some(entry) if shared(&entry.transport) => {
-                if call.caller.role() < Role::Operator {
-                    let what = "all tenants share its process; ask the operator".to_owned();
-                    return Err(Problem::Forbidden(what));
-                }
-                api.line.stderr(&name, None)
-            }
-            _ => api.line.stderr(&name, Some(tenant)),
-        };
-        Ok(Reply::ok(json!({ "lines": lines })))
+        let (name, whose) = history::place(&api, &call)?;
+        Ok(Reply::ok(json!({ "lines": api.line.stderr(&name, whose) })))
     })
 }

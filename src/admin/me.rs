@@ -22,6 +22,7 @@ pub(super) fn show(_: Arc<Api>, call: Call) -> Answering {
             "tenant": caller.tenant().map(|tenant| tenant.name().as_str()),
             "acts_for_tenant": caller.role() == Role::Operator && caller.tenant().is_some(),
             "token_expires_at": caller.token_until().map(rfc3339),
+            "address": call.address,
         })))
     })
 }

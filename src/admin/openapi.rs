@@ -58,7 +58,7 @@ pub(super) fn document(server: &str, for_operator: bool) -> Value {
 /// What a call is told as a stream.
 const EVENTS: &str = "With `Accept: text/event-stream`: any number of `progress` (`params` of \
     `notifications/progress`) and `message` (`params` of `notifications/message`, from `log_level` \
-    on), then one `result` (ToolResult) or `error` (Problem). A refusal within the first second is \
+    on), then one `result` (as without a stream) or `error` (Problem). A refusal within the first second is \
     an HTTP status instead. Comments fill silence. Whoever hangs up cancels the call.";
 
 fn operation(route: &Route) -> Value {
@@ -140,6 +140,13 @@ fn parameters(route: &Route) -> Vec<Value> {
             let resumes =
                 "The `id` of the last event that came: the calls after it are told first.";
             all.push(header("Last-Event-ID", resumes));
+        }
+        "listBodies" => {
+            all.push(query("upstream", "Of calls to this upstream only."));
+            all.push(query("tool", "Of this tool, prompt or resource, as the upstream names it."));
+            let moment = "A moment, such as `2026-11-21T07:00:00Z`, or `24h` before now.";
+            all.push(query("since", moment));
+            all.push(query("until", moment));
         }
         "explainTool" => {
             all.push(json!({ "name": "tool", "in": "query", "required": true, "schema": text, "description": "By the name that clients of the door see." }));

@@ -13,8 +13,9 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, errors, events, explain, health, keys, made, me, openapi, picks, profiles, reload, seal,
-    secrets, sessions, tenants, token, tool_call, tools, upstreams,
+    audit, bodies, errors, events, explain, health, history, keys, made, me, openapi, picks,
+    profiles, reload, rpc, seal, secrets, sessions, stats, tenants, token, tool_call, tools,
+    upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;
@@ -136,6 +137,9 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/health" Key health::show,
         "about" getHealth "How the proxy is; with a key of the operator, how much it holds.",
         None => 200 Some("Health"), [];
+    GET "/api/v1/stats" Overseer stats::show,
+        "about" getStats "How much there is and how it goes: upstreams, processes, calls, sessions, keys; of a tenant its own.",
+        None => 200 Some("Stats"), [];
     GET "/api/v1/me" Key me::show,
         "about" getMe "Who you are: your key, role, scopes and tenant.",
         None => 200 Some("Me"), [];
@@ -220,6 +224,12 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/upstreams/{name}/stderr" Admin made::stderr,
         "upstreams" getUpstreamStderr "What the tenant's processes of it wrote to standard error last, without secrets.",
         None => 200 Some("Stderr"), [404];
+    GET "/api/v1/upstreams/{name}/history" Admin history::show,
+        "upstreams" getUpstreamHistory "The tenant's processes of it that run or have ended within the last hour, and what each used.",
+        None => 200 Some("ProcessHistory"), [404];
+    POST "/api/v1/upstreams/{name}/rpc" Member rpc::call,
+        "upstreams" requestUpstream "Any request of MCP to it, as `/mcp/{name}` takes it; on request with its progress as a stream of events.",
+        Some("RpcRequest") => 200 Some("RpcResult"), [400, 404, 409, 422, 502, 503, 504], live;
     GET "/api/v1/profiles" Key profiles::list,
         "profiles" listProfiles "The profiles that the key opens; with a key of the operator, all.",
         None => 200 Some("ProfilePage"), [400];
@@ -250,6 +260,12 @@ pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/audit/{seq}" Admin audit::show,
         "audit" getAudit "One record of the tenant.",
         None => 200 Some("AuditRecord"), [400, 404];
+    GET "/api/v1/bodies" Overseer bodies::list,
+        "bodies" listBodies "Calls whose bodies are kept, the newest first, without their texts.",
+        None => 200 Some("BodyPage"), [400, 404];
+    GET "/api/v1/bodies/{id}" Admin bodies::show,
+        "bodies" getBody "What one call of the tenant was given and answered, without secrets.",
+        None => 200 Some("BodyDetail"), [400, 404];
     GET "/api/v1/usage" Overseer audit::usage,
         "usage" listUsage "What was used, equal to the sum of the audit.",
         None => 200 Some("UsagePage"), [400, 404];

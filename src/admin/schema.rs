@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::shapes::{picking, sealing};
+use super::figures::figures;
+use super::shapes::{made, picking, sealing};
 use crate::pipeline::UpstreamState;
 use crate::upstream::LinkChange;
 
@@ -51,37 +52,6 @@ fn document(required: &[&str]) -> Value {
     })
 }
 
-/// An upstream of the store.
-fn made() -> Value {
-    object(
-        &[
-            "name",
-            "origin",
-            "enabled",
-            "standing",
-            "reason",
-            "document",
-            "created_at",
-            "changed_at",
-        ],
-        json!({
-            "name": { "type": "string" },
-            "origin": { "type": "string", "enum": ["store"] },
-            "enabled": { "type": "boolean" },
-            "standing": {
-                "type": "string",
-                "enum": ["runs", "disabled", "declared", "broken"],
-                "description": "`declared`: the file has one of that name, which runs instead. `broken`: it does not fit the file as it is now.",
-            },
-            "reason": { "type": ["string", "null"] },
-            "document": { "type": "object" },
-            "created_at": { "type": "string", "format": "date-time" },
-            "changed_at": { "type": "string", "format": "date-time" },
-            "warnings": { "type": "array", "items": { "type": "object" } },
-        }),
-    )
-}
-
 /// A tool as MCP defines it (2026-07-28), with all that its upstream says of it.
 fn definition() -> Value {
     let text = json!({ "type": "string" });
@@ -109,6 +79,39 @@ fn result() -> Value {
                 "description": "The tool itself says that it failed; that is an answer, not a problem.",
             },
             "_meta": { "type": "object" },
+        },
+    })
+}
+
+/// A call whose body is kept, with these members besides.
+fn body(more: Value) -> Value {
+    let (text, number) = (json!({ "type": "string" }), json!({ "type": ["integer", "null"] }));
+    let time = json!({ "type": "string", "format": "date-time" });
+    let mut of_call = json!({
+        "id": { "type": "integer", "description": "The `seq` of the call's record in the audit of its tenant." },
+        "tenant": { "type": ["string", "null"] }, "time": time, "expires_at": time,
+        "upstream": text, "method": text, "original": text,
+        "arguments_bytes": number, "answer_bytes": number,
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut of_call, more) {
+        all.extend(more);
+    }
+    let required = ["id", "tenant", "time", "expires_at", "upstream", "method", "original"];
+    object(&required, of_call)
+}
+
+/// What is kept of arguments or of an answer.
+fn heard() -> Value {
+    json!({
+        "type": ["object", "null"],
+        "required": ["text", "complete"],
+        "additionalProperties": false,
+        "properties": {
+            "text": {
+                "type": "string",
+                "description": "As it was sent, with `[redacted]` for secrets; cut after `max_body` of [bodies].",
+            },
+            "complete": { "type": "boolean", "description": "False where it is cut." },
         },
     })
 }
@@ -278,6 +281,11 @@ pub(super) fn schemas() -> Map<String, Value> {
             properties["tools"] = json!({
                 "type": "array", "items": { "$ref": "#/components/schemas/Tool" },
             });
+            properties["restarts"] = number.clone();
+            properties["processes"] = json!({
+                "type": "array", "items": { "$ref": "#/components/schemas/Process" },
+                "description": "Those of one with a `command` that run for the tenant.",
+            });
             required.push("tools");
         }
         object(&required, properties)
@@ -394,6 +402,9 @@ pub(super) fn schemas() -> Map<String, Value> {
             ),
         ),
         ("AuditPage", page("AuditRecord")),
+        ("Body", body(json!({}))),
+        ("BodyPage", page("Body")),
+        ("BodyDetail", body(json!({ "arguments": heard(), "answer": heard() }))),
         (
             "AuditHead",
             object(
@@ -420,10 +431,20 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Me",
             object(
-                &["key", "name", "role", "scopes", "tenant", "acts_for_tenant", "token_expires_at"],
+                &[
+                    "key",
+                    "name",
+                    "role",
+                    "scopes",
+                    "tenant",
+                    "acts_for_tenant",
+                    "token_expires_at",
+                    "address",
+                ],
                 json!({
                     "key": text, "name": text, "role": role, "scopes": scopes, "tenant": maybe,
                     "acts_for_tenant": { "type": "boolean" }, "token_expires_at": maybe_time,
+                    "address": { "type": "string", "description": "Where you come from, as far as `trusted_proxies` tell." },
                 }),
             ),
         ),
@@ -516,6 +537,27 @@ pub(super) fn schemas() -> Map<String, Value> {
             ),
         ),
         ("ToolResult", result()),
+        (
+            "RpcRequest",
+            object(
+                &["method"],
+                json!({
+                    "method": { "type": "string", "description": "Such as `resources/read`." },
+                    "params": {
+                        "type": "object",
+                        "description": "As MCP has them (2026-07-28). What `_meta` lacks of what each request \
+                            carries is filled in; whoever declares capabilities there gets `input_required` \
+                            as a result.",
+                    },
+                    "timeout": { "type": "string", "description": "As in ToolCall." },
+                    "log_level": { "type": "string", "description": "As in ToolCall." },
+                }),
+            ),
+        ),
+        (
+            "RpcResult",
+            json!({ "type": "object", "description": "`result` of the answer, as it stands." }),
+        ),
         ("Upstream", upstream(false)),
         ("UpstreamDetail", upstream(true)),
         ("UpstreamPage", page("Upstream")),
@@ -526,8 +568,9 @@ pub(super) fn schemas() -> Map<String, Value> {
         (
             "Session",
             object(
-                &["id", "key", "door", "revision", "client", "idle_seconds"],
+                &["id", "key", "door", "revision", "client", "idle_seconds", "address"],
                 json!({
+                    "address": { "type": ["string", "null"], "description": "Where it was opened from; null after a restart." },
                     "id": text, "key": text, "door": text, "revision": text,
                     "client": object(&["name", "version"], json!({ "name": maybe, "version": maybe })),
                     "idle_seconds": number,
@@ -540,6 +583,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         .chain(watched())
         .chain(sealing())
         .chain(picking())
+        .chain(figures())
         .map(|(name, schema)| (name.to_owned(), schema))
         .collect()
 }

@@ -32,7 +32,7 @@ pub(super) fn known(
     let Some(entry) = config.upstreams.get(&upstream).filter(own) else {
         return Err(Problem::unknown("upstream", "`GET /api/v1/upstreams` lists all"));
     };
-    if !entry.slots.contains(&slot) {
+    if !entry.all_arguments && !entry.slots.contains(&slot) {
         let slots: Vec<&str> = entry.slots.iter().map(Slot::as_str).collect();
         let known = if slots.is_empty() {
             "it uses none".to_owned()

@@ -1,7 +1,7 @@
 //! The way of one request through the API: Host and Origin, key, route, role, body, and then what
 //! the route does.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::seat::Seats;
 use super::stream::{self, ApiBody};
 use super::{etag, health, metrics, reply};
 use crate::audit::Audit;
-use crate::auth::{Auth, Caller, Denied, Guard};
+use crate::auth::{Auth, Caller, Denied, Guard, client_address};
 use crate::base::{Role, Tasks, now};
 use crate::config::{Config, Readers, Recompose, Reload};
 use crate::credential::Vault;
@@ -151,10 +151,12 @@ impl Api {
         let mut response = if is_preflight(&request) {
             preflight()
         } else {
-            match self.answer(request, side).await {
+            let trusted = &self.config().server.trusted_proxies;
+            let address = client_address(trusted, request.headers(), peer.ip());
+            match self.answer(request, side, address).await {
                 Ok(response) => response,
                 Err(problem) => {
-                    tracing::debug!(%peer, %problem, "refused");
+                    tracing::debug!(%peer, %address, %problem, "refused");
                     reply::refusal(&problem)
                 }
             }
@@ -175,6 +177,7 @@ impl Api {
         self: Arc<Self>,
         request: Request<B>,
         side: Side,
+        address: IpAddr,
     ) -> Result<Response<ApiBody>, Problem>
     where
         B: Body<Data = Bytes> + Send,
@@ -215,7 +218,8 @@ impl Api {
         }
         let record = Record::begin(&self, route, &caller, path).await?;
         let most = if route.live { self.config().server.max_body } else { LONGEST };
-        let call = match call(caller.clone(), &head, parts, (body, most), for_operator).await {
+        let place = (for_operator, address);
+        let call = match call(caller.clone(), &head, parts, (body, most), place).await {
             Ok(call) => call,
             Err(problem) => {
                 if record.is_some() {
@@ -312,7 +316,7 @@ async fn call<B>(
     head: &http::request::Parts,
     parts: Vec<String>,
     (body, most): (B, usize),
-    for_operator: bool,
+    place: (bool, IpAddr),
 ) -> Result<Call, Problem>
 where
     B: Body<Data = Bytes> + Send,
@@ -322,7 +326,7 @@ where
     if !body.is_empty() && !is_json(head.headers.get(header::CONTENT_TYPE)) {
         return Err(Problem::MediaType);
     }
-    Call::new(caller, &head.uri, parts, head.headers.clone(), body, for_operator)
+    Call::new(caller, &head.uri, parts, head.headers.clone(), body, place)
 }
 
 /// Reads a body of at most so many bytes.

@@ -44,6 +44,7 @@ fn value(session: &SessionReport) -> Value {
         "revision": session.revision.as_str(),
         "client": { "name": client["name"], "version": client["version"] },
         "idle_seconds": session.idle,
+        "address": session.address,
     })
 }
 

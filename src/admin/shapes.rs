@@ -1,4 +1,4 @@
-//! More schemas: what is sealed, profiles, and what tenants pick.
+//! More schemas: what is made over the API, what is sealed, profiles, and what tenants pick.
 
 use serde_json::{Value, json};
 
@@ -61,6 +61,37 @@ pub(super) fn sealing() -> [(&'static str, Value); 4] {
             object(&["tenant", "secrets"], json!({ "tenant": texts["items"], "secrets": number })),
         ),
     ]
+}
+
+/// An upstream of the store.
+pub(super) fn made() -> Value {
+    object(
+        &[
+            "name",
+            "origin",
+            "enabled",
+            "standing",
+            "reason",
+            "document",
+            "created_at",
+            "changed_at",
+        ],
+        json!({
+            "name": { "type": "string" },
+            "origin": { "type": "string", "enum": ["store"] },
+            "enabled": { "type": "boolean" },
+            "standing": {
+                "type": "string",
+                "enum": ["runs", "disabled", "declared", "broken"],
+                "description": "`declared`: the file has one of that name, which runs instead. `broken`: it does not fit the file as it is now.",
+            },
+            "reason": { "type": ["string", "null"] },
+            "document": { "type": "object" },
+            "created_at": { "type": "string", "format": "date-time" },
+            "changed_at": { "type": "string", "format": "date-time" },
+            "warnings": { "type": "array", "items": { "type": "object" } },
+        }),
+    )
 }
 
 /// What is said of profiles, and of what tenants pick.

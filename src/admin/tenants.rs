@@ -183,6 +183,11 @@ pub(super) fn delete(api: Arc<Api>, call: Call) -> Answering {
         api.stores.tenants.remove(tenant.id).await?;
         api.auth.wrote(News::Removed(tenant.id));
         api.ring.forget(tenant.id);
+        if let Some(audit) = &api.audit
+            && let Err(error) = audit.forget_bodies(tenant.id).await
+        {
+            tracing::warn!(%error, tenant = %tenant.name, "its bodies stay until they expire");
+        }
         Ok(Reply::done())
     })
 }

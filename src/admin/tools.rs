@@ -60,6 +60,7 @@ pub(super) fn posting(call: &Call) -> Result<Posting, Problem> {
         body: Bytes::new(),
         // The head says nothing of the message.
         carrier: Carrier::Pipe,
+        peer: Some(call.address),
     })
 }
 
@@ -75,8 +76,18 @@ pub(super) fn go_to_door(api: &Api, call: &Call, posting: &mut Posting) -> Resul
             return Err(Problem::Invalid(both));
         }
     };
-    posting.principal.opens_door(&path)?;
-    let door = api.line.door(&posting.principal, &path);
+    go_to(api, posting, &path, what)
+}
+
+/// Takes a request to the door of a path; `what` is missing where there is none.
+pub(super) fn go_to(
+    api: &Api,
+    posting: &mut Posting,
+    path: &str,
+    what: &str,
+) -> Result<(), Problem> {
+    posting.principal.opens_door(path)?;
+    let door = api.line.door(&posting.principal, path);
     posting.door =
         door.ok_or_else(|| Problem::unknown(what, "the proxy's file says which there are"))?;
     posting.path = path.into();

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::Reply;
 use super::call::Call;
+use super::history;
 use super::made;
 use super::page::page;
 use super::problem::Problem;
@@ -43,6 +44,9 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
             (Some(tools), Some(report)) => {
                 let mut value = value(&api.config(), &report);
                 value["tools"] = json!(tools.iter().map(tool).collect::<Vec<_>>());
+                if report.transport == "stdio" {
+                    tell_of_processes(&api, &call, &known, &mut value).await?;
+                }
                 value
             }
             _ => {
@@ -63,6 +67,24 @@ pub(super) fn show(api: Arc<Api>, call: Call) -> Answering {
             }
         }
     })
+}
+
+/// Adds what runs of it. A process that everybody shares is the operator's to see.
+async fn tell_of_processes(
+    api: &Arc<Api>,
+    call: &Call,
+    name: &Name,
+    value: &mut Value,
+) -> Result<(), Problem> {
+    let shared = api.line.shares_process(name);
+    if shared && call.caller.role() < Role::Operator {
+        return Ok(());
+    }
+    let whose = if shared { None } else { Some(call.tenant()?.id()) };
+    let report = api.line.history(name, whose, false).await;
+    value["restarts"] = json!(report.restarts);
+    value["processes"] = json!(history::running(&report));
+    Ok(())
 }
 
 fn value(config: &Config, report: &UpstreamReport) -> Value {
@@ -98,7 +120,7 @@ pub(super) async fn of_tenant(api: &Arc<Api>, call: &Call, name: &Name) -> Resul
 }
 
 /// One that was made over the API and does not run, unless it is for other tenants.
-fn resting(config: &Config, tenant: &Name, record: &UpstreamRecord) -> Option<Value> {
+pub(super) fn resting(config: &Config, tenant: &Name, record: &UpstreamRecord) -> Option<Value> {
     let (state, reason) = match config.made.standing.get(&record.name)? {
         Standing::Runs | Standing::Declared => return None,
         Standing::Disabled => ("disabled", "the operator has disabled it"),

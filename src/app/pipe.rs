@@ -65,6 +65,7 @@ pub async fn run_pipe(
         headers: HeaderMap::new(),
         body: Bytes::new(),
         carrier: Carrier::Pipe,
+        peer: None,
     };
     let stop = CancellationToken::new();
     let pipes = (tokio::io::stdin(), tokio::io::stdout());

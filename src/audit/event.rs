@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::body::Heard;
 use crate::base::{KeyId, Name, Role, TenantId};
 
 /// A request up to this size is copied, so that its connection can use its memory again.
@@ -246,6 +247,8 @@ pub struct Event {
     pub bytes_out: u64,
     /// Milliseconds from the request to the end of the answer.
     pub ms: u64,
+    /// What was heard of its body, where the file wants that.
+    pub heard: Option<Box<Heard>>,
     /// How many requests this stands for; 1 but for what is counted only.
     pub count: u64,
     /// Told when the record is on disk.
@@ -284,6 +287,7 @@ impl Event {
             bytes_in: 0,
             bytes_out: 0,
             ms: 0,
+            heard: None,
             count: 1,
             on_disk: None,
         }
@@ -291,6 +295,6 @@ impl Event {
 
     /// Bytes that it holds on to.
     pub(super) fn weight(&self) -> usize {
-        self.posted.body.len() + 512
+        self.posted.body.len() + 512 + self.heard.as_ref().map_or(0, |heard| heard.weight())
     }
 }

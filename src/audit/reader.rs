@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use super::body::{self, Body};
 use super::chain::Chain;
 use super::error::AuditError;
 use super::event::Outcome;
 use super::record::{Record, Written};
-use crate::base::{KeyId, TenantId};
-use crate::seal::Ring;
-use crate::store::{AuditHead, AuditQuery, AuditRow, AuditStore, UsageQuery, UsageRow};
+use super::sink::BODIES;
+use crate::base::{KeyId, TenantId, unix_millis};
+use crate::seal::{Handles, Ring};
+use crate::store::{
+    AuditHead, AuditQuery, AuditRow, AuditStore, BodyQuery, BodyRow, UsageQuery, UsageRow,
+};
 
 /// Rows that are read at a time, and for one page.
 const STEP: usize = 500;
@@ -19,6 +23,7 @@ const MOST_READ: usize = 50_000;
 pub struct AuditReader {
     pub(super) store: Arc<dyn AuditStore>,
     pub(super) chain: Arc<Chain>,
+    pub(super) seals: Arc<Handles>,
 }
 
 impl std::fmt::Debug for AuditReader {
@@ -63,6 +68,21 @@ impl Filter {
     }
 }
 
+/// Which bodies are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct BodyFilter {
+    /// One tenant's; everybody's without.
+    pub tenant: Option<TenantId>,
+    /// To this upstream.
+    pub upstream: Option<String>,
+    /// Of this tool, prompt or resource, as the upstream names it.
+    pub name: Option<String>,
+    /// Of calls that came at this time or later, in milliseconds since the Unix epoch.
+    pub since: Option<u64>,
+    /// Of calls that came before this time.
+    pub until: Option<u64>,
+}
+
 /// Some records.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -78,7 +98,8 @@ impl AuditReader {
     /// Over a store, with the keys of the ring that wrote it.
     #[must_use]
     pub fn new(store: Arc<dyn AuditStore>, ring: &Ring) -> Self {
-        Self { store, chain: Arc::new(Chain::new(ring)) }
+        let seals = Arc::new(ring.handles(BODIES));
+        Self { store, chain: Arc::new(Chain::new(ring)), seals }
     }
 
     /// At most `limit` records behind the place `after`, which is the `next` of the page before:
@@ -134,6 +155,42 @@ impl AuditReader {
                 return Ok(page);
             }
         }
+    }
+
+    /// What is known of at most `limit` bodies before the place `before` (a `seq` of one tenant, an
+    /// `id` of everybody's), the newest first; nothing is opened.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn bodies(
+        &self,
+        filter: BodyFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<BodyRow>, AuditError> {
+        let BodyFilter { tenant, upstream, name, since, until } = filter;
+        let now = unix_millis();
+        let query =
+            BodyQuery { tenant, before, now, upstream, name, since, until, opened: false, limit };
+        Ok(self.store.bodies(query).await?)
+    }
+
+    /// The body of the call whose record is at this place of a tenant's chain; `None` when it is
+    /// not there, any more or at all.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn body(&self, tenant: TenantId, seq: u64) -> Result<Option<Body>, AuditError> {
+        let query = BodyQuery {
+            tenant: Some(tenant),
+            before: Some(seq.saturating_add(1)),
+            now: unix_millis(),
+            opened: true,
+            limit: 1,
+            ..BodyQuery::default()
+        };
+        let found = self.store.bodies(query).await?.pop().filter(|row| row.seq == seq);
+        Ok(found.and_then(|row| body::open(&self.seals, row)))
     }
 
     /// The usage.

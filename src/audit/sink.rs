@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
+use super::body::{BodyLog, Heard};
 use super::chain::Chain;
 use super::error::AuditError;
 use super::event::{Denial, Event};
@@ -13,13 +14,15 @@ use super::queue::Queue;
 use super::reader::AuditReader;
 use super::record::Written;
 use super::writer;
-use crate::base::Tasks;
-use crate::config::{self, Durable, WhenFull};
-use crate::seal::{MacKey, Ring};
+use crate::base::{Tasks, TenantId};
+use crate::config::{self, Bodies, Durable, WhenFull};
+use crate::seal::{Handles, MacKey, Ring};
 use crate::store::{AuditHead, AuditStore};
 
 /// Batches that a slow listener may be behind.
 const NEWS: usize = 64;
+/// What bodies are sealed for.
+pub(super) const BODIES: &str = "body";
 
 /// The audit. Clones share everything.
 #[derive(Clone)]
@@ -31,7 +34,11 @@ pub(super) struct Inner {
     pub(super) chain: Arc<Chain>,
     pub(super) digests: MacKey,
     pub(super) settings: config::Audit,
+    pub(super) bodies: BodyLog,
+    pub(super) seals: Arc<Handles>,
     pub(super) failing: AtomicBool,
+    /// The rules about bodies are others: maybe they expire sooner.
+    pub(super) swept: Notify,
     pub(super) news: broadcast::Sender<Arc<News>>,
     pub(super) tasks: Tasks,
 }
@@ -61,17 +68,22 @@ impl Audit {
         settings: config::Audit,
         tasks: &Tasks,
     ) -> Self {
+        let seals = Arc::new(ring.handles(BODIES));
         let inner = Arc::new(Inner {
             queue: Queue::new(settings.queue),
             store,
             chain: Arc::new(Chain::new(ring)),
             digests: ring.mac_key("audit arguments"),
             settings,
+            bodies: BodyLog::new(seals.clone()),
+            seals,
             failing: AtomicBool::new(false),
+            swept: Notify::new(),
             news: broadcast::Sender::new(NEWS),
             tasks: tasks.clone(),
         });
         let stop = tasks.stop().clone();
+        tasks.spawn("audit bodies", writer::sweep(inner.clone(), stop.clone()));
         tasks.spawn("audit writer", writer::run(inner.clone(), stop.clone()));
         if let Some(retention) = inner.settings.retention {
             tasks.spawn("audit retention", writer::retain(inner.clone(), retention, stop));
@@ -102,7 +114,10 @@ impl Audit {
 
     /// Records a decision. Gives what must be waited for before the answer, if the file says so.
     #[must_use]
-    pub fn record(&self, event: Box<Event>) -> Option<Kept> {
+    pub fn record(&self, mut event: Box<Event>) -> Option<Kept> {
+        if event.heard.is_some() {
+            self.0.bodies.admit(&mut event);
+        }
         if self.0.settings.durable == Durable::Call {
             return Some(self.record_now(event));
         }
@@ -118,6 +133,28 @@ impl Audit {
         event.on_disk = Some(told);
         self.0.queue.push(event);
         Kept { on_disk, patience: self.0.settings.patience }
+    }
+
+    /// From now on bodies of these calls are kept, or of none.
+    pub fn keep_bodies(&self, rules: Option<Arc<Bodies>>) {
+        self.0.bodies.set(rules);
+        self.0.swept.notify_one();
+    }
+
+    /// Where the body of this call is gathered, if the file wants it kept. Costs one look at memory
+    /// where the file wants none.
+    #[must_use]
+    pub fn hears(&self, event: &Event) -> Option<Box<Heard>> {
+        self.0.bodies.wants(event)
+    }
+
+    /// Removes the bodies of a tenant that is gone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_bodies(&self, tenant: TenantId) -> Result<(), AuditError> {
+        self.0.store.forget_bodies(tenant).await?;
+        Ok(())
     }
 
     /// Counts somebody who was not let in.
@@ -146,7 +183,11 @@ impl Audit {
     /// The same audit for reading.
     #[must_use]
     pub fn reader(&self) -> AuditReader {
-        AuditReader { store: self.0.store.clone(), chain: self.0.chain.clone() }
+        AuditReader {
+            store: self.0.store.clone(),
+            chain: self.0.chain.clone(),
+            seals: self.0.seals.clone(),
+        }
     }
 
     /// Writes what waits and ends. Gives how many records are lost because the store did not take

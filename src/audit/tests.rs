@@ -13,19 +13,19 @@ use crate::base::{Name, Tasks, TenantId};
 use crate::config::{self, Durable, WhenFull};
 use crate::seal::{Ring, RootKey};
 use crate::store::{
-    AuditBatch, AuditFile, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore, Links, Pending,
-    StoreError, UsageQuery, UsageRow, by_hand,
+    AuditBatch, AuditFile, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore, BodyQuery,
+    BodyRow, Links, Pending, StoreError, UsageQuery, UsageRow, by_hand,
 };
 
-const ACME: TenantId = TenantId::from_bytes([1; 16]);
-const GLOBEX: TenantId = TenantId::from_bytes([2; 16]);
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const ACME: TenantId = TenantId::from_bytes([1; 16]);
+pub(super) const GLOBEX: TenantId = TenantId::from_bytes([2; 16]);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
-fn ring() -> Ring {
+pub(super) fn ring() -> Ring {
     Ring::new(&RootKey::for_test(1))
 }
 
-fn event(tenant: TenantId, number: u64) -> Box<Event> {
+pub(super) fn event(tenant: TenantId, number: u64) -> Box<Event> {
     let name = Name::new(if tenant == ACME { "acme" } else { "globex" }).unwrap();
     let mut event = Event::new(1_700_000_000_000 + number, tenant, name, "abcdefghij".parse().ok());
     event.method = "tools/call".into();
@@ -374,7 +374,7 @@ async fn pages_follow_each_other_and_filters_hold() {
 
 /// A store that takes nothing until it is told to.
 #[derive(Default)]
-struct Stubborn {
+pub(super) struct Stubborn {
     takes: AtomicBool,
     taken: AtomicUsize,
 }
@@ -410,12 +410,28 @@ impl AuditStore for Stubborn {
         Box::pin(async { Ok(0) })
     }
 
+    fn bodies(&self, _: BodyQuery) -> Pending<'_, Vec<BodyRow>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn sweep_bodies(&self, _: u64, _: u64) -> Pending<'_, u64> {
+        Box::pin(async { Ok(0) })
+    }
+
+    fn forget_bodies(&self, _: TenantId) -> Pending<'_, u64> {
+        Box::pin(async { Ok(0) })
+    }
+
     fn usage(&self, _: UsageQuery) -> Pending<'_, Vec<UsageRow>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }
 
-fn stubborn(when_full: WhenFull, durable: Durable, patience: u64) -> (Arc<Stubborn>, Audit) {
+pub(super) fn stubborn(
+    when_full: WhenFull,
+    durable: Durable,
+    patience: u64,
+) -> (Arc<Stubborn>, Audit) {
     let store = Arc::new(Stubborn::default());
     let settings = config::Audit {
         queue: 16,

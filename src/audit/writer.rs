@@ -20,6 +20,7 @@ const GATHER: Duration = Duration::from_millis(50);
 /// Most records of one transaction.
 const MOST: usize = 2_048;
 /// Who was not let in is told once in so long.
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// A store that took nothing is tried again after this, and then after longer.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -119,6 +120,9 @@ fn make(inner: &Inner, events: Vec<Box<Event>>) -> (AuditBatch, Told) {
     batch.entries.reserve_exact(events.len());
     for mut event in events {
         let record = encode(&event, &inner.digests);
+        if event.heard.is_some() {
+            batch.bodies.extend(inner.bodies.entry(&mut event, batch.entries.len()));
+        }
         batch.entries.push(AuditEntry { tenant: event.tenant, record });
         if event.tenant != NOBODY {
             let used = Usage {
@@ -134,6 +138,11 @@ fn make(inner: &Inner, events: Vec<Box<Event>>) -> (AuditBatch, Told) {
         names.entry(event.tenant).or_insert(event.tenant_name);
     }
     batch.names = names.into_iter().map(|(id, name)| (id, name.as_str().into())).collect();
+    if !batch.bodies.is_empty() {
+        // The section may have just gone; what is there expires all the same.
+        let rules = inner.bodies.rules();
+        batch.bodies_most = rules.map_or(u64::MAX, |rules| rules.max_total);
+    }
     batch.usage = usage.into_iter().map(Place::row).collect();
     (batch, told)
 }
@@ -216,6 +225,27 @@ fn tell(inner: &Inner, batch: &AuditBatch, heads: Vec<AuditHead>, last: u64) {
     records.reverse();
     // The last one may have left just now.
     let _ = inner.news.send(Arc::new(News { records, heads }));
+}
+
+/// Removes bodies that have expired until the stop, also those from when the file wanted some.
+pub(super) async fn sweep(inner: Arc<Inner>, stop: CancellationToken) {
+    loop {
+        let retention = inner.bodies.rules().map(|rules| rules.retention);
+        let now = unix_millis();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let before = retention.map_or(0, |retention| now.saturating_sub(millis(retention)));
+        match inner.store.sweep_bodies(now, before).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::debug!(gone, "bodies have expired and are gone"),
+            Err(error) => tracing::warn!(%error, "expired bodies are not removed yet"),
+        }
+        let pause = retention.map_or(MINUTE, |retention| (retention / 4).clamp(SECOND, MINUTE));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = inner.swept.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
 }
 
 /// Takes what is older than `retention` until the stop.

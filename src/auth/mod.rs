@@ -5,6 +5,7 @@
 //! in memory yet. A watch ends principals whose key was revoked, expired or removed, also by
 //! another process.
 
+mod address;
 mod admission;
 mod cache;
 mod check;
@@ -27,6 +28,7 @@ mod tests;
 mod token;
 mod watch;
 
+pub use address::client_address;
 pub use admission::Admission;
 pub use check::Auth;
 pub use declared::{Declared, declared_key_id};

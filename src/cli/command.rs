@@ -70,7 +70,7 @@ enum Command {
     Secret(At<SecretCommand>),
     /// The keys that secrets are sealed by.
     Seal(At<SealCommand>),
-    /// Upstreams: how each stands for a tenant.
+    /// Upstreams: how each stands for a tenant, and those beside the ones of the file.
     Upstream(At<UpstreamCommand>),
     /// Sessions that clients have open.
     Session(At<SessionCommand>),
@@ -89,7 +89,12 @@ enum Command {
     /// Print what a client needs to connect.
     Connect(ConnectCommand),
     /// Say why a key can or cannot call a tool.
-    Explain(ExplainCommand),
+    Explain {
+        #[command(flatten)]
+        remote: Remote,
+        #[command(flatten)]
+        explain: ExplainCommand,
+    },
     /// Speak MCP over standard input and output, for clients that can only start a process.
     Stdio(StdioCommand),
     /// Print what makes a shell complete our commands.
@@ -148,7 +153,17 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Check { json }) => check(&path(given), json),
         Some(Command::Init) => init(),
         Some(Command::Connect(connect)) => connect.run(given.as_deref(), &mut Screen::standard()),
-        Some(Command::Explain(explain)) => explain.run(given.as_deref(), &mut Screen::standard()),
+        Some(Command::Explain { remote, explain }) => {
+            let screen = &mut Screen::standard();
+            let asked = runtime()?.block_on(async {
+                let reach = running(given.as_deref(), &remote, screen).await?;
+                let Ok(reach) = reach else { return Ok(Some(explain)) };
+                explain.ask(&reach, screen).await.map(|()| None)
+            });
+            asked.and_then(|rest| {
+                rest.map_or(Ok(()), |explain| explain.run(given.as_deref(), screen))
+            })
+        }
         Some(Command::Stdio(stdio)) => stdio.run(given.as_deref()),
         Some(Command::Demo) => demo(),
         Some(Command::Completions(completions)) => {

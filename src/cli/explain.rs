@@ -1,16 +1,19 @@
 //! `mcp-proxy explain`
 
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde_json::json;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
 
 use super::command::{FILE, read_config};
+use super::reach::Reach;
+use super::refusal::{is_key, is_unknown};
 use super::screen::Screen;
-use super::table::Table;
+use super::table::{Table, cell};
 use crate::app::{self, Explained, Foundation, Subject};
 use crate::base::{KeyId, Secret, Tasks};
 use crate::config::{self, SecretSource};
@@ -23,7 +26,8 @@ const LONGEST: u64 = 4_096;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: mcp-proxy explain Kq3v9XbT2a gh__create_issue --profile support\n\n\
-                  Upstreams are started and listed as for a client, unless --no-ask."
+                  The running proxy is asked, or the file and its store when none runs. Upstreams are \
+                  started and listed as for a client, unless --no-ask."
 )]
 pub(super) struct ExplainCommand {
     /// A key's id as `key list` shows it, the key itself, or - for the key on standard input.
@@ -49,6 +53,8 @@ impl ExplainCommand {
     pub(super) fn run(self, given: Option<&Path>, screen: &mut Screen) -> anyhow::Result<()> {
         let (config, _, _) = read_config(given)?;
         let file = given.unwrap_or(Path::new(FILE)).display().to_string();
+        let store = config.store.path.display();
+        writeln!(screen.notes, "working on the file {file} and the store {store}")?;
         let subject = self.subject(screen)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -76,7 +82,62 @@ impl ExplainCommand {
             ));
             anyhow::Ok(explained.await?)
         })?;
-        if self.json { print_json(screen, &explained) } else { print(screen, &explained, &file) }
+        self.print(screen, &shown(&explained), &file)
+    }
+
+    /// Asks a running proxy, which knows how its upstreams stand, and prints.
+    pub(super) async fn ask(&self, reach: &Reach, screen: &mut Screen) -> anyhow::Result<()> {
+        let found = match self.subject(screen)? {
+            Subject::Key(key) => self.ask_as(reach, &key).await?,
+            Subject::Id(id) => self.ask_about(reach, id).await?,
+        };
+        let file = cell(&reach.health()["file"]);
+        self.print(screen, &found, if file == "-" { FILE } else { &file })
+    }
+
+    /// With the key itself, which may ask about itself.
+    async fn ask_as(&self, reach: &Reach, key: &Secret) -> anyhow::Result<Value> {
+        let me = match reach.get_as(key, "/api/v1/me").await {
+            Ok(me) => me,
+            Err(error) if is_key(&error) => {
+                return Ok(no_chain(&json!({}), "the key opens nothing"));
+            }
+            Err(error) => return Err(error),
+        };
+        if me["tenant"].is_null() {
+            return Ok(no_chain(&json!({ "id": me["key"], "name": me["name"] }), OPERATORS));
+        }
+        reach.get_as(key, &self.path(None)).await
+    }
+
+    /// About the key of an id.
+    async fn ask_about(&self, reach: &Reach, id: KeyId) -> anyhow::Result<Value> {
+        let key = match reach.get(None, &format!("/api/v1/keys/{id}")).await {
+            Ok(key) => key,
+            Err(error) if is_unknown(&error) => {
+                let state = "there is no such key; `mcp-proxy key list` shows all";
+                return Ok(no_chain(&json!({ "id": id.as_str() }), state));
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(tenant) = key["tenant"].as_str() else { return Ok(no_chain(&key, OPERATORS)) };
+        let tenant = reach.is_operator().then_some(tenant);
+        reach.get(tenant, &self.path(Some(id))).await
+    }
+
+    fn path(&self, key: Option<KeyId>) -> String {
+        let text = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let key = key.map(|id| format!("&key={id}")).unwrap_or_default();
+        let (tool, door, ask) = (text(&self.tool), text(&self.door()), !self.no_ask);
+        format!("/api/v1/explain?tool={tool}&door={door}&ask={ask}{key}")
+    }
+
+    fn print(&self, screen: &mut Screen, found: &Value, file: &str) -> anyhow::Result<()> {
+        if self.json {
+            screen.json(found)?;
+            return Ok(());
+        }
+        print(screen, found, file)
     }
 
     fn subject(&self, screen: &mut Screen) -> anyhow::Result<Subject> {
@@ -105,52 +166,65 @@ impl ExplainCommand {
     }
 }
 
-fn print_json(screen: &mut Screen, explained: &Explained) -> anyhow::Result<()> {
-    screen.json(&json!({
+/// A key of the operator calls tools in the name of a tenant only.
+const OPERATORS: &str = "it is the operator's, and sees what the tenant in X-Tenant sees";
+
+/// What is known of a key of which nothing can be explained.
+fn no_chain(key: &Value, state: &str) -> Value {
+    json!({ "key": { "id": key["id"], "name": key["name"], "state": state }, "chain": null })
+}
+
+/// As the API shows it.
+fn shown(explained: &Explained) -> Value {
+    json!({
         "key": {
             "id": explained.key.map(|id| id.to_string()),
             "name": explained.key_name,
             "state": explained.key_state,
         },
         "chain": explained.chain,
-    }))?;
-    Ok(())
+    })
 }
 
-fn print(screen: &mut Screen, explained: &Explained, file: &str) -> anyhow::Result<()> {
+fn print(screen: &mut Screen, found: &Value, file: &str) -> anyhow::Result<()> {
     let mut table = Table::new(&["STEP", "FOUND"]);
     let mut row = |step: &str, found: String| table.row(vec![step.to_owned(), found]);
-    let key = match (&explained.key, &explained.key_name) {
-        (Some(id), Some(name)) => format!("{id} `{name}`, {}", explained.key_state),
-        (Some(id), None) => format!("{id}, {}", explained.key_state),
-        _ => explained.key_state.clone(),
+    let (key, chain) = (&found["key"], &found["chain"]);
+    let state = cell(&key["state"]);
+    let key = match (key["id"].as_str(), key["name"].as_str()) {
+        (Some(id), Some(name)) => format!("{id} `{name}`, {state}"),
+        (Some(id), None) => format!("{id}, {state}"),
+        _ => state,
     };
-    if let Some(chain) = &explained.chain {
-        row("tenant", chain.tenant.clone());
+    if chain.is_object() {
+        row("tenant", cell(&chain["tenant"]));
         row("key", key);
-        row("door", chain.door.clone());
-        row("tool", chain.tool.clone());
-        let none = || "-".to_owned();
-        row("upstream", chain.upstream.clone().unwrap_or_else(none));
-        row("its own name", chain.original.clone().unwrap_or_else(none));
-        let place = match (chain.line, chain.origin) {
+        row("door", cell(&chain["door"]));
+        row("tool", cell(&chain["tool"]));
+        row("upstream", cell(&chain["upstream"]));
+        row("its own name", cell(&chain["original"]));
+        let place = match (chain["line"].as_u64(), chain["origin"].as_str()) {
             (Some(line), _) => format!(" ({file}:{line})"),
             (None, Some("store")) => " (made over the API)".to_owned(),
             (None, _) => String::new(),
         };
-        row("rule", chain.rule.as_ref().map_or_else(none, |rule| format!("{rule}{place}")));
-        let list = |names: &[String]| if names.is_empty() { none() } else { names.join(", ") };
-        row("filled in", list(&chain.filled_in));
-        row("refused", list(&chain.refused));
-        row("its state", chain.upstream_state.clone().unwrap_or_else(none));
-        let slots = chain
-            .slots
-            .iter()
-            .map(|slot| format!("{}: {}", slot.slot, if slot.set { "set" } else { "missing" }));
-        row("secrets", list(&slots.collect::<Vec<_>>()));
-        row("visible", if chain.visible { "yes" } else { "no" }.to_owned());
-        row("callable", if chain.callable { "yes" } else { "no" }.to_owned());
-        row("because", chain.because.clone());
+        row("rule", cell(&chain["rule"]) + &place);
+        let list =
+            |names: Vec<String>| if names.is_empty() { "-".to_owned() } else { names.join(", ") };
+        let cells =
+            |value: &Value| list(value.as_array().into_iter().flatten().map(cell).collect());
+        row("filled in", cells(&chain["filled_in"]));
+        row("refused", cells(&chain["refused"]));
+        row("its state", cell(&chain["upstream_state"]));
+        let slots = chain["slots"].as_array().into_iter().flatten().map(|slot| {
+            let set = if slot["set"] == true { "set" } else { "missing" };
+            format!("{}: {set}", cell(&slot["slot"]))
+        });
+        row("secrets", list(slots.collect()));
+        let yes = |value: &Value| if value == true { "yes" } else { "no" }.to_owned();
+        row("visible", yes(&chain["visible"]));
+        row("callable", yes(&chain["callable"]));
+        row("because", cell(&chain["because"]));
     } else {
         row("key", key);
         row("callable", "no".to_owned());

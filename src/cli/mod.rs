@@ -7,6 +7,7 @@ mod exchange;
 mod exit;
 mod explain;
 mod key;
+mod made;
 mod open;
 mod reach;
 mod refusal;

@@ -156,9 +156,7 @@ impl Reach {
     }
 
     fn new(way: Way, base: &str, key: &Secret, name: String) -> anyhow::Result<Self> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-            .map_err(|_| usage("the key holds what no key can; was the right file read?"))?;
-        value.set_sensitive(true);
+        let value = bearer(key)?;
         let (base, health) = (base.to_owned(), Value::Null);
         Ok(Self { way, base, key: value, name, role: Role::Operator, tenant: None, health })
     }
@@ -176,6 +174,18 @@ impl Reach {
     /// The tenant of the key, where it is one of a tenant.
     pub(super) fn own_tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
+    }
+
+    /// Whether a proxy runs there.
+    pub(super) fn is_running(&self) -> bool {
+        !matches!(self.way, Way::Store(_))
+    }
+
+    /// A document, as whoever has this key.
+    pub(super) async fn get_as(&self, key: &Secret, path: &str) -> anyhow::Result<Value> {
+        let mut request = Request::get(format!("{}{path}", self.base)).body(Full::default())?;
+        request.headers_mut().insert(header::AUTHORIZATION, bearer(key)?);
+        self.ask(request).await
     }
 
     /// What it says of its health.
@@ -250,7 +260,7 @@ impl Reach {
             .into());
         }
         let headers = request.headers_mut();
-        headers.insert(header::AUTHORIZATION, self.key.clone());
+        headers.entry(header::AUTHORIZATION).or_insert_with(|| self.key.clone());
         headers.insert(
             header::USER_AGENT,
             HeaderValue::from_static(concat!("mcp-proxy/", env!("CARGO_PKG_VERSION"))),
@@ -305,6 +315,13 @@ impl Reach {
             desk.close().await;
         }
     }
+}
+
+fn bearer(key: &Secret) -> anyhow::Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+        .map_err(|_| usage("the key holds what no key can; was the right file read?"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// What a listener of this machine is called.

@@ -11,6 +11,9 @@ pub(super) enum ReachError {
     /// Nobody answers.
     #[error("{0}")]
     Unreachable(String),
+    /// The key is refused.
+    #[error("{0}")]
+    Key(String),
     /// There is no such thing.
     #[error("{0}")]
     Unknown(String),
@@ -30,6 +33,11 @@ pub(super) fn usage(text: impl Into<String>) -> anyhow::Error {
 /// Whether it says that there is no such thing.
 pub(super) fn is_unknown(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(ReachError::Unknown(_)))
+}
+
+/// Whether it says that the key is nobody's.
+pub(super) fn is_key(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ReachError::Key(_)))
 }
 
 /// Whether it says that more would be gone.
@@ -53,11 +61,11 @@ pub(super) fn refused(name: &str, network: bool, status: u16, problem: &Value) -
     let detail = problem["detail"].as_str().unwrap_or_default();
     let detail = WORDS.iter().fold(detail.to_owned(), |text, (api, own)| text.replace(api, own));
     match status {
-        401 if network => ReachError::Refused(format!(
+        401 if network => ReachError::Key(format!(
             "{name} refuses the key; a key of its operator is made on its machine with \
              `mcp-proxy key create --operator --name NAME`"
         )),
-        401 => ReachError::Refused(format!(
+        401 => ReachError::Key(format!(
             "{name} does not take the key file of this command for its own; was the key file \
              replaced while it ran? Restart the proxy"
         )),

@@ -179,6 +179,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
         tenants,
         admin,
         audit,
+        bodies,
         telemetry,
         issuers,
     } = old;
@@ -193,6 +194,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
     difference.tenants(tenants, &new.tenants);
     difference.admin(admin, &mut new.admin);
     difference.fixed("audit", audit, &mut new.audit);
+    difference.compare("bodies", bodies, &new.bodies);
     difference.fixed("telemetry", telemetry, &mut new.telemetry);
     difference.compare("auth.issuers", issuers, &new.issuers);
     (new, difference)

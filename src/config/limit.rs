@@ -28,6 +28,16 @@ pub struct Limits {
     pub tools: BTreeMap<Name, Vec<(Glob, Limit)>>,
 }
 
+impl Limits {
+    /// True when they limit something besides the calls of the whole proxy.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        let fixed = [self.key, self.tenant, self.upstream, self.tool];
+        fixed.iter().any(|limit| !limit.is_none())
+            || !(self.tenants.is_empty() && self.upstreams.is_empty() && self.tools.is_empty())
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod audit;
+mod bodies;
 mod check;
 mod diff;
 mod file;
@@ -25,6 +26,7 @@ mod text;
 
 pub use attempt::{Applied, Attempt, Recompose, Recomposing, Refusal, Reload, Reloading, Trigger};
 pub use audit::{Audit, Durable, WhenFull};
+pub use bodies::Bodies;
 pub use diff::{Difference, succeed};
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Audit, Limits, Made, Profile, Program, Rules, Telemetry, Template};
+use super::{Audit, Bodies, Limits, Made, Profile, Program, Rules, Telemetry, Template};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
@@ -27,6 +27,8 @@ pub struct Config {
     pub namespace: Namespace,
     /// `[audit]`
     pub audit: Audit,
+    /// `[bodies]`; without it no body is kept.
+    pub bodies: Option<Arc<Bodies>>,
     /// `[limits]`
     pub limits: Limits,
     /// `[upstreams.*]`, in the order of their names: the order of every merged list.
@@ -211,6 +213,9 @@ pub struct Upstream {
     pub transport: Transport,
     /// `arguments`: values put into calls and hidden from the model, by property name.
     pub arguments: BTreeMap<String, InjectedArgument>,
+    /// `arguments = "all"`: each secret of a tenant for this upstream goes into every call of a tool
+    /// whose schema has a property of its name, and is hidden there.
+    pub all_arguments: bool,
     /// What of it is shown, and as what.
     pub rules: Rules,
     /// `tenants`: only these see it; `None` means all.
@@ -245,7 +250,9 @@ impl Upstream {
     #[must_use]
     pub fn same_lists(&self, other: &Self) -> bool {
         // A list that was read has no arguments in it that the proxy fills in.
-        self.same_link(other) && self.arguments == other.arguments
+        self.same_link(other)
+            && self.arguments == other.arguments
+            && self.all_arguments == other.all_arguments
     }
 
     /// True when the other entry says the same, maybe on other lines of the file.
@@ -263,6 +270,7 @@ impl Upstream {
             name,
             transport,
             arguments: _,
+            all_arguments: _,
             // What is shown and what may be called, judged for each view and call.
             rules: _,
             tenants: _,
@@ -441,6 +449,7 @@ impl Upstream {
             name: Name::new(name).expect("a name"),
             transport: Transport::Http { url: Template::default(), headers: Vec::new() },
             arguments: BTreeMap::new(),
+            all_arguments: false,
             rules: Rules::default(),
             bare: false,
             quirks: UpstreamQuirks::default(),

@@ -1,6 +1,7 @@
 //! Arming: opened credentials are kept per tenant and upstream, read again after a change, and
 //! forgotten when nobody uses them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -228,7 +229,8 @@ impl Inner {
         verdict
     }
 
-    /// Every slot of an upstream: the file's value first, the store's otherwise.
+    /// Every slot of an upstream: the file's value first, the store's otherwise. Where all secrets
+    /// are put into calls, whatever else there is, too.
     async fn secrets(
         &self,
         tenant: &Arc<TenantInfo>,
@@ -238,7 +240,11 @@ impl Inner {
         let names = || (tenant.name().clone(), upstream.name.clone());
         let (mut values, mut wanted) = (BTreeMap::new(), Vec::new());
         let declared = self.declared.load_full();
-        for slot in &upstream.slots {
+        let (all, mut slots) = (upstream.all_arguments, Cow::Borrowed(&upstream.slots));
+        if all {
+            slots.to_mut().extend(declared.slots(tenant.name(), &upstream.name).cloned());
+        }
+        for slot in &*slots {
             match declared.get(tenant.name(), &upstream.name, slot) {
                 None => wanted.push(slot),
                 Some(Ok(value)) => drop(values.insert(slot.clone(), value.clone())),
@@ -250,9 +256,13 @@ impl Inner {
             }
         }
         let mut opened = BTreeMap::new();
-        if !wanted.is_empty() {
-            opened = self.vault.open(tenant.id(), &upstream.name, &wanted).await?;
+        if all || !wanted.is_empty() {
+            let wanted = (!all).then_some(&*wanted);
+            opened = self.vault.open(tenant.id(), &upstream.name, wanted).await?;
         }
+        let others: Vec<Slot> =
+            opened.keys().filter(|slot| !slots.contains(*slot)).cloned().collect();
+        wanted.extend(&others);
         let mut missing = Vec::new();
         for slot in wanted {
             let Some(found) = opened.remove(slot) else {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::error::CredentialError;
-use super::redact::redact;
+use super::redact::{redact, redact_cut};
 use super::render::{Values, has_key};
 use crate::auth::TenantInfo;
 use crate::base::{KeyId, Secret, Slot};
@@ -125,8 +125,13 @@ impl Armed {
         command.iter().map(|part| values.plain(part).expose().to_owned()).collect()
     }
 
+    /// Every slot that has a value.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.secrets.keys()
+    }
+
     /// The values put into calls, by property. Which tools take them is in
-    /// [`Upstream::arguments`].
+    /// [`Upstream::arguments`]; with [`Upstream::all_arguments`] each whose schema has it.
     #[must_use]
     pub fn arguments(&self, key: Option<KeyId>) -> Cow<'_, [(String, Secret)]> {
         let with_key = self.upstream.arguments.values().any(|entry| has_key(&entry.value));
@@ -143,6 +148,12 @@ impl Armed {
         redact(text, self.secrets.values())
     }
 
+    /// The same for a text that was cut at its end, where the beginning of a credential goes, too.
+    #[must_use]
+    pub fn redact_cut<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        redact_cut(text, self.secrets.values())
+    }
+
     fn rendered_env(&self, key: Option<KeyId>) -> Vec<(String, Secret)> {
         match &self.upstream.transport {
             Transport::Stdio { env, .. } => {
@@ -153,6 +164,10 @@ impl Armed {
     }
 
     fn rendered_arguments(&self, key: Option<KeyId>) -> Vec<(String, Secret)> {
+        if self.upstream.all_arguments {
+            let own = |(slot, value): (&Slot, &Secret)| (slot.as_str().to_owned(), value.clone());
+            return self.secrets.iter().map(own).collect();
+        }
         self.rendered(self.upstream.arguments.iter().map(|(name, entry)| (name, &entry.value)), key)
     }
 

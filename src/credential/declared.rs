@@ -52,6 +52,16 @@ impl DeclaredSecrets {
         places
     }
 
+    /// The slots of an upstream that the file fills for a tenant.
+    pub(super) fn slots<'a>(
+        &'a self,
+        tenant: &'a Name,
+        upstream: &'a Name,
+    ) -> impl Iterator<Item = &'a Slot> {
+        let places = self.0.keys().filter(move |place| place.0 == *tenant && place.1 == *upstream);
+        places.map(|(.., slot)| slot)
+    }
+
     pub(super) fn get(
         &self,
         tenant: &Name,

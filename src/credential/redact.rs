@@ -47,6 +47,21 @@ pub(super) fn redact<'t, 's>(
     text
 }
 
+/// The same for a text that was cut at its end: the beginning of a value there goes, too.
+pub(super) fn redact_cut<'t, 's>(
+    text: &'t str,
+    secrets: impl Iterator<Item = &'s Secret> + Clone,
+) -> Cow<'t, str> {
+    let begins = |form: &str| {
+        let longest = form.len().min(text.len());
+        let fits = |length: &usize| text.as_bytes().ends_with(&form.as_bytes()[..*length]);
+        (1..=longest).rev().find(fits).unwrap_or(0)
+    };
+    let forms = secrets.clone().flat_map(|secret| forms(secret.expose()));
+    let cut = forms.map(|form| begins(&form)).max().unwrap_or(0);
+    redact(&text[..text.floor_char_boundary(text.len() - cut)], secrets)
+}
+
 fn forms(secret: &str) -> Vec<Zeroizing<String>> {
     if secret.len() < SHORTEST {
         return Vec::new();
@@ -138,6 +153,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_beginning_of_a_value_stays_where_a_text_is_cut(
+            secret in "[!-~]{8,30}", before in "[a-z ]{0,9}", cut in 1..60_usize,
+        ) {
+            let whole = format!("{before}{secret}{}", STANDARD.encode(&secret));
+            let text = &whole[..cut.min(whole.len())];
+            let kept = redact_cut(text, [&Secret::new(secret.clone())].into_iter());
+            let known: String = kept.replace(MASK, "\u{0}");
+            let start = &secret[..4];
+            prop_assert!(!known.ends_with(start) && !known.contains(&secret), "{kept}");
+        }
+
         #[test]
         fn base64_of_a_text_around_the_secret_does_not_give_it_away(
             before in "[a-z:]{0,7}", secret in "[!-~]{8,40}", after in "[a-z]{0,5}",

@@ -45,6 +45,7 @@ fn upstream(called: &str, transport: Transport, slots: &[&str]) -> Arc<Upstream>
         rules: crate::config::Rules::default(),
         name: name(called),
         transport,
+        all_arguments: called == "all",
         arguments: if slots.contains(&"arg") { arguments } else { BTreeMap::new() },
         bare: false,
         quirks: crate::config::UpstreamQuirks::default(),

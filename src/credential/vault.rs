@@ -116,13 +116,13 @@ impl Vault {
         Ok(self.secrets.put(tenant, place, unix_seconds(), Box::new(seal)).await?)
     }
 
-    /// Opens what `wanted` names of a tenant's values for one upstream. A row that does not open
-    /// is an error of its slot alone.
+    /// Opens what `wanted` names of a tenant's values for one upstream, or all of them. A row that
+    /// does not open is an error of its slot alone.
     pub(super) async fn open(
         &self,
         tenant: TenantId,
         upstream: &Name,
-        wanted: &[&Slot],
+        wanted: Option<&[&Slot]>,
     ) -> Result<BTreeMap<Slot, Opened>, StoreError> {
         let mut tries = 0;
         loop {
@@ -141,7 +141,7 @@ impl Vault {
         &self,
         tenant: TenantId,
         upstream: &Name,
-        wanted: &[&Slot],
+        wanted: Option<&[&Slot]>,
     ) -> Result<BTreeMap<Slot, Opened>, StoreError> {
         let rows = self.secrets.of_upstream(tenant, upstream).await?;
         if rows.is_empty() {
@@ -153,7 +153,7 @@ impl Vault {
         };
         let mut opened = BTreeMap::new();
         for row in rows {
-            if wanted.contains(&&row.slot) {
+            if wanted.is_none_or(|wanted| wanted.contains(&&row.slot)) {
                 let value = key
                     .clone()
                     .and_then(|key| key.open(upstream, &row.slot, row.generation, &row.sealed));

@@ -26,6 +26,9 @@ pub struct Tool {
     pub parameters: Vec<HeaderParameter>,
     /// Arguments that the proxy fills in and the model does not see.
     pub injected: BTreeSet<String>,
+    /// Arguments that the proxy fills in whenever the tenant has a secret of their name: those of
+    /// the schema, where the file says `arguments = "all"`.
+    pub open: BTreeSet<String>,
     /// Arguments that always have this value (JSON text), which the model does not see.
     pub pinned: Vec<(String, String)>,
     /// Pinned arguments that also travel as headers.
@@ -41,7 +44,13 @@ impl Tool {
     /// True when arguments are filled in.
     #[must_use]
     pub fn fills_in(&self) -> bool {
-        !(self.injected.is_empty() && self.pinned.is_empty())
+        !(self.injected.is_empty() && self.pinned.is_empty() && self.open.is_empty())
+    }
+
+    /// True for an argument that gets the tenant's value.
+    #[must_use]
+    pub fn takes(&self, name: &str) -> bool {
+        self.injected.contains(name) || self.open.contains(name)
     }
 }
 
@@ -84,6 +93,9 @@ pub struct Catalogue {
     pub runs_tasks: bool,
     /// What it announced of skills.
     pub skills: Skills,
+    /// Secrets that the tenant has for it, which hide arguments of their names where the file says
+    /// `arguments = "all"`.
+    pub secrets: BTreeSet<String>,
     listings: [Listing; ListKind::COUNT],
     tools: Map<Box<str>, Arc<Tool>>,
     /// Names of tools that were left out for what they say of headers.
@@ -120,6 +132,7 @@ impl Catalogue {
             completes: false,
             runs_tasks: false,
             skills: Skills::None,
+            secrets: BTreeSet::new(),
             listings: Default::default(),
             tools: Map::default(),
             unusable: BTreeSet::new(),
@@ -238,8 +251,11 @@ impl Catalogue {
             }
             Err(_) => {}
         }
-        if !self.upstream.arguments.is_empty() {
+        if !self.upstream.arguments.is_empty() || self.upstream.all_arguments {
             let properties = property_names(&source[schema.clone()]);
+            if self.upstream.all_arguments {
+                tool.injected.extend(self.secrets.intersection(&properties).cloned());
+            }
             for (name, argument) in &self.upstream.arguments {
                 let meant = argument
                     .tools
@@ -255,6 +271,9 @@ impl Catalogue {
             item.text = edits.apply(&item.text);
             // An injected value never becomes a header.
             tool.parameters.retain(|parameter| !hidden.contains(parameter.path[0].as_str()));
+            if self.upstream.all_arguments {
+                tool.open = properties;
+            }
         }
         if tool != Tool::default() {
             item.tool = Some(Arc::new(tool));

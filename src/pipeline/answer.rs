@@ -20,24 +20,29 @@ pub enum Body {
     /// One JSON message made of several pieces.
     Pieces(Vec<Bytes>),
     /// One JSON message whose tail is still arriving from the upstream and goes on as it comes.
-    Passing {
-        /// What was read already, with its id changed back.
-        head: Bytes,
-        /// The rest.
-        rest: crate::upstream::Arriving,
-        /// Bytes of both together, when the upstream said so.
-        length: Option<u64>,
-        /// The link it comes over, kept until all has come.
-        lease: Lease,
-        /// Longest silence of the upstream, and longest time for everything.
-        limits: (Duration, Duration),
-        /// End it at once when they fire (key revoked, session ended).
-        ends: [tokio_util::sync::CancellationToken; 2],
-        /// Told of each byte and of the end.
-        tally: Tally,
-    },
+    /// (Boxed: few answers are such, and every answer goes through many hands.)
+    Passing(Box<Passing>),
     /// Server-sent events.
     Events(Feed),
+}
+
+/// An answer that goes on as it comes.
+#[derive(Debug)]
+pub struct Passing {
+    /// What was read already, with its id changed back.
+    pub head: Bytes,
+    /// The rest.
+    pub rest: crate::upstream::Arriving,
+    /// Bytes of both together, when the upstream said so.
+    pub length: Option<u64>,
+    /// The link it comes over, kept until all has come.
+    pub lease: Lease,
+    /// Longest silence of the upstream, and longest time for everything.
+    pub limits: (Duration, Duration),
+    /// End it at once when they fire (key revoked, session ended).
+    pub ends: [tokio_util::sync::CancellationToken; 2],
+    /// Told of each byte and of the end.
+    pub tally: Tally,
 }
 
 /// Events for a client as they come, already in their wire form.

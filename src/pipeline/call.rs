@@ -147,6 +147,9 @@ impl Line {
             record.admitted(admitted);
         }
         let armed = self.arm(&caller.principal, permit).await?;
+        if let Some(record) = record {
+            record.armed(&armed);
+        }
         let mut carry = Carry::AsItIs;
         if caller.era == Era::Modern
             && may_ask(method)

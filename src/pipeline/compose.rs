@@ -387,10 +387,16 @@ fn write_arguments(
     let all = armed.arguments(Some(caller.principal.key()));
     let own = all
         .iter()
-        .filter(|(name, _)| tool.injected.contains(name))
+        .filter(|(name, _)| tool.takes(name))
         .map(|(name, value)| (name.as_str(), Cow::Owned(quote(value.expose()))));
-    let pinned = tool.pinned.iter().map(|(name, json)| (name.as_str(), Cow::from(json)));
+    // A secret may have come since the list was made.
+    let free = |name: &str| !(tool.open.contains(name) && all.iter().any(|(own, _)| own == name));
+    let pinned = tool.pinned.iter().filter(|(name, _)| free(name));
+    let pinned = pinned.map(|(name, json)| (name.as_str(), Cow::from(json)));
     let values: Vec<(&str, Cow<'_, str>)> = own.chain(pinned).collect();
+    if values.is_empty() {
+        return Ok(());
+    }
     let text = std::str::from_utf8(posted.body()).unwrap_or_default();
     let object = inject(text, posted.field(Field::Arguments), &values, edits)
         .map_err(|error| argument_fault(&error))?;

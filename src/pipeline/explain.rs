@@ -192,6 +192,10 @@ impl Line {
             set: !missing.contains(slot),
         };
         told.slots = upstream.slots.iter().map(state).collect();
+        if let Ok(armed) = &armed {
+            let others = armed.slots().filter(|slot| !upstream.slots.contains(*slot));
+            told.slots.extend(others.map(state));
+        }
         if let Err(error) = armed {
             told.upstream_state = Some(error.to_string());
             return false;

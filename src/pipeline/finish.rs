@@ -1,6 +1,6 @@
 //! The end of every request: one record in the audit, one count, its spans, and for what goes to an
-//! upstream one line in the log. A record goes with whatever ends the request, a body or a conversation included, and
-//! ends with it.
+//! upstream one line in the log. A record goes with whatever ends the request, a body or a
+//! conversation included, and ends with it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use super::answer::{Answer, Body};
 use super::line::Line;
 use super::result::Ready;
 use super::serve::{Posting, header};
-use crate::audit::{self, AuditError, Client, Event, Kept, Outcome, Ran};
+use crate::audit::{self, AuditError, Client, Event, Heard, Kept, Mask, Outcome, Ran};
 use crate::auth::Denied;
 use crate::base::{Fault, Kind, Name, Retry, Side, now, unix_millis};
+use crate::credential::Armed;
 use crate::namespace::Plan;
 use crate::session::Session;
 use crate::telemetry::metrics::UpstreamMeter;
@@ -149,6 +150,27 @@ impl Record {
         event.upstream = Some(plan.upstream().name.clone());
         event.original = Some(original[..original.floor_char_boundary(NAME)].into());
         event.is_tool = method.route == Route::Name(NameKind::Tool);
+        if let Some(audit) = &self.line.audit {
+            event.heard = audit.hears(event);
+        }
+    }
+
+    /// With these credentials, which no body may show.
+    pub(super) fn armed(&mut self, armed: &Arc<Armed>) {
+        if let Some(heard) = self.heard() {
+            heard.mask_with(Arc::new(Hidden(armed.clone())));
+        }
+    }
+
+    /// This goes to the client.
+    fn hear(&mut self, bytes: &[u8]) {
+        if let Some(heard) = self.heard() {
+            heard.hear(bytes);
+        }
+    }
+
+    fn heard(&mut self) -> Option<&mut Heard> {
+        self.event.as_mut()?.heard.as_deref_mut()
     }
 
     /// The trace that it belongs to.
@@ -198,8 +220,8 @@ impl Record {
     pub(super) async fn settled(mut self, answer: Result<Answer, Fault>) -> Result<Answer, Fault> {
         let mut answer = answer;
         let kept = match &mut answer {
-            Ok(Answer { body: Body::Passing { tally, .. }, .. }) => {
-                *tally = Tally::of(self);
+            Ok(Answer { body: Body::Passing(passing), .. }) => {
+                passing.tally = Tally::of(self);
                 return answer;
             }
             Ok(Answer { body: Body::Events(feed), .. }) => {
@@ -207,6 +229,11 @@ impl Record {
                 return answer;
             }
             Ok(answer) => {
+                match &answer.body {
+                    Body::Json(bytes) => self.hear(bytes),
+                    Body::Pieces(pieces) => pieces.iter().for_each(|piece| self.hear(piece)),
+                    _ => {}
+                }
                 let (outcome, bytes) = match &answer.body {
                     Body::Empty if answer.status == 202 => (Outcome::Cancelled, 0),
                     Body::Json(bytes) => (answered(answer), bytes.len()),
@@ -230,6 +257,7 @@ impl Record {
     pub(super) async fn said(mut self, last: Result<Ready, Fault>) -> Result<Ready, Fault> {
         let kept = match &last {
             Ok(ready) => {
+                self.hear(&ready.bytes);
                 self.add(ready.bytes.len());
                 let failed = ready.failed || ready.status != 200;
                 self.end(if failed { Outcome::Error } else { Outcome::Ok }, Ran::Yes, None)
@@ -338,6 +366,15 @@ impl Drop for Record {
     }
 }
 
+/// Takes a tenant's credentials out of what is kept.
+struct Hidden(Arc<Armed>);
+
+impl Mask for Hidden {
+    fn mask<'t>(&self, text: &'t str, is_cut: bool) -> Cow<'t, str> {
+        if is_cut { self.0.redact_cut(text) } else { self.0.redact(text) }
+    }
+}
+
 /// How an answer that went on has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -364,6 +401,13 @@ impl Tally {
     pub fn add(&mut self, bytes: usize) {
         if let Some(record) = &mut self.0 {
             record.add(bytes);
+        }
+    }
+
+    /// What went to the client; `add` counts it.
+    pub fn hear(&mut self, bytes: &[u8]) {
+        if let Some(record) = &mut self.0 {
+            record.hear(bytes);
         }
     }
 

@@ -22,17 +22,13 @@ pub(super) struct KeepGoing<T: Send + 'static, E = fn() -> Option<T>> {
 
 impl<T: Send + 'static> KeepGoing<T> {
     pub(super) fn new(tasks: &Tasks, work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self::or_early(tasks, || None, work)
+        Self::or_early(tasks, || None, Box::pin(work))
     }
 }
 
 impl<T: Send + 'static, E: Fn() -> Option<T> + Unpin> KeepGoing<T, E> {
-    pub(super) fn or_early(
-        tasks: &Tasks,
-        early: E,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Self {
-        Self { work: Some(Box::pin(work)), early, tasks: tasks.clone() }
+    pub(super) fn or_early(tasks: &Tasks, early: E, work: Work<T>) -> Self {
+        Self { work: Some(work), early, tasks: tasks.clone() }
     }
 }
 
@@ -83,7 +79,8 @@ mod tests {
     #[tokio::test]
     async fn an_early_output_comes_first_when_the_work_ends_at_once() {
         let early = || Some("early");
-        let output = KeepGoing::or_early(&Tasks::default(), early, async { "late" }).await;
+        let output =
+            KeepGoing::or_early(&Tasks::default(), early, Box::pin(async { "late" })).await;
         assert_eq!(output, "early");
     }
 
@@ -97,7 +94,7 @@ mod tests {
             let _ = end.send(());
             "late"
         };
-        assert_eq!(KeepGoing::or_early(&tasks, || Some("early"), work).await, "early");
+        assert_eq!(KeepGoing::or_early(&tasks, || Some("early"), Box::pin(work)).await, "early");
         start.send(()).unwrap();
         ended.await.unwrap();
     }

@@ -16,6 +16,7 @@ use super::quirk::{client_quirks, suit};
 use super::scope::narrow;
 use super::serve::{Posting, accepted, header};
 use super::take_up::refused;
+use crate::auth::client_address;
 use crate::base::{Fault, Kind, Retry};
 use crate::bridge::Reply;
 use crate::session::{Item, Level, Opening, Return, Session};
@@ -52,6 +53,10 @@ impl Line {
         let session = self
             .sessions
             .open(Opening {
+                address: posting.peer.map(|peer| {
+                    let trusted = &self.config().server.trusted_proxies;
+                    client_address(trusted, &posting.headers, peer)
+                }),
                 tenant: posting.principal.tenant().id(),
                 key: posting.principal.key(),
                 door: posting.path.clone(),
@@ -208,7 +213,7 @@ impl Line {
                     trace: record.trace(),
                 });
                 let line = self.clone();
-                let work = async move { line.call(caller, posted, method, record).await };
+                let work = Box::pin(async move { line.call(caller, posted, method, record).await });
                 KeepGoing::or_early(&self.tasks, early, work).await
             }
             Route::Listen | Route::Notification | Route::Task(_) => {

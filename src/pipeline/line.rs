@@ -136,6 +136,9 @@ impl Line {
             (Outcome::ALL.map(Outcome::as_str), Denial::ALL.map(Denial::as_str));
         meters().tell(outcomes, denials);
         let idle = session_idle(&parts.config);
+        if let Some(audit) = &parts.audit {
+            audit.keep_bodies(parts.config.bodies.clone());
+        }
         Arc::new(Self {
             sessions: Sessions::new(parts.clock, parts.ring.clone(), idle),
             ledger: Arc::new(Ledger::new(parts.session_states)),
@@ -201,6 +204,9 @@ impl Line {
         self.sessions.set_idle(session_idle(&config));
         self.limiter.set(config.limits.clone());
         self.turns.set(config.limits.calls);
+        if let Some(audit) = &self.audit {
+            audit.keep_bodies(config.bodies.clone());
+        }
         self.policy.store(Arc::new(Policy::new(config.clone())));
         self.config.store(config);
     }
@@ -223,18 +229,16 @@ impl Line {
     /// The same whoever asks.
     #[must_use]
     pub fn door_of_path(&self, path: &str) -> Option<Door> {
+        if path == "/mcp" {
+            return Some(Door::Merged);
+        }
         let config = self.config();
         if let Some(profile) = path.strip_prefix("/p/") {
             let (name, _) = config.profiles.get_key_value(profile.strip_suffix("/mcp")?)?;
             return Some(Door::Profile(name.clone()));
         }
-        match path.strip_prefix("/mcp")? {
-            "" => Some(Door::Merged),
-            rest => {
-                let (name, _) = config.upstreams.get_key_value(rest.strip_prefix('/')?)?;
-                Some(Door::Single(name.clone()))
-            }
-        }
+        let (name, _) = config.upstreams.get_key_value(path.strip_prefix("/mcp/")?)?;
+        Some(Door::Single(name.clone()))
     }
 
     /// Open sessions, for the status.
@@ -318,6 +322,7 @@ impl Line {
     pub fn watch(self: &Arc<Self>, clock: Arc<Clock>) {
         let (ledger, stop) = (self.ledger.clone(), self.tasks.stop().clone());
         self.tasks.spawn("session ledger", async move { ledger.run(stop).await });
+        self.watch_processes();
         let line = self.clone();
         self.tasks.spawn("session sweep", async move {
             let stop = line.tasks.stop().clone();

@@ -298,7 +298,7 @@ impl Line {
                     exclusive: *interactive == Interactive::Exclusive
                         && key.capabilities != CapSet::NONE,
                     cancels: upstream.quirks.cancels,
-                    log: Some(self.logs.of(key.tenant, name)),
+                    log: Some(self.logs.of(key.tenant, name).held_by(key.principal)),
                     redact,
                 };
                 Ok(stdio::open(spec, sink, &self.tasks).await?)

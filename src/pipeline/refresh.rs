@@ -44,6 +44,11 @@ impl Line {
             lease.listening().await;
         }
         let mut catalogue = Catalogue::new(upstream.clone(), credential);
+        if upstream.all_arguments {
+            let armed = self.credentials.armed_last(asker.tenant().id(), own_work(upstream));
+            let slots = armed.iter().flat_map(|armed| armed.slots());
+            catalogue.secrets = slots.map(|slot| slot.as_str().to_owned()).collect();
+        }
         catalogue.instructions = facts.instructions.clone();
         catalogue.completes = facts.can("completions");
         catalogue.runs_tasks = facts.runs_tools_as_tasks();

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answer, Body};
+use super::answer::{Answer, Body, Passing};
 use super::finish::Tally;
 use super::result::{is_question, respond, uri_way, wants_visits};
 use super::talk::Turn;
@@ -71,7 +71,6 @@ impl Asked {
 }
 
 /// What becomes of a reply.
-#[expect(clippy::large_enum_variant, reason = "the large one is what nearly every call gives")]
 pub(super) enum Relayed {
     /// The answer.
     Done(Answer),
@@ -102,8 +101,8 @@ pub(super) async fn relay(
                     let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
                     let ends = asked.ends();
                     let tally = Tally::default();
-                    let body = Body::Passing { head, rest, length, lease, limits, ends, tally };
-                    return Ok(Relayed::Done(Answer::ok(body)));
+                    let passing = Passing { head, rest, length, lease, limits, ends, tally };
+                    return Ok(Relayed::Done(Answer::ok(Body::Passing(Box::new(passing)))));
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! What the line knows of a tenant, for whoever looks after it: its upstreams and its sessions.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::line::Line;
@@ -110,6 +112,8 @@ pub struct SessionReport {
     pub client: String,
     /// Seconds since its last request.
     pub idle: u32,
+    /// Where it was opened from, unless that was before a restart.
+    pub address: Option<IpAddr>,
 }
 
 impl Line {
@@ -242,6 +246,7 @@ impl Line {
             revision: session.opening().revision,
             client: session.opening().client_info.to_string(),
             idle: session.idle_for(),
+            address: session.opening().address,
         });
         reports.collect()
     }
@@ -264,6 +269,49 @@ impl Line {
             tracing::warn!("the end of a session is not in the store yet; it is tried further");
         }
         true
+    }
+
+    /// How each upstream of the file stands for whoever has called, with its open connections and
+    /// the requests on them: failed where it is so for one of them, else ready where one is
+    /// connected.
+    #[must_use]
+    pub fn standings(&self) -> BTreeMap<Name, (UpstreamState, usize, u32)> {
+        let config = self.config().clone();
+        let idle = |name: &Name| (name.clone(), (UpstreamState::Idle, 0, 0));
+        let mut all: BTreeMap<Name, _> = config.upstreams.keys().map(idle).collect();
+        for (key, state) in self.pool.status() {
+            let Some(standing) = all.get_mut(&key.upstream) else { continue };
+            match state {
+                LinkState::Open { busy, .. } => {
+                    *standing = (UpstreamState::Ready, standing.1 + 1, standing.2 + busy);
+                }
+                LinkState::Starting if standing.1 == 0 => standing.0 = UpstreamState::Starting,
+                LinkState::Starting | LinkState::Ended => {}
+            }
+        }
+        for name in self.pool.troubled() {
+            if let Some(standing) = all.get_mut(&name) {
+                standing.0 = UpstreamState::Failed;
+            }
+        }
+        all
+    }
+
+    /// Tenants that have called since the process began.
+    #[must_use]
+    pub fn tenant_count(&self) -> usize {
+        self.all_tenants().len()
+    }
+
+    /// Streams that are open for news, of a tenant or of all.
+    #[must_use]
+    pub fn stream_count(&self, tenant: Option<TenantId>) -> usize {
+        let own = |id: TenantId| tenant.is_none_or(|tenant| tenant == id);
+        let tenants = self.all_tenants().into_iter().filter(|known| own(known.info().id()));
+        tenants
+            .map(|known| known.outlets().open())
+            .map(|(sessions, listens)| sessions + listens)
+            .sum()
     }
 
     /// Connections to upstreams that are open, of all tenants.

@@ -205,7 +205,7 @@ pub(super) fn is_question(asked: &Asked, message: &Message) -> bool {
     asked.upstream_era == Era::Modern
         && may_ask(asked.method)
         && message.inbound.kind == InboundKind::Result
-        && &message.text()[place.span()] == "\"input_required\""
+        && &message.bytes[place.span()] == b"\"input_required\""
 }
 
 /// True for an error of a legacy upstream that asks for visits to URLs, of a client that does not

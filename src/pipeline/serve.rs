@@ -1,6 +1,7 @@
 //! One posted message, from the head to the outcome. The era is decided here, for each request
 //! anew, in the order of protocol.md 1.10.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub struct Posting {
     pub body: Bytes,
     /// How it came.
     pub carrier: Carrier,
+    /// Who sent it, as far as the network knows: maybe a proxy, of whose clients the headers tell.
+    pub peer: Option<IpAddr>,
 }
 
 /// A posting with the one message that was read from its body.
@@ -53,7 +56,6 @@ pub struct Letter {
 
 /// What a body turned out to be.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the common one, and not kept")]
 pub enum Opened {
     /// One message, to be served.
     Letter(Letter),

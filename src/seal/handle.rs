@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::envelope::{Context, SealError, Sealed};
+use super::envelope::{Context, SealError, Sealed, SealingKey};
 use super::keyring::Ring;
 
 impl Ring {
@@ -35,6 +35,43 @@ impl Ring {
         let bytes = URL_SAFE_NO_PAD.decode(handle).map_err(|_| SealError::Broken)?;
         let context = Context::Handle { purpose, about };
         let value = self.handle_key(purpose).open(&context, &Sealed::from_bytes(bytes))?;
+        Ok(value.to_vec())
+    }
+
+    /// Handles of one purpose, for whoever needs nothing else of the ring.
+    #[must_use]
+    pub fn handles(&self, purpose: &'static str) -> Handles {
+        Handles { key: self.handle_key(purpose), purpose }
+    }
+}
+
+/// Seals and opens handles of one purpose, as bytes.
+pub struct Handles {
+    key: SealingKey,
+    purpose: &'static str,
+}
+
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handles").field("purpose", &self.purpose).finish_non_exhaustive()
+    }
+}
+
+impl Handles {
+    /// Seals `value` for what `about` names, which must be the same when it is opened.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn seal(&self, about: &[u8], value: &[u8]) -> Result<Sealed, SealError> {
+        self.key.seal(&Context::Handle { purpose: self.purpose, about }, value)
+    }
+
+    /// Opens what `seal` made for the same purpose and owner.
+    ///
+    /// # Errors
+    /// For anything else.
+    pub fn open(&self, about: &[u8], sealed: &Sealed) -> Result<Vec<u8>, SealError> {
+        let value = self.key.open(&Context::Handle { purpose: self.purpose, about }, sealed)?;
         Ok(value.to_vec())
     }
 }

@@ -16,5 +16,6 @@ mod tests;
 pub use data_key::DataKey;
 pub use envelope::{KeyTag, SealError, Sealed};
 pub use generation::{Generation, Row};
+pub use handle::Handles;
 pub use key::{KeyFileError, RootKey};
 pub use keyring::{Digest, MacKey, Ring};

@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::connection::Active;
 use super::reply;
 use crate::base::now;
-use crate::pipeline::{End, Feed, Tally};
+use crate::pipeline::{self, End, Feed, Tally};
 use crate::upstream::{Arriving, Lease};
 use crate::wire::{Era, sse};
 
@@ -86,25 +86,17 @@ impl ReplyBody {
     }
 
     /// An upstream's answer as it comes; the lease keeps its link until all has come.
-    pub(super) fn passing(
-        head: Bytes,
-        rest: Arriving,
-        length: Option<u64>,
-        (lease, tally): (Lease, Tally),
-        (silence, total): (Duration, Duration),
-        ends: [CancellationToken; 2],
-    ) -> Self {
-        let timer = Box::pin(tokio::time::sleep(silence));
-        let total = Box::pin(tokio::time::sleep(total));
-        let ends = ends.map(|end| Box::pin(end.cancelled_owned()));
+    pub(super) fn passing(answer: pipeline::Passing) -> Self {
+        let pipeline::Passing { head, rest, length, lease, limits, ends, tally } = answer;
+        let (silence, total) = limits;
         let passing = Passing {
             head: Some(head),
             rest,
             left: length,
             silence,
-            timer,
-            total,
-            ends,
+            timer: Box::pin(tokio::time::sleep(silence)),
+            total: Box::pin(tokio::time::sleep(total)),
+            ends: ends.map(|end| Box::pin(end.cancelled_owned())),
             tally,
             _lease: lease,
         };
@@ -217,7 +209,9 @@ impl Passing {
     fn count(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
         match frame {
             Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                let data = frame.data_ref().map_or(&[][..], |data| &data[..]);
+                let bytes = data.len();
+                self.tally.hear(data);
                 self.tally.add(bytes);
                 if let Some(left) = &mut self.left {
                     *left = left.saturating_sub(bytes as u64);

@@ -24,7 +24,7 @@ use super::media;
 use super::probe::{self, Readiness};
 use super::reply::{refusal, reply};
 use super::sse::{self, OldDoor, Streams};
-use crate::auth::{Auth, Denied, Guard};
+use crate::auth::{Auth, Denied, Guard, client_address};
 use crate::base::{Fault, Kind, Tasks};
 use crate::namespace::Door;
 use crate::pipeline::{Answer, Carrier, Line, Opened, Outcome, Posting};
@@ -132,7 +132,7 @@ impl Doors {
             // Cold paths are boxed, so that the future of each request stays small.
             None => Box::pin(self.auth.check(&parts.headers)).await,
         }
-        .map_err(|denied| self.denied(denied, peer))?;
+        .map_err(|denied| self.denied(denied, &parts.headers, peer))?;
         let opened = principal
             .opens_door(path)
             .and_then(|()| self.line.door(&principal, path).ok_or_else(no_door));
@@ -148,6 +148,7 @@ impl Doors {
             headers: parts.headers,
             body: Bytes::new(),
             carrier: Carrier::Http,
+            peer: Some(peer.ip()),
         };
         if let Some(fault) = unknown {
             return Err(self.refused(&posting, fault));
@@ -180,8 +181,10 @@ impl Doors {
     }
 
     /// Somebody without a good key.
-    fn denied(&self, denied: Denied, peer: SocketAddr) -> Fault {
-        tracing::debug!(%peer, reason = ?denied, "key refused");
+    fn denied(&self, denied: Denied, headers: &HeaderMap, peer: SocketAddr) -> Fault {
+        let trusted = &self.line.config().server.trusted_proxies;
+        let address = client_address(trusted, headers, peer.ip());
+        tracing::debug!(%peer, %address, reason = ?denied, "key refused");
         self.line.note_denied(&denied);
         denied.into()
     }
@@ -212,14 +215,25 @@ impl Doors {
             return Err(too_large(max_body));
         }
         let checked = self.auth.check(&parts.headers).await;
-        let principal = checked.map_err(|denied| self.denied(denied, peer))?;
+        let principal = checked.map_err(|denied| self.denied(denied, &parts.headers, peer))?;
         // The session behind the stream is one of the line's own; its id never leaves.
         let path: Arc<str> = Arc::from(old.behind().path());
         principal.opens_door(&path)?;
         let door = self.line.door(&principal, &path).ok_or_else(no_door)?;
-        let headers = HeaderMap::new();
-        let posting =
-            Posting { principal, door, path, headers, body: Bytes::new(), carrier: Carrier::Http };
+        let posting = Posting {
+            principal,
+            door,
+            path,
+            // Nothing of them is told to the line, but where the client is.
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            carrier: Carrier::Http,
+            peer: Some(client_address(
+                &self.line.config().server.trusted_proxies,
+                &parts.headers,
+                peer.ip(),
+            )),
+        };
         match (&old, parts.method) {
             (OldDoor::Stream(behind), Method::GET) => {
                 let answer = self.streams.open(&self.line, &self.tasks, posting, *behind);

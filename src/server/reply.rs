@@ -47,10 +47,7 @@ fn good(answer: Answer, id: String, era: Era, tool: bool) -> Response<ReplyBody>
         Body::Empty => Response::new(ReplyBody::whole(Bytes::new())),
         Body::Json(bytes) => json(StatusCode::OK, bytes),
         Body::Pieces(pieces) => typed(ReplyBody::pieces(pieces), "application/json"),
-        Body::Passing { head, rest, length, lease, limits, ends, tally } => {
-            let body = ReplyBody::passing(head, rest, length, (lease, tally), limits, ends);
-            typed(body, "application/json")
-        }
+        Body::Passing(passing) => typed(ReplyBody::passing(*passing), "application/json"),
         Body::Events(feed) => {
             let mut response = typed(ReplyBody::events(feed, id, era, tool), "text/event-stream");
             let headers = response.headers_mut();

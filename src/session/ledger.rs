@@ -218,6 +218,7 @@ mod tests {
             revision: Revision::V2025_11_25,
             capabilities: CapSet::NONE,
             client_info: "{}".into(),
+            address: None,
         }
     }
 

@@ -119,6 +119,7 @@ pub(super) fn read(
         revision: *REVISIONS.get(usize::from(revision))?,
         capabilities: CapSet::from_bits(u32::from_le_bytes(take(&mut rest)?)),
         client_info: client_info(&text(&mut rest)?, &text(&mut rest)?),
+        address: None,
     };
     rest.is_empty().then_some((birth, opening))
 }
@@ -188,6 +189,7 @@ mod tests {
             revision: Revision::V2025_06_18,
             capabilities: CapSet::ELICIT_FORM.with(CapSet::ROOTS),
             client_info: info.into(),
+            address: None,
         }
     }
 

@@ -52,7 +52,7 @@ pub struct Session {
 #[derive(Debug, Default)]
 struct Live {
     questions: Questions,
-    calls: Vec<(Box<str>, CancellationToken)>,
+    calls: Vec<(Arc<str>, CancellationToken)>,
     subscriptions: BTreeSet<String>,
     closed: bool,
 }
@@ -118,10 +118,21 @@ impl Session {
     /// the client cancels it; dropping the guard forgets the call.
     #[must_use]
     pub fn begin(self: &Arc<Self>, id: &str) -> Running {
-        // The end of the session is the end of its calls (R45).
-        let token = self.ended.child_token();
-        self.live().calls.push((id.into(), token.clone()));
-        Running { session: self.clone(), id: id.into(), token, early: Early::default() }
+        // No child of the session's token: those share a lock.
+        let (id, token) = (Arc::<str>::from(id), CancellationToken::new());
+        self.live().calls.push((id.clone(), token.clone()));
+        if self.ended.is_cancelled() {
+            token.cancel();
+        }
+        Running { session: self.clone(), id, token, early: Early::default() }
+    }
+
+    /// The end of the session is the end of its calls (R45), those too that begin now.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
+        for (_, token) in &self.live().calls {
+            token.cancel();
+        }
     }
 
     /// `notifications/cancelled`: true when such a call was running.
@@ -302,7 +313,7 @@ struct Early {
 #[derive(Debug)]
 pub struct Running {
     session: Arc<Session>,
-    id: Box<str>,
+    id: Arc<str>,
     token: CancellationToken,
     early: Early,
 }

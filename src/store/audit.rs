@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Pending;
 use crate::base::TenantId;
-use crate::seal::Digest;
+use crate::seal::{Digest, Sealed};
 
 /// One record on its way into the store.
 #[derive(Debug, Clone)]
@@ -27,6 +27,83 @@ pub struct AuditBatch {
     pub names: Vec<(TenantId, Arc<str>)>,
     /// What they come to.
     pub usage: Vec<UsageRow>,
+    /// Bodies of some of the calls.
+    pub bodies: Vec<BodyEntry>,
+    /// Most bytes of all bodies; the oldest make room.
+    pub bodies_most: u64,
+}
+
+/// The body of one call on its way into the store.
+#[derive(Debug, Clone)]
+pub struct BodyEntry {
+    /// Which of the batch's records is the call's.
+    pub entry: usize,
+    /// When the call came, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// When it goes.
+    pub expires: u64,
+    /// The upstream.
+    pub upstream: String,
+    /// The method.
+    pub method: String,
+    /// The name or URI as the upstream knows it.
+    pub name: String,
+    /// Bytes of the arguments as they came; none where there were none.
+    pub arguments: Option<u64>,
+    /// Bytes of the answer; none where none is kept.
+    pub answer: Option<u64>,
+    /// What is kept of both.
+    pub sealed: Sealed,
+}
+
+/// The body of one call as it lies in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyRow {
+    /// Its place among the bodies of everybody.
+    pub id: u64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The place of the call's record in the chain of its tenant.
+    pub seq: u64,
+    /// When the call came, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// When it goes.
+    pub expires: u64,
+    /// The upstream.
+    pub upstream: String,
+    /// The method.
+    pub method: String,
+    /// The name or URI as the upstream knows it.
+    pub name: String,
+    /// Bytes of the arguments as they came.
+    pub arguments: Option<u64>,
+    /// Bytes of the answer.
+    pub answer: Option<u64>,
+    /// What is kept of both; empty unless it was asked for.
+    pub sealed: Sealed,
+}
+
+/// Which bodies are asked for; the newest come first.
+#[derive(Debug, Clone, Default)]
+pub struct BodyQuery {
+    /// One tenant's; everybody's without.
+    pub tenant: Option<TenantId>,
+    /// Only before this place, which is a `seq` of one tenant, an `id` of everybody's.
+    pub before: Option<u64>,
+    /// What has expired by now is there no more, in milliseconds.
+    pub now: u64,
+    /// To this upstream.
+    pub upstream: Option<String>,
+    /// Of this tool, prompt or resource, as the upstream names it.
+    pub name: Option<String>,
+    /// Of calls that came at this time or later.
+    pub since: Option<u64>,
+    /// Of calls that came before this time.
+    pub until: Option<u64>,
+    /// With what is sealed.
+    pub opened: bool,
+    /// At most so many.
+    pub limit: usize,
 }
 
 /// One record as it lies in the store.
@@ -234,6 +311,13 @@ pub trait AuditStore: Send + Sync {
     /// Removes records written before this time (milliseconds) from the beginning of each chain,
     /// at most `most` of each; gives how many. A chain that does not fit is left as it is.
     fn prune(&self, before: u64, most: u64, links: Arc<dyn Links>) -> Pending<'_, u64>;
+    /// Bodies.
+    fn bodies(&self, query: BodyQuery) -> Pending<'_, Vec<BodyRow>>;
+    /// Removes bodies that have expired by `now` (milliseconds), and those of calls before
+    /// `before`; gives how many.
+    fn sweep_bodies(&self, now: u64, before: u64) -> Pending<'_, u64>;
+    /// Removes the bodies of a tenant; gives how many.
+    fn forget_bodies(&self, tenant: TenantId) -> Pending<'_, u64>;
     /// The usage.
     fn usage(&self, query: UsageQuery) -> Pending<'_, Vec<UsageRow>>;
 }

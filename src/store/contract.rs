@@ -109,6 +109,15 @@ async fn keys(stores: &Stores) {
 
     assert!(!keys.revoke(beta.into(), two.id, 4_000).await.unwrap());
     assert!(keys.revoke(acme.into(), two.id, 4_000).await.unwrap());
+    let counts = |owner, now| async move {
+        let counts = keys.count(owner, now).await.unwrap();
+        (counts.live, counts.expired, counts.revoked)
+    };
+    // The first one ends at 3,000, where the second took its place.
+    assert_eq!(counts(Some(acme.into()), 2_999).await, (1, 0, 1));
+    assert_eq!(counts(Some(acme.into()), 3_000).await, (0, 1, 1));
+    assert_eq!(counts(Some(beta.into()), 2_999).await, (0, 0, 0));
+    assert_eq!(counts(None, 2_999).await, (1, 0, 1));
     assert!(!keys.revoke(acme.into(), two.id, 5_000).await.unwrap());
     assert_eq!(keys.find(vec![two.id]).await.unwrap()[0].key.revoked_at, Some(4_000));
 

@@ -11,13 +11,14 @@ mod traits;
 
 pub use audit::{
     AuditBatch, AuditBook, AuditEntry, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore,
-    GAP_LINK, Links, NO_LINK, QuotaRow, Quotas, Usage, UsageQuery, UsageRow,
+    BodyEntry, BodyQuery, BodyRow, GAP_LINK, Links, NO_LINK, QuotaRow, Quotas, Usage, UsageQuery,
+    UsageRow,
 };
 pub use error::StoreError;
 pub use record::{
-    Begun, FoundKey, GenerationRecord, KeyRecord, MakeGeneration, Origin, Owner, ProfileRecord,
-    Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord,
-    TenantRecord, UpstreamRecord,
+    Begun, FoundKey, GenerationRecord, KeyCounts, KeyRecord, MakeGeneration, Origin, Owner,
+    ProfileRecord, Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace,
+    SessionRecord, TenantRecord, UpstreamRecord,
 };
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;

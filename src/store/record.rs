@@ -227,3 +227,14 @@ pub struct ProfileRecord {
     /// When it was changed last, in the same.
     pub changed_at: u64,
 }
+
+/// How many keys there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyCounts {
+    /// They open something.
+    pub live: u64,
+    /// Their time is over.
+    pub expired: u64,
+    /// They were revoked.
+    pub revoked: u64,
+}

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Begun, FoundKey, GenerationRecord, KeyRecord, MakeGeneration, Owner, ProfileRecord, Reseal,
-    Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError,
+    Begun, FoundKey, GenerationRecord, KeyCounts, KeyRecord, MakeGeneration, Owner, ProfileRecord,
+    Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError,
     TenantRecord, UpstreamRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
@@ -41,6 +41,8 @@ pub trait Keys: Send + Sync {
     fn find(&self, ids: Vec<KeyId>) -> Pending<'_, Vec<FoundKey>>;
     /// An owner's keys, oldest first.
     fn list(&self, owner: Owner) -> Pending<'_, Vec<KeyRecord>>;
+    /// How many keys this owner has at the time `now`, or all owners together.
+    fn count(&self, owner: Option<Owner>, now: u64) -> Pending<'_, KeyCounts>;
     /// Revokes a key for ever. False when it is unknown to that owner or was revoked before.
     fn revoke(&self, owner: Owner, id: KeyId, at: u64) -> Pending<'_, bool>;
     /// Adds `fresh` and lets `old` end at `ends_at`, or sooner where it already would; both or

@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memmem;
+
 /// Why a text is refused, with the byte offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
@@ -33,11 +35,9 @@ pub type Span = Range<usize>;
 /// string holds it when this is false.
 #[must_use]
 pub fn may_hold(text: &str, word: &str) -> bool {
-    text.contains(word)
-        || text
-            .split("\\u00")
-            .skip(1)
-            .any(|rest| matches!(rest.as_bytes().first(), Some(b'2'..=b'7')))
+    let text = text.as_bytes();
+    memmem::find(text, word.as_bytes()).is_some()
+        || memmem::find_iter(text, b"\\u00").any(|at| matches!(text.get(at + 4), Some(b'2'..=b'7')))
 }
 
 /// A string as it stands in the text.

@@ -80,6 +80,15 @@ pub enum NameKind {
     Prompt,
 }
 
+impl NameKind {
+    /// The row of the method that takes such a name.
+    #[must_use]
+    pub fn method(self) -> &'static Method {
+        let row = TABLE.iter().find(|row| row.route == Route::Name(self));
+        row.expect("each kind has a row")
+    }
+}
+
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
@@ -267,6 +276,9 @@ mod tests {
         assert_eq!(names.len(), methods().len());
         for verb in TaskVerb::ALL {
             assert_eq!(verb.method().route, Route::Task(verb));
+        }
+        for kind in [NameKind::Tool, NameKind::Prompt] {
+            assert_eq!(kind.method().route, Route::Name(kind));
         }
     }
 }

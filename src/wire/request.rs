@@ -47,11 +47,25 @@ macro_rules! fields {
         const $count: usize = [$($key),*].len();
 
         impl $type {
-            fn of(key: &Text<'_>) -> Option<Self> {
-                match &*key.decode()? {
+            /// How it is written.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $key,)*
+                }
+            }
+
+            /// The one that is written so.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text {
                     $($key => Some(Self::$name),)*
                     _ => None,
                 }
+            }
+
+            fn of(key: &Text<'_>) -> Option<Self> {
+                Self::parse(&key.decode()?)
             }
         }
     };

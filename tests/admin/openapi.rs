@@ -74,7 +74,7 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, found: &mu
 
 #[test]
 fn every_success_is_as_the_document_says() {
-    let world = World::new();
+    let world = World::with("[bodies]\ntools = [\"*\"]");
     let document = world.ask(&Ask::new("GET", "/api/v1/openapi.json").key(OPERATOR));
     let document = value(&document);
     assert_eq!(document["openapi"], "3.1.0");
@@ -86,6 +86,13 @@ fn every_success_is_as_the_document_says() {
     let ended = ended["id"].as_str().expect("an id").to_owned();
     let turned = world.key(&boss, &json!({ "name": "turned", "expires_in": "1d" }));
     let turned = turned["id"].as_str().expect("an id").to_owned();
+    let echo = Ask::new("POST", "/api/v1/tools/free__echo/call").key(&boss);
+    world.ask(&echo.json(&json!({ "arguments": { "text": "x" } })));
+    // It is on disk a moment after its answer.
+    let body = until("a body", Duration::from_secs(30), || {
+        let page = value(&world.ask(&Ask::new("GET", "/api/v1/bodies").key(&boss)));
+        page["items"][0]["id"].as_u64()
+    });
     let new_tenant =
         json!({ "name": "beta", "key": { "name": "x" }, "secrets": { "gh": { "token": "t" } } });
     let empty = json!({});
@@ -187,6 +194,20 @@ fn every_success_is_as_the_document_says() {
             empty.clone(),
         ),
         (
+            "GET /api/v1/upstreams/{name}/history",
+            "/api/v1/upstreams/made/history".to_owned(),
+            &boss,
+            empty.clone(),
+        ),
+        (
+            "POST /api/v1/upstreams/{name}/rpc",
+            "/api/v1/upstreams/free/rpc".to_owned(),
+            &boss,
+            json!({ "method": "tools/list", "params": {}, "timeout": "20s" }),
+        ),
+        ("GET /api/v1/stats", String::new(), &boss, empty.clone()),
+        ("GET /api/v1/stats", String::new(), OPERATOR, empty.clone()),
+        (
             "DELETE /api/v1/upstreams/{name}",
             "/api/v1/upstreams/made".to_owned(),
             OPERATOR,
@@ -203,6 +224,9 @@ fn every_success_is_as_the_document_says() {
         ("GET /api/v1/audit", String::new(), OPERATOR, empty.clone()),
         ("GET /api/v1/audit/{seq}", "/api/v1/audit/1".to_owned(), &boss, empty.clone()),
         ("GET /api/v1/audit/heads", String::new(), OPERATOR, empty.clone()),
+        ("GET /api/v1/bodies", String::new(), &boss, empty.clone()),
+        ("GET /api/v1/bodies", String::new(), OPERATOR, empty.clone()),
+        ("GET /api/v1/bodies/{id}", format!("/api/v1/bodies/{body}"), &boss, empty.clone()),
         ("GET /api/v1/usage", "/api/v1/usage?by=day,key,tool".to_owned(), &boss, empty.clone()),
         ("GET /api/v1/usage", "/api/v1/usage?by=tenant".to_owned(), OPERATOR, empty.clone()),
         ("GET /api/v1/events", String::new(), &boss, empty.clone()),

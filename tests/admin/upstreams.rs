@@ -155,6 +155,52 @@ fn it_is_disabled_enabled_and_started_anew() {
     let restart = Ask::new("POST", "/api/v1/upstreams/made/restart").key(&acme);
     assert_eq!(world.ask(&restart).status, 204);
     until("another process serves", PATIENCE, || (process(&mut client) != second).then_some(()));
+
+    // What ran and what runs is told, with what it uses; the one before may still be ending.
+    let third = process(&mut client);
+    let shown = show(&world, &acme, "made");
+    let running = shown["processes"].as_array().expect("processes");
+    assert_eq!(running.last().map(|one| &one["pid"]), Some(&json!(third)), "{shown}");
+    assert_eq!(shown["restarts"], 2, "{shown}");
+    let past = Ask::new("GET", "/api/v1/upstreams/made/history");
+    let told = until("the others have ended", PATIENCE, || {
+        let told = value(&world.ask(&past.clone().key(&acme)));
+        let all = told["processes"].as_array().expect("processes").clone();
+        let left = all.iter().filter(|one| one["ended_at"].is_null()).count();
+        (left == 1).then_some(told)
+    });
+    let all = told["processes"].as_array().expect("processes");
+    let (old, new) = (&all[0], &all[all.len() - 1]);
+    assert!(all.len() >= 3 && old["exit_code"].is_i64(), "{told}");
+    assert_eq!((&new["pid"], &new["exit_code"]), (&json!(third), &Value::Null), "{told}");
+    assert!(new["last"]["resident_bytes"].as_u64() > Some(0), "{told}");
+    let beta = world.tenant("beta");
+    let other = value(&world.ask(&past.clone().key(&beta)));
+    assert_eq!((&other["restarts"], &other["processes"]), (&json!(0), &json!([])));
+
+    // And in the numbers of each.
+    let stats = |key: &str| {
+        let stats = value(&world.ask(&Ask::new("GET", "/api/v1/stats").key(key)));
+        let all = stats["by_upstream"].as_array().expect("upstreams").clone();
+        let made = all.into_iter().find(|one| one["upstream"] == "made").expect("it is there");
+        (stats, made)
+    };
+    let (all, made) = stats(OPERATOR);
+    assert_eq!((&made["state"], &made["processes"]["running"]), (&json!("ready"), &json!(1)));
+    assert!(made["calls"].as_u64() >= Some(3) && made["processes"]["restarts"] == 2, "{made}");
+    assert_eq!((&all["tenants"]["known"], &all["upstreams"]["total"]), (&json!(3), &json!(3)));
+    assert!(all["calls"]["total"].as_u64() >= made["calls"].as_u64(), "{all}");
+    assert!(all["proxy"]["memory_bytes"].as_u64() > Some(0), "{all}");
+    until("the calls are in the tenant's usage", PATIENCE, || {
+        let (own, made) = stats(&acme);
+        assert_eq!((&own["tenant"], &own["proxy"]), (&json!("acme"), &Value::Null));
+        assert_eq!(made["processes"]["running"], 1, "{own}");
+        (made["calls"].as_u64() >= Some(3)).then_some(())
+    });
+    let (other, made) = stats(&beta);
+    assert_eq!((&made["processes"]["running"], &made["calls"]), (&json!(0), &json!(0)), "{other}");
+    assert_eq!((&other["calls"]["total"], &other["keys"]["live"]), (&json!(0), &json!(1)));
+
     let all = Ask::new("POST", "/api/v1/upstreams/free/restart").key(OPERATOR);
     assert_eq!(world.ask(&all).status, 204, "also one of the file");
 }

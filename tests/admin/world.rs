@@ -16,9 +16,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The configuration that all of these tests use, with more of it.
+    /// The configuration that all of these tests use, with more of it; `{up}` is the upstream's URL.
     pub(crate) fn with(more: &str) -> Self {
         let (upstream, address) = serve_everything(&[]);
+        let more = more.replace("{up}", &format!("http://{address}/mcp"));
         let toml = format!(
             "{more}\n[upstreams.gh]\nurl = \"http://{address}/mcp\"\n\
              headers = {{ Authorization = \"Bearer {{secret.token}}\" }}\n\

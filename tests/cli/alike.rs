@@ -73,8 +73,16 @@ fn masked(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let masked_member = |(name, value): (&String, &Value)| {
-                let varies =
-                    ["id", "key", "holder", "created_at", "expires_at", "revoked_at", "set_at"];
+                let varies = [
+                    "id",
+                    "key",
+                    "holder",
+                    "created_at",
+                    "changed_at",
+                    "expires_at",
+                    "revoked_at",
+                    "set_at",
+                ];
                 let masked = match value {
                     Value::String(text) if varies.contains(&name.as_str()) => {
                         json!(format!("{name} of {} characters", text.len()))
@@ -131,9 +139,25 @@ fn change(setup: &Setup) -> Vec<(String, Option<i32>, Value)> {
         "secret remove --tenant acme gh token",
         "session end --tenant acme nothing",
         "upstream show nothing --tenant acme",
+        "upstream add made",
+        "upstream add made ftp://127.0.0.1:9/mcp",
+        "upstream add Made http://127.0.0.1:9/mcp",
+        "upstream add free http://127.0.0.1:9/mcp --set allow_private=true",
+        "upstream add made --env A=b -- sh -c true",
+        "upstream change free --set timeout=7s",
+        "upstream change nothing --set timeout=7s",
+        "upstream change nothing",
+        "upstream disable free",
+        "upstream remove nothing",
     ] {
         json(wrong);
     }
+    json("upstream add made http://127.0.0.1:9/mcp --set allow_private=true --header X-A:b");
+    json("upstream add made http://127.0.0.1:9/mcp --set allow_private=true");
+    json("upstream change made --set timeout=7s --unset headers.X-A");
+    json("upstream disable made");
+    json("upstream enable made");
+    json("upstream remove made");
     json("secret set --tenant acme gh token --stdin");
     json("secret set --tenant acme gh token --stdin");
     json("secret remove --tenant acme gh token");

@@ -51,6 +51,60 @@ fn what_a_command_changes_holds_in_the_running_proxy_at_once() {
 }
 
 #[test]
+fn an_upstream_that_a_command_makes_is_there_at_once() {
+    let (_upstream, setup) = world();
+    let free = std::fs::read_to_string(setup.folder().join("mcp-proxy.toml")).expect("the file");
+    let free = free.lines().filter_map(|line| line.strip_prefix("url = ")).next().expect("a URL");
+    let free = free.trim_matches('"').to_owned();
+    let alone = run(&setup, "upstream restart free");
+    assert_eq!(alone.code, Some(69), "{}", alone.errors);
+    assert!(alone.errors.contains("start one with `mcp-proxy serve`"), "{}", alone.errors);
+    let added = run(&setup, &format!("upstream add early {free} --set allow_private=true"));
+    assert_eq!(
+        added.out, "upstream early added; it runs when the proxy does\n",
+        "{}",
+        added.errors
+    );
+
+    let proxy = setup.serve();
+    let setup = proxy.setup();
+    let added = run(setup, &format!("upstream add made {free} --set allow_private=true"));
+    assert_eq!(added.out, "upstream made added; it runs\n", "{}", added.errors);
+    let listed = run(setup, "upstream list --tenant filed --json").json();
+    let names: Vec<&str> =
+        listed.as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names, ["early", "free", "gh", "made"]);
+
+    // The running proxy says how it stands, by the id of a key and by the key itself.
+    let keys = run(setup, "key list --tenant filed --json").json();
+    let id = keys[0]["id"].as_str().expect("an id");
+    let told = run(setup, &format!("explain {id} made__echo --json"));
+    assert!(told.errors.contains("using the running proxy"), "{}", told.errors);
+    let told = told.json();
+    assert_eq!((&told["key"]["id"], &told["chain"]["callable"]), (&id.into(), &true.into()));
+    let state = told["chain"]["upstream_state"].as_str().unwrap_or_default();
+    assert!(state.starts_with("listed, "), "{told}");
+    let key = b"the-key-of-the-tenant-test-in-the-tests-1";
+    let own = run_with(setup, "explain - made__echo", key, |_| {});
+    assert!(own.out.contains("boss") && own.out.contains("callable      yes"), "{}", own.out);
+    let nobody =
+        run_with(setup, "explain - made__echo --json", b"nobody-has-this-key-0123456789", |_| {});
+    assert_eq!(nobody.json()["chain"], serde_json::Value::Null);
+    assert!(run(setup, "explain zzzzzzzzzz made__echo").out.contains("there is no such key"));
+    assert_eq!(run(setup, &format!("explain {id} made__echo --profile none")).code, Some(1));
+
+    assert_eq!(run(setup, "upstream restart made --tenant filed").code, Some(0));
+    assert_eq!(
+        run(setup, "upstream disable made").out,
+        "upstream made disabled; it does not run\n"
+    );
+    assert_eq!(run(setup, "upstream remove made").out, "upstream made removed\n");
+    assert_eq!(run(setup, "upstream remove early").code, Some(0));
+    let gone = run(setup, "upstream enable made");
+    assert!(gone.errors.contains("`mcp-proxy upstream list` shows all"), "{}", gone.errors);
+}
+
+#[test]
 fn after_a_kill_commands_work_on_the_store_again() {
     let (_upstream, setup) = world();
     let mut setup = setup;

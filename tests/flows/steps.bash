@@ -66,7 +66,7 @@ saas() { start "$1" node "$peers/server_saas.mjs" 0; }
 
 ENVIRONMENT=()   # NAME=VALUE of the proxy
 proxied() { env -i PATH="$PATH" HOME="$folder" "${ENVIRONMENT[@]}" "$MCP_PROXY_BIN" "$@"; }
-cli() { proxied "$@" --config "$folder/mcp-proxy.toml" 2>"$folder/cli.log"; }
+cli() { proxied --config "$folder/mcp-proxy.toml" "$@" 2>"$folder/cli.log"; }
 
 # serve [FLAGS]: the proxy with the TOML of standard input. → BASE, PROXY (its id), OPERATOR (a key)
 serve() {

@@ -71,8 +71,8 @@ const PINNED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "src/admin/exchange.rs",
-        &["tools/call", "notifications/progress", "notifications/message"],
-        "a call over plain HTTP is written down as a request, and what comes back is told apart",
+        &["notifications/progress", "notifications/message"],
+        "of what comes back to a request over plain HTTP, what is passed on is told apart",
     ),
     // Requests of our own to upstreams.
     (

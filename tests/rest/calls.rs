@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, UPSTREAMS};
+use crate::bed::{Bed, UPSTREAMS, problem};
 use crate::support::{Era, Proxy, asker, until};
 use crate::world::{Ask, OPERATOR, World, value};
 
@@ -129,4 +129,71 @@ fn the_audit_holds_what_it_would_hold_over_mcp() {
         let refused = told(&bed).pop().filter(|record| record[3] == "refused")?;
         (told(&bed).len() > before && refused[4] == "no").then_some(())
     });
+}
+
+#[test]
+fn any_request_of_mcp_is_answered_as_at_the_upstreams_own_door() {
+    let bed = Bed::new();
+    let ask = |upstream: &str, body: &Value| {
+        let path = format!("/api/v1/upstreams/{upstream}/rpc");
+        bed.send(&Ask::new("POST", &path).json(body))
+    };
+    for upstream in UPSTREAMS {
+        let mut client = bed.proxy.client(Era::Modern, &format!("/mcp/{upstream}"));
+        for (method, params) in [
+            ("tools/list", json!({})),
+            ("tools/call", json!({ "name": "echo", "arguments": { "text": "x" } })),
+            ("prompts/list", json!({})),
+            ("prompts/get", json!({ "name": "test_simple_prompt" })),
+            ("resources/list", json!({})),
+            ("resources/templates/list", json!({})),
+            ("resources/read", json!({ "uri": "test://static-text" })),
+            (
+                "completion/complete",
+                json!({
+                    "ref": { "type": "ref/prompt", "name": "test_prompt_with_arguments" },
+                    "argument": { "name": "arg1", "value": "a" },
+                }),
+            ),
+            ("server/discover", json!({})),
+        ] {
+            let answer = ask(upstream, &json!({ "method": method, "params": params }));
+            let over_mcp = client.request(method, params.clone());
+            assert_eq!(answer.status, 200, "{upstream} {method}: {}", answer.text());
+            assert_eq!(value(&answer), over_mcp["result"], "{upstream} {method}");
+        }
+    }
+    // What the caller says of itself reaches the upstream, and its key does not.
+    let meta = json!({
+        "x/y": 1,
+        "io.modelcontextprotocol/clientInfo": { "name": "robot", "version": "7" },
+    });
+    let body = json!({ "method": "tools/call", "params": { "name": "whoami", "_meta": meta } });
+    let answer = value(&ask("new", &body));
+    let seen: Value = serde_json::from_str(answer["content"][0]["text"].as_str().expect("text"))
+        .unwrap_or_else(|_| panic!("{answer}"));
+    assert_eq!((&seen["clientInfo"]["name"], &seen["meta"]["x/y"]), (&json!("robot"), &json!(1)));
+    assert!(!seen.to_string().contains(bed.proxy.key()), "{seen}");
+
+    for (upstream, body, status, said) in [
+        ("old", json!({ "method": "tools/run" }), 400, "is no method of MCP"),
+        ("old", json!({ "method": "initialize" }), 400, "about a session"),
+        ("old", json!({ "method": "ping" }), 400, "about a session"),
+        ("old", json!({ "method": "resources/subscribe" }), 400, "asks for news"),
+        ("old", json!({ "method": "subscriptions/listen" }), 400, "asks for news"),
+        ("old", json!({ "method": "notifications/cancelled" }), 400, "is a notification"),
+        ("old", json!({ "method": "tools/list", "params": [] }), 400, "is an object"),
+        ("old", json!({}), 400, "method"),
+        ("old", json!({ "method": "tools/call", "params": {} }), 400, "params.name"),
+        ("none", json!({ "method": "tools/list" }), 404, "no such upstream"),
+    ] {
+        let (got, problem) = problem(&ask(upstream, &body));
+        let words = problem["detail"].as_str().unwrap_or_default();
+        assert!(got == status && words.contains(said), "{body}: {got} {words}");
+    }
+    let body = json!({ "method": "tools/call", "params": { "name": "test_tool_with_progress" } });
+    let path = "/api/v1/upstreams/new/rpc";
+    let stream = Ask::new("POST", path).header("Accept", "text/event-stream").json(&body);
+    let told = bed.send(&stream).text();
+    assert!(told.contains("event: progress\n") && told.contains("event: result\n"), "{told}");
 }

@@ -7,6 +7,23 @@ use crate::config::InjectedArgument;
 use crate::config::file::{Item, Table};
 use crate::config::report::Report;
 
+/// True for `arguments = "all"`. Anything else but a table is a problem.
+pub(super) fn all(item: &Item<'_>, references: &mut References, report: &mut Report<'_>) -> bool {
+    if item.is_table() {
+        return false;
+    }
+    if item.as_string() == Some("all") {
+        references.secret.get_or_insert_with(|| item.path.clone());
+        return true;
+    }
+    // Maybe a secret in the wrong place.
+    item.hide(report);
+    item.problem(report, format!("`{}` is neither a table nor \"all\"", item.path)).hint(
+        "write { ARGUMENT = \"{secret.NAME}\" }, or \"all\" for every secret whose name a tool's schema has",
+    );
+    false
+}
+
 /// `{ property = "template" }` or `{ property = { value = "template", tools = ["name"] } }`.
 pub(super) fn check(
     table: Table<'_>,

@@ -4,6 +4,7 @@
 mod admin;
 mod argument;
 mod audit;
+mod bodies;
 mod command;
 mod endpoint;
 mod issuer;

@@ -1,8 +1,11 @@
 //! The file as a whole, and its three small sections.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{admin, audit, issuer, limit, profile, server, telemetry, tenant, upstream, value};
+use super::{
+    admin, audit, bodies, issuer, limit, profile, server, telemetry, tenant, upstream, value,
+};
 use crate::config::file::Table;
 use crate::config::report::Report;
 use crate::config::{Config, Made, Namespace, Seal, Store};
@@ -48,6 +51,7 @@ pub(in crate::config) fn check(
     let admin = admin::check(section("admin", report), &mut taken, around, report);
     let issuers = issuer::check(section("auth", report), server.public_url.as_ref(), report);
     let telemetry = telemetry::check(section("telemetry", report), around, report);
+    let bodies = bodies::check(root.take("bodies"), audit.enabled, report);
     root.finish(report, &LATER, &FOREIGN);
     Config {
         file: "".into(),
@@ -57,6 +61,7 @@ pub(in crate::config) fn check(
         seal,
         namespace,
         audit,
+        bodies: bodies.map(Arc::new),
         limits,
         upstreams,
         made,

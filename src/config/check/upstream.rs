@@ -14,7 +14,7 @@ use crate::config::text::tame;
 use crate::config::{EraSetting, Namespace, Share, Timing, Transport, Upstream};
 
 /// The slots of each upstream by its name as written; `None` when that upstream has problems of
-/// its own, so that nothing is said about its slots.
+/// its own or takes any, so that nothing is said about its slots.
 pub(super) type Declared<'a> = BTreeMap<&'a str, Option<BTreeSet<Slot>>>;
 
 const LATER: [&str; 8] =
@@ -48,7 +48,9 @@ pub(super) fn check<'a>(
         let name = name(text, &item, namespace, report);
         let upstream = upstream(name.clone(), &item, around, report);
         let sound = upstream.filter(|_| report.count() == before);
-        declared.insert(text, sound.as_ref().map(|upstream| upstream.slots.clone()));
+        // Where all are put into calls, any name may be that of an argument.
+        let fixed = sound.as_ref().filter(|upstream| !upstream.all_arguments);
+        declared.insert(text, fixed.map(|upstream| upstream.slots.clone()));
         if let (Some(name), Some(upstream)) = (name, sound) {
             upstreams.insert(name, Arc::new(upstream));
         }
@@ -114,7 +116,10 @@ fn upstream(
     let mut references = References::default();
     let (command, url) = (table.take("command"), table.take("url"));
     let (child, headers) = (ChildKeys::take(&mut table), table.take("headers"));
-    let arguments = table.take("arguments").and_then(|item| item.table(report));
+    let arguments = table.take("arguments");
+    let all_arguments =
+        arguments.as_ref().is_some_and(|item| argument::all(item, &mut references, report));
+    let arguments = arguments.filter(Item::is_table).and_then(|item| item.table(report));
     let arguments = arguments.map(|table| argument::check(table, &mut references, report));
     let rules = rules::of_upstream(&mut table, arguments.as_ref(), report);
     let tenants = table.take("tenants").and_then(|item| tenants(&item, report));
@@ -151,6 +156,7 @@ fn upstream(
         name: name.or_else(|| Name::new("x").ok())?,
         transport: if is_stdio { stdio? } else { http? },
         arguments: arguments.unwrap_or_default(),
+        all_arguments,
         rules,
         bare: bare.unwrap_or(false),
         tenants,

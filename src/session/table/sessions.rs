@@ -2,6 +2,7 @@
 //! to anybody else it does not exist.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,6 +31,8 @@ pub struct Opening {
     /// `clientInfo` as JSON text, `{}` when it was too long to keep. After a restart only name
     /// and version are left of it.
     pub client_info: Arc<str>,
+    /// Where the client was when it opened it; not kept over a restart.
+    pub address: Option<IpAddr>,
 }
 
 /// Why no session was opened.
@@ -389,7 +392,7 @@ impl Sessions {
             }
         }
         drop(of_keys);
-        session.ended().cancel();
+        session.end();
     }
 
     pub(super) fn of_keys(&self) -> MutexGuard<'_, Map<(TenantId, KeyId), usize>> {

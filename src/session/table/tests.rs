@@ -20,6 +20,7 @@ fn opening() -> Opening {
         revision: Revision::V2025_11_25,
         capabilities: CapSet::NONE,
         client_info: "{}".into(),
+        address: None,
     }
 }
 

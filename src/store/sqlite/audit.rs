@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Row, Transaction, params};
 
 use super::super::{
-    AuditBatch, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore, Links, Pending, QuotaRow,
-    Quotas, StoreError, UsageQuery, UsageRow,
+    AuditBatch, AuditHead, AuditQuery, AuditRow, AuditState, AuditStore, BodyQuery, BodyRow, Links,
+    Pending, QuotaRow, Quotas, StoreError, UsageQuery, UsageRow,
 };
 use super::chain::{self, Memory};
 use super::pool::Sqlite;
 use super::schema::AUDIT;
 use super::witness::Witness;
-use super::{quota, row, usage};
-use crate::base::Tasks;
+use super::{bodies, quota, row, usage};
+use crate::base::{Tasks, TenantId};
 
 /// The audit in one SQLite file.
 pub struct AuditFile {
@@ -40,6 +40,23 @@ impl AuditFile {
         let file = Sqlite::of(path, tasks, AUDIT)?;
         let witness = Arc::new(Witness::beside(path));
         Ok(Arc::new(Self { file, witness, memory: Arc::default() }))
+    }
+}
+
+impl AuditFile {
+    /// Removes bodies, from the log of writes, too.
+    async fn without<F>(&self, remove: F) -> Result<u64, StoreError>
+    where
+        F: FnOnce(&Transaction<'_>) -> Result<u64, StoreError> + Send + 'static,
+    {
+        if !self.file.read(bodies::is_any).await? {
+            return Ok(0);
+        }
+        let gone = self.file.write(remove).await?;
+        if gone > 0 {
+            self.file.truncate_log().await?;
+        }
+        Ok(gone)
     }
 }
 
@@ -174,6 +191,18 @@ impl AuditStore for AuditFile {
 
     fn prune(&self, before: u64, most: u64, links: Arc<dyn Links>) -> Pending<'_, u64> {
         Box::pin(self.file.write(move |step| chain::prune(step, before, most, &*links)))
+    }
+
+    fn bodies(&self, query: BodyQuery) -> Pending<'_, Vec<BodyRow>> {
+        Box::pin(self.file.read(move |step| bodies::page(step, &query)))
+    }
+
+    fn sweep_bodies(&self, now: u64, before: u64) -> Pending<'_, u64> {
+        Box::pin(self.without(move |step| bodies::sweep(step, now, before)))
+    }
+
+    fn forget_bodies(&self, tenant: TenantId) -> Pending<'_, u64> {
+        Box::pin(self.without(move |step| bodies::forget(step, tenant)))
     }
 
     fn usage(&self, query: UsageQuery) -> Pending<'_, Vec<UsageRow>> {

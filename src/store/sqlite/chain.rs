@@ -6,7 +6,7 @@ use rusqlite::{Row, Transaction, params};
 use super::super::{
     AuditBatch, AuditBook, AuditHead, AuditRow, GAP_LINK, Links, NO_LINK, StoreError, UsageRow,
 };
-use super::row;
+use super::{bodies, row};
 use crate::base::{Map, TenantId};
 
 /// What this process knows of the chains besides what the database says.
@@ -145,7 +145,8 @@ pub(super) fn append(
         "INSERT INTO audit_record (id, chain, seq, at, record, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     let mut places: Map<TenantId, usize> = Map::default();
-    for entry in &batch.entries {
+    let mut bodies = batch.bodies.iter().peekable();
+    for (at, entry) in batch.entries.iter().enumerate() {
         let place = match places.get(&entry.tenant) {
             Some(place) => *place,
             None => {
@@ -174,6 +175,9 @@ pub(super) fn append(
             mac,
         ])?;
         (head.last, head.at, head.mac) = (row.seq, row.at, mac);
+        if let Some(body) = bodies.next_if(|body| body.entry == at) {
+            bodies::add(step, entry.tenant, row.seq, body)?;
+        }
     }
     for head in &mut heads {
         if let Some((_, name)) = batch.names.iter().find(|(tenant, _)| *tenant == head.tenant) {
@@ -183,6 +187,9 @@ pub(super) fn append(
     }
     write_book(step, &mut book, links)?;
     count(step, &batch.usage)?;
+    if !batch.bodies.is_empty() {
+        bodies::shrink(step, batch.bodies_most)?;
+    }
     Ok((heads, book))
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, Transaction, params};
 
-use super::super::{FoundKey, KeyRecord, Keys, Owner, Pending, StoreError};
+use super::super::{FoundKey, KeyCounts, KeyRecord, Keys, Owner, Pending, StoreError};
 use super::pool::Sqlite;
 use super::{row, tenants};
 use crate::base::{KeyId, Role};
@@ -99,6 +99,25 @@ impl Keys for Sqlite {
                 "SELECT {COLUMNS} FROM api_key WHERE tenant_id IS ?1 ORDER BY created_at, id"
             );
             row::all(step.prepare_cached(&sql)?.query([column(&owner)])?, record)
+        }))
+    }
+
+    fn count(&self, owner: Option<Owner>, now: u64) -> Pending<'_, KeyCounts> {
+        Box::pin(self.read(move |step| {
+            let sql = "SELECT
+                     count(*) FILTER (WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?1)) AS live,
+                     count(*) FILTER (WHERE revoked_at IS NULL AND expires_at <= ?1) AS expired,
+                     count(*) FILTER (WHERE revoked_at IS NOT NULL) AS revoked
+                 FROM api_key WHERE ?2 OR tenant_id IS ?3";
+            let whose = owner.as_ref().and_then(column);
+            let mut query = step.prepare_cached(sql)?;
+            let mut rows = query.query(params![row::signed(now), owner.is_none(), whose])?;
+            let Some(found) = rows.next()? else { return Ok(KeyCounts::default()) };
+            Ok(KeyCounts {
+                live: row::number(found, "live")?,
+                expired: row::number(found, "expired")?,
+                revoked: row::number(found, "revoked")?,
+            })
         }))
     }
 

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: one writer, a few readers, all on blocking threads.
 
 mod audit;
+mod bodies;
 mod chain;
 mod connection;
 mod keys;

@@ -33,6 +33,7 @@ pub(super) const AUDIT: Schema = Schema {
     migrations: &[
         include_str!("migrations/audit/0001_audit.sql"),
         include_str!("migrations/audit/0002_quota.sql"),
+        include_str!("migrations/audit/0003_body.sql"),
     ],
 };
 

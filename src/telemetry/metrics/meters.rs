@@ -52,6 +52,10 @@ pub struct Meters {
     pub spans_crowded: Counter,
     /// Spans that no collector took.
     pub spans_failed: Counter,
+    /// Bodies of calls that are kept.
+    pub bodies_kept: Counter,
+    /// Bodies of calls that were to be kept, and found no place in the queue.
+    pub bodies_dropped: Counter,
     replies: [[Counter; STATUSES]; Surface::ALL.len()],
     denials: [Counter; DENIALS],
     own: UpstreamMeter,
@@ -83,6 +87,8 @@ impl Meters {
             spans_sent: Counter::new(),
             spans_crowded: Counter::new(),
             spans_failed: Counter::new(),
+            bodies_kept: Counter::new(),
+            bodies_dropped: Counter::new(),
             replies: [const { [const { Counter::new() }; STATUSES] }; Surface::ALL.len()],
             denials: [const { Counter::new() }; DENIALS],
             own: UpstreamMeter::new(),
@@ -126,6 +132,21 @@ impl Meters {
         self.own.end(method, outcome, took, bytes);
     }
 
+    /// Requests of a method that have ended, whoever had them, and those of them whose outcome is
+    /// one that `fails` names by its place.
+    #[must_use]
+    pub fn ended_of(&self, method: &Method, fails: impl Fn(usize) -> bool) -> (u64, u64) {
+        let upstreams = self.upstreams.read().unwrap_or_else(PoisonError::into_inner);
+        let all = upstreams.values().map(|meter| meter.ended_of(method, &fails));
+        all.fold(self.own.ended_of(method, &fails), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// When the process began, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
     /// Somebody was not let in.
     pub fn deny(&self, denial: usize) {
         self.denials[denial.min(DENIALS - 1)].one();
@@ -145,7 +166,7 @@ impl Meters {
         page.family("mcp_proxy_build_info", gauge, "The version that runs; the value is 1.");
         page.sample(&version, 1);
         #[expect(clippy::cast_precision_loss, reason = "a float is what is shown")]
-        let started = self.started.load(Ordering::Relaxed) as f64 / 1e3;
+        let started = self.started() as f64 / 1e3;
         process(page, started);
 
         let help = "Open connections of clients.";
@@ -183,6 +204,10 @@ impl Meters {
         page.sample(&[("result", "sent")], self.spans_sent.get());
         page.sample(&[("result", "crowded")], self.spans_crowded.get());
         page.sample(&[("result", "failed")], self.spans_failed.get());
+        let help = "Bodies of calls that were to be kept, by what became of them.";
+        page.family("mcp_proxy_bodies_total", counter, help);
+        page.sample(&[("result", "kept")], self.bodies_kept.get());
+        page.sample(&[("result", "dropped")], self.bodies_dropped.get());
 
         let all: Vec<(&str, Arc<UpstreamMeter>)> =
             upstreams.iter().map(|name| (name.as_str(), self.upstream(name))).collect();

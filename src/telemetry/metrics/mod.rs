@@ -15,5 +15,5 @@ mod upstream;
 pub use cell::{Counter, Gauge, Histogram, Standing};
 pub use meters::{Meters, Surface, meters};
 pub use page::{Form, Kind, Page};
-pub use process::process;
+pub use process::{own_use, process};
 pub use upstream::{LinkEnd, UpstreamMeter};

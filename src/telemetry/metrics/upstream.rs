@@ -103,6 +103,23 @@ impl UpstreamMeter {
         self.bytes[1].add(bytes.1);
     }
 
+    /// Requests of a method that have ended, and those of them whose outcome is one that `fails`
+    /// names by its place.
+    #[must_use]
+    pub fn ended_of(&self, method: &Method, fails: impl Fn(usize) -> bool) -> (u64, u64) {
+        let counts = &self.requests[method.place().min(METHODS - 1)];
+        counts.iter().enumerate().fold((0, 0), |(all, failed), (outcome, count)| {
+            let count = count.get();
+            (all + count, if fails(outcome) { failed + count } else { failed })
+        })
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn running(&self) -> u64 {
+        u64::try_from(self.in_flight.get()).unwrap_or_default()
+    }
+
     /// A link was made, or could not be made.
     pub fn started(&self, well: bool) {
         self.starts[usize::from(!well)].one();
@@ -174,6 +191,8 @@ mod tests {
         meter.end(None, 1, Some(Duration::ZERO), (0, 0));
         let counted: Vec<_> = meter.requests(false).collect();
         assert_eq!(counted, [("tools/call", 0, 2), (last.name, 2, 1), ("other", 1, 1)]);
+        assert_eq!(meter.ended_of(call, |outcome| outcome == 0), (2, 2));
+        assert_eq!(meter.ended_of(last, |outcome| outcome == 0), (1, 0));
         assert_eq!((meter.bytes[0].get(), meter.bytes[1].get()), (6, 8));
     }
 }

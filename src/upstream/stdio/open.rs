@@ -78,8 +78,8 @@ struct Ladder<'a> {
 }
 
 impl Ladder<'_> {
-    fn start(&self) -> Result<Running, LinkError> {
-        Running::start(self.spec, self.sink, self.tasks, self.tail)
+    fn start(&self, again: bool) -> Result<Running, LinkError> {
+        Running::start(self.spec, self.sink, self.tasks, self.tail, again)
     }
 
     fn down(&self, detail: impl AsRef<str>) -> LinkError {
@@ -90,7 +90,7 @@ impl Ladder<'_> {
     }
 
     async fn climb(&self) -> Result<(Running, Facts), LinkError> {
-        let mut running = self.start()?;
+        let mut running = self.start(false)?;
         let legacy = match self.spec.era {
             EraSetting::Legacy => true,
             EraSetting::Auto => self.spec.memory.get() == Some(Era::Legacy),
@@ -114,7 +114,7 @@ impl Ladder<'_> {
                     // Some legacy servers end at a request before `initialize`. A second child
                     // never sees one.
                     tracing::debug!(upstream = %self.spec.upstream, "it ended at the probe");
-                    running = self.start()?;
+                    running = self.start(true)?;
                 }
             }
         }

@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::guardian::{GRACE, TERM};
 use super::launch::{self, NOT_FOUND, NOT_RUN};
+use super::logs::Log;
 use super::shared::{End, Shared, Ways};
 use super::spec::{ChildSpec, MARK};
 use super::stderr::{self, Tail};
 use super::{dispatch, table, writer};
-use crate::base::{Name, Tasks};
+use crate::base::Tasks;
 use crate::telemetry::meters;
 use crate::upstream::link::{Cause, LinkError, Sink};
 
@@ -47,12 +48,13 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Starts the child.
+    /// Starts the child; `again` when the one before ended at a question that some do not know.
     pub(super) fn start(
         spec: &ChildSpec,
         sink: &Sink,
         tasks: &Tasks,
         tail: &Arc<Tail>,
+        again: bool,
     ) -> Result<Self, LinkError> {
         let down = |detail: String| LinkError::before(&spec.upstream, Cause::Down, detail);
         let mark = random_mark().map_err(|error| down(format!("no random bytes: {error}")))?;
@@ -81,12 +83,16 @@ impl Running {
         let log = stderr::read(stderr, log, spec.upstream.clone(), Arc::clone(&spec.redact));
         let log = tasks.spawn("stdio stderr", log);
         meters().upstream(&spec.upstream).child_began(pid);
+        if let Some(log) = &spec.log {
+            log.began(pid, again);
+        }
         let exit = Arc::new(OnceLock::new());
         let gone = CancellationToken::new();
         let owner = Owner {
             shared: Arc::clone(&shared),
             tail: Arc::clone(tail),
             exit: Arc::clone(&exit),
+            log: spec.log.clone(),
             gone: gone.clone(),
             mark,
             pid,
@@ -115,11 +121,15 @@ fn random_mark() -> Result<String, getrandom::Error> {
 }
 
 /// A child that is counted as running.
-struct Counted<'a>(&'a Name, u32);
+struct Counted<'a>(&'a Owner);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        meters().upstream(self.0).child_ended(self.1);
+        let Owner { shared, log, exit, pid, .. } = self.0;
+        meters().upstream(&shared.upstream).child_ended(*pid);
+        if let Some(log) = log {
+            log.ended(*pid, exit.get().copied());
+        }
     }
 }
 
@@ -127,6 +137,7 @@ struct Owner {
     shared: Arc<Shared>,
     tail: Arc<Tail>,
     exit: Arc<OnceLock<i32>>,
+    log: Option<Log>,
     gone: CancellationToken,
     mark: String,
     pid: u32,
@@ -136,7 +147,7 @@ impl Owner {
     async fn run(self, mut child: Child, mut reader: JoinHandle<()>, mut log: JoinHandle<()>) {
         // Also when this task is dropped with its runtime: nobody may wait for ever.
         let _gone = self.gone.clone().drop_guard();
-        let _counted = Counted(&self.shared.upstream, self.pid);
+        let _counted = Counted(&self);
         let mut read_out = false;
         let mut status = tokio::select! {
             status = child.wait() => Some(status),

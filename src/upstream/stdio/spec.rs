@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::stderr::Log;
+use super::logs::Log;
 use crate::base::{Name, Secret};
 use crate::config::{EraSetting, ProcessLimits};
 use crate::wire::{CapSet, Era};

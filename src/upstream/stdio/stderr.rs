@@ -1,14 +1,15 @@
 //! What a child writes to standard error: kept in a bounded ring, logged line by line.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 
 use super::frame::{Frame, Framer};
+use super::logs::Log;
 use super::spec::Redact;
-use crate::base::{Name, TenantId};
+use crate::base::Name;
 
 /// How much is kept.
 const RING: usize = 64 * 1024;
@@ -16,11 +17,6 @@ const RING: usize = 64 * 1024;
 const LINE: usize = 4 * 1024;
 /// Most that is shown of what a child has to do with a failure.
 pub(super) const SHOWN: usize = 500;
-
-/// How much is kept of a tenant's processes of one upstream.
-const LOG: usize = 32 * 1024;
-/// For how many tenants and upstreams lines are kept; those of who began first go.
-const LOGS: usize = 1_024;
 
 /// The last lines that a child wrote, without its secrets and without control characters.
 #[derive(Debug)]
@@ -32,65 +28,6 @@ impl Default for Tail {
     }
 }
 
-/// The last lines that a tenant's processes of one upstream wrote, also those that have ended,
-/// without secrets and without control characters.
-#[derive(Debug, Clone)]
-pub struct Log(Arc<Tail>);
-
-impl Log {
-    /// The lines, the oldest first; about 32 KiB of them.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().lines.iter().cloned().collect()
-    }
-}
-
-/// Every tenant's lines of each upstream.
-#[derive(Debug, Default)]
-pub struct Logs(Mutex<Kept>);
-
-#[derive(Debug, Default)]
-struct Kept {
-    logs: HashMap<(Option<TenantId>, Name), (u64, Log)>,
-    count: u64,
-}
-
-impl Logs {
-    /// Where the processes of an upstream write that are this tenant's, or everybody's.
-    #[must_use]
-    pub fn of(&self, tenant: Option<TenantId>, upstream: &Name) -> Log {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (tenant, upstream.clone());
-        if let Some((_, log)) = kept.logs.get(&place) {
-            return log.clone();
-        }
-        if kept.logs.len() >= LOGS {
-            let first = kept.logs.iter().min_by_key(|(_, (count, _))| *count);
-            if let Some(first) = first.map(|(place, _)| place.clone()) {
-                kept.logs.remove(&first);
-            }
-        }
-        kept.count += 1;
-        let log = Log(Arc::new(Tail(Mutex::default(), LOG)));
-        let count = kept.count;
-        kept.logs.insert(place, (count, log.clone()));
-        log
-    }
-
-    /// The lines of before, if any process was started.
-    #[must_use]
-    pub fn find(&self, tenant: Option<TenantId>, upstream: &Name) -> Option<Log> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.logs.get(&(tenant, upstream.clone())).map(|(_, log)| log.clone())
-    }
-
-    /// Forgets an upstream that is there no more.
-    pub fn forget(&self, upstream: &Name) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.logs.retain(|(_, name), _| name != upstream);
-    }
-}
-
 #[derive(Debug, Default)]
 struct Lines {
     lines: VecDeque<String>,
@@ -98,11 +35,21 @@ struct Lines {
 }
 
 impl Tail {
+    /// One that keeps so many bytes.
+    pub(super) fn of(bytes: usize) -> Self {
+        Self(Mutex::default(), bytes)
+    }
+
+    /// The lines that are kept, the oldest first.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.lock().lines.iter().cloned().collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: String) {
+    pub(super) fn push(&self, line: String) {
         let mut tail = self.lock();
         tail.bytes += line.len() + 1;
         tail.lines.push_back(line);
@@ -153,7 +100,7 @@ pub(super) async fn read(
             let line = clean(&String::from_utf8_lossy(&line), &redact);
             let line: String = line.chars().take(LINE).collect();
             tracing::debug!(%upstream, "stderr: {line}");
-            if let Some(Log(log)) = &log {
+            if let Some(log) = &log {
                 log.push(line.clone());
             }
             tail.push(line);
