@@ -11,6 +11,7 @@ use super::call::Call;
 use super::problem::Problem;
 use super::router::Answering;
 use super::serve::Api;
+use super::upstreams::resting;
 use crate::audit::{Outcome, millis};
 use crate::auth::Principal;
 use crate::base::{Name, now, rfc3339, unix_millis, unix_seconds};
@@ -129,7 +130,15 @@ async fn of_tenant(api: &Arc<Api>, principal: &Principal) -> Result<Counts, Prob
         };
         upstreams.insert(report.name.to_string(), work);
     }
-    add_resting(&api.config(), &mut upstreams, |_| none);
+    let config = api.config();
+    add_resting(&config, &mut upstreams, |_| none);
+    // What is for other tenants is not there.
+    for record in api.stores.upstreams.list().await? {
+        let runs = config.upstreams.contains_key(&record.name);
+        if !runs && resting(&config, principal.tenant().name(), &record).is_none() {
+            upstreams.remove(record.name.as_str());
+        }
+    }
     let first = meters().started().min(unix_millis()) / 1_000 / DAY;
     let mut calls = none;
     if let Some(sum) = &mut calls {

@@ -120,7 +120,7 @@ pub(super) async fn of_tenant(api: &Arc<Api>, call: &Call, name: &Name) -> Resul
 }
 
 /// One that was made over the API and does not run, unless it is for other tenants.
-fn resting(config: &Config, tenant: &Name, record: &UpstreamRecord) -> Option<Value> {
+pub(super) fn resting(config: &Config, tenant: &Name, record: &UpstreamRecord) -> Option<Value> {
     let (state, reason) = match config.made.standing.get(&record.name)? {
         Standing::Runs | Standing::Declared => return None,
         Standing::Disabled => ("disabled", "the operator has disabled it"),
