@@ -41,10 +41,9 @@ fn is_inner_v6(v6: Ipv6Addr) -> bool {
         (0, 0) if [c, d, e] == [0; 3] => f != 0xffff || v4(g, h),
         // Translated by a prefix that all know (RFC 6052), or by one of the network's own (8215).
         (0x64, 0xff9b) => [c, d, e, f] != [0; 4] || v4(g, h),
-        // Teredo: the client's address stands there inverted.
-        (0x2001, 0) => true,
-        // Benchmarks (RFC 5180), ORCHID (RFC 7343), documentation (RFC 3849, 9637).
-        (0x2001, 2 | 0x0db8 | 0x10..=0x2f) => true,
+        // Protocol assignments (RFC 2928), among them Teredo, in which the client's address stands
+        // inverted, benchmarks (RFC 5180) and ORCHID (RFC 7343); documentation (RFC 3849).
+        (0x2001, ..=0x01ff | 0x0db8) => true,
         // 6to4.
         (0x2002, _) => v4(b, c),
         // Only 2000::/3 is given out to the world.
@@ -93,7 +92,9 @@ mod tests {
             "64:ff9b:1::1",
             "100::1",
             "2001::1",
+            "2001:1::1",
             "2001:2::1",
+            "2001:1ff::1",
             "2001:10::1",
             "2001:20::1",
             "2001:db8::1",

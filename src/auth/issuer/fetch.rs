@@ -18,7 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use tower_service::Service;
 use url::{Host, Url};
 
-use super::public::is_public;
+use crate::base::is_inner;
 
 /// Longest document in bytes.
 const LONGEST: usize = 1 << 20;
@@ -58,7 +58,7 @@ impl Service<Name> for Resolver {
         Box::pin(async move {
             let mut addresses: Vec<SocketAddr> = resolving.await?.collect();
             if trust == Trust::Document {
-                addresses.retain(|address| is_public(address.ip()));
+                addresses.retain(|address| !is_inner(address.ip()));
             }
             if addresses.is_empty() {
                 return Err(std::io::Error::other("the name has no public address"));
@@ -112,8 +112,8 @@ impl Fetcher {
 /// `https`, and no address of our own written out: those are not resolved.
 fn check_foreign(url: &Url) -> Result<(), String> {
     let own = match url.host() {
-        Some(Host::Ipv4(address)) => !is_public(IpAddr::V4(address)),
-        Some(Host::Ipv6(address)) => !is_public(IpAddr::V6(address)),
+        Some(Host::Ipv4(address)) => is_inner(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => is_inner(IpAddr::V6(address)),
         Some(Host::Domain(_)) => false,
         None => true,
     };

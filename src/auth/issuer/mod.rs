@@ -3,7 +3,6 @@
 
 mod fetch;
 mod keys;
-mod public;
 #[cfg(test)]
 mod rsa;
 mod rule;
