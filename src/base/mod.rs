@@ -22,7 +22,7 @@ pub use collections::Map;
 pub use duration::parse_duration;
 pub use fault::{Fault, Kind, Retry, Side};
 pub use glob::Glob;
-pub use id::{IdError, KeyId, TenantId};
+pub use id::{GrantId, IdError, KeyId, TenantId};
 pub use name::{Name, NameError, Slot};
 pub use narrow::Narrow;
 pub use role::{Role, RoleError};
