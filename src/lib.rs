@@ -58,7 +58,7 @@
 //! | tier | modules | what they are |
 //! |---|---|---|
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
-//! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
+//! | 1 | [`wire`], [`seal`], [`egress`], [`config`], [`demo`] | MCP as data; sealed values; the way out to strangers; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log, numbers, traces |
 //! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
 //! | 4 | [`pipeline`] | the line |
@@ -98,8 +98,7 @@
 //!   twice (`kills_cost_the_calls_in_flight_and_nothing_runs_twice`).
 //! - An event id of another tenant is an unknown one, and nobody hears of another tenant
 //!   (`an_id_leads_on_from_where_it_was_and_is_its_tenants_own`, `what_happens_is_told_to_whom_it_concerns`).
-//! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
-//!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
+//! - Another's task is an unknown one, and nobody gets one undeclared (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
 //! - A new file costs no call that it does not concern, and a wrong one changes nothing
 //!   (`reloads_under_load_cost_no_call`, `a_broken_file_is_refused_and_the_old_one_runs_on`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
@@ -157,6 +156,7 @@ pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod demo;
+pub mod egress;
 pub mod limit;
 pub mod namespace;
 pub mod pipeline;

@@ -11,6 +11,7 @@ const TIERS: &[(&str, u8)] = &[
     ("base", 0),
     ("wire", 1),
     ("seal", 1),
+    ("egress", 1),
     ("config", 1),
     ("demo", 1),
     ("store", 2),
