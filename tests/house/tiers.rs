@@ -28,6 +28,7 @@ const TIERS: &[(&str, u8)] = &[
     ("pipeline", 4),
     ("server", 5),
     ("admin", 5),
+    ("connect", 5),
     ("app", 6),
     ("cli", 7),
     ("lib", 8),
