@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::bed::{
+use super::bed::{
     Bed, Browser, CLAUDE, FILED_SECRET, ISSUER, VERIFIER, asking, challenge, field, pair, use_tools,
 };
+use super::world::{Ask, value};
 use crate::support::{Client, Era, Raw, until};
-use crate::world::{Ask, value};
 
 #[test]
 fn a_client_logs_in_works_refreshes_outlives_a_restart_and_ends_with_its_key() {
@@ -194,11 +194,11 @@ fn what_a_client_gives_back_has_ended_with_its_streams() {
     assert_eq!(listed.len(), 5, "{listed:?}");
     assert!(listed.iter().all(|grant| grant["client_name"] == "Test <app>"));
     assert_eq!(listed.iter().filter(|grant| grant["ended_by"] == "revoked").count(), 2);
-    let foreign = Ask::new("GET", "/api/v1/grants").key(crate::bed::OTHER).at(bed.address());
+    let foreign = Ask::new("GET", "/api/v1/grants").key(super::bed::OTHER).at(bed.address());
     assert_eq!(value(&foreign)["items"], json!([]));
     for grant in listed.iter().filter(|grant| grant["ended_at"].is_null()) {
         let path = format!("/api/v1/grants/{}", grant["id"].as_str().expect("an id"));
-        let foreign = Ask::new("DELETE", &path).key(crate::bed::OTHER).at(bed.address());
+        let foreign = Ask::new("DELETE", &path).key(super::bed::OTHER).at(bed.address());
         assert_eq!(foreign.status, 404);
         assert_eq!(Ask::new("DELETE", &path).key(&bed.boss).at(bed.address()).status, 204);
     }

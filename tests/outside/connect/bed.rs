@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::{Url, form_urlencoded};
 
+use super::world::{Ask, OPERATOR, value};
 use crate::support::{Answer, Proxy, Setup};
-use crate::world::{Ask, OPERATOR, value};
 
 /// The URL that clients use.
 pub(crate) const PUBLIC: &str = "https://mcp.example.test";
@@ -197,7 +197,8 @@ impl Browser {
         let ask = if cookies.is_empty() { ask } else { ask.header("Cookie", &cookies.join("; ")) };
         let answer = ask.at(bed.address());
         for (_, cookie) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            let (name, value) =
+                cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
             if cookie.contains("Max-Age=0") {
                 self.cookies.remove(name);
             } else {
@@ -246,7 +247,7 @@ pub(crate) fn hidden(page: &str) -> Vec<(String, String)> {
     let inputs = page.split("<input type=\"hidden\" ").skip(1);
     let part = |text: &str, name: &str| {
         let rest = text.split_once(&format!("{name}=\"")).expect("an attribute").1;
-        rest.split('"').next().unwrap().to_owned()
+        rest.split('"').next().expect("a value").to_owned()
     };
     inputs.map(|input| (part(input, "name"), part(input, "value"))).collect()
 }
