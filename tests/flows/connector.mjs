@@ -27,6 +27,10 @@ const provider = {
   codeVerifier: () => state.verifier,
   saveCodeVerifier: (value) => keep('verifier', value),
   redirectToAuthorization: (to) => { led = to.href; },
+  invalidateCredentials: (what) => {
+    const names = { all: ['tokens', 'client', 'verifier'], tokens: ['tokens'], client: ['client'], verifier: ['verifier'] };
+    for (const name of names[what] ?? []) keep(name, undefined);
+  },
   discoveryState: () => state.discovery,
   saveDiscoveryState: (value) => keep('discovery', value),
 };
