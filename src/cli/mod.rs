@@ -6,6 +6,7 @@ mod connect;
 mod exchange;
 mod exit;
 mod explain;
+mod grant;
 mod key;
 mod made;
 mod open;

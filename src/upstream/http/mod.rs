@@ -20,7 +20,6 @@ mod head;
 mod ladder;
 mod link;
 mod listen;
-mod resolve;
 mod sse;
 mod target;
 
