@@ -96,10 +96,11 @@ impl Core {
         auth.watch(tasks);
         let declared = DeclaredSecrets::read(&config.tenants, &resolve_sync);
         let credentials = Credentials::new(
-            foundation.stores.secrets.clone(),
+            (foundation.stores.secrets.clone(), foundation.stores.logins.clone()),
             foundation.ring.clone(),
             declared,
             auth.changed(),
+            tasks,
         );
         credentials.tend(tasks);
         let (audit, quotas) = audit(&config, foundation)?.unzip();

@@ -159,7 +159,7 @@ impl Line {
             return Ok(armed);
         }
         let armed = Box::pin(self.credentials.arm(principal, permit)).await;
-        armed.map_err(|error| credential_fault(&error))
+        armed.map_err(credential_fault)
     }
 
     fn needs_principal(&self, upstream: &Upstream) -> bool {
@@ -264,6 +264,7 @@ impl Line {
                     upstream: name.clone(),
                     uri,
                     headers: armed.headers().clone(),
+                    bearer: armed.bearer().cloned(),
                     era: upstream.era,
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
@@ -316,7 +317,10 @@ impl Line {
     }
 }
 
-fn credential_fault(error: &CredentialError) -> Fault {
+fn credential_fault(error: CredentialError) -> Fault {
+    if matches!(error, CredentialError::Login { .. } | CredentialError::Waiting { .. }) {
+        return error.into();
+    }
     let public = error.to_string();
     Fault {
         kind: Kind::NeedsSetup,

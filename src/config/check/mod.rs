@@ -9,6 +9,7 @@ mod command;
 mod endpoint;
 mod issuer;
 mod limit;
+mod oauth;
 mod profile;
 mod quirk;
 mod reference;

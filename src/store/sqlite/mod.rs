@@ -5,6 +5,7 @@ mod bodies;
 mod chain;
 mod connection;
 mod keys;
+mod logins;
 mod picks;
 mod pool;
 mod profiles;

@@ -100,6 +100,7 @@ impl Sqlite {
             upstreams: self.clone(),
             profiles: self.clone(),
             picks: self.clone(),
+            logins: self.clone(),
             changes: self.clone(),
         }
     }
