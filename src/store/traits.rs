@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Begun, FoundKey, GenerationRecord, KeyCounts, KeyRecord, MakeGeneration, Owner, ProfileRecord,
+    Begun, Clients, FoundKey, GenerationRecord, Grants, KeyCounts, KeyRecord, MakeGeneration, Owner, ProfileRecord,
     Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError,
     TenantRecord, UpstreamRecord,
 };
@@ -208,6 +208,10 @@ pub struct Stores {
     pub profiles: Arc<dyn Profiles>,
     /// Upstreams that tenants have turned off for themselves.
     pub picks: Arc<dyn Picks>,
+    /// Clients that registered themselves.
+    pub clients: Arc<dyn Clients>,
+    /// What was allowed to clients.
+    pub grants: Arc<dyn Grants>,
     /// Logins at upstreams that are under way.
     pub logins: Arc<dyn Logins>,
     /// What sessions leave behind.
