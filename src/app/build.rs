@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http_body_util::BodyExt;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::compose::Composer;
@@ -16,6 +17,7 @@ use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, Reload, SecretSource};
+use crate::connect::{Account, is_account};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
 use crate::server::{Acceptor, Doors, Entrance, Mount, Readiness, acceptor};
@@ -187,13 +189,14 @@ pub async fn build(
         (listener, Entrance::Mount(mount(&api, Side::Operator)))
     });
     let local = local(&config, &api).await;
+    let account = Account::new(core.line.clone(), core.auth.clone(), foundation.ring.clone());
     let Core { auth, line, pool, audit, .. } = core;
     let readiness = Readiness::default();
     if let Some(audit) = &audit {
         readiness.depend_on(audit.clone());
     }
     let doors = Doors::new(auth, line, readiness.clone(), tasks);
-    let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)));
+    let doors = Arc::new(doors.with_mount(with_account(mount(&api, Side::Public), account)));
     Ok(Built {
         listener,
         operator,
@@ -258,6 +261,18 @@ async fn local(config: &Config, api: &Arc<Api>) -> Option<(UnixListener, Socket,
             None
         }
     }
+}
+
+/// The same with the pages for logins beside it.
+fn with_account(other: Mount, account: Account) -> Mount {
+    let account = Arc::new(account);
+    Arc::new(move |request, peer| {
+        if !is_account(request.uri().path()) {
+            return other(request, peer);
+        }
+        let account = account.clone();
+        Box::pin(async move { account.serve(request, peer).await.map(BodyExt::boxed_unsync) })
+    })
 }
 
 /// The API as a listener has it.

@@ -8,8 +8,18 @@ use url::{Host, Url};
 const LONGEST: usize = 2_048;
 /// Schemes that a browser runs or reads itself.
 const OWN: [&str; 12] = [
-    "javascript", "data", "vbscript", "file", "filesystem", "blob", "about", "view-source", "ws", "wss",
-    "ftp", "intent",
+    "javascript",
+    "data",
+    "vbscript",
+    "file",
+    "filesystem",
+    "blob",
+    "about",
+    "view-source",
+    "ws",
+    "wss",
+    "ftp",
+    "intent",
 ];
 
 /// Why a text cannot be a callback; `None` for one that can.
@@ -91,10 +101,25 @@ mod tests {
             assert_eq!(redirect_trouble(good), None, "{good}");
         }
         for wrong in [
-            "", "/cb", "claude.ai/cb", "http://claude.ai/cb", "https://", "https://a/#", "https://a/#x",
-            "https://u@a/", "https://u:p@a/", "https://@a/", "javascript:alert(1)", "data:text/html,x",
-            "file:///etc/passwd", "https://a/ b", "https://a\\@b/", "http://127.0.0.1.evil.com/",
-            "http://127.0.0.2/", "https://é/", "view-source:https://a/",
+            "",
+            "/cb",
+            "claude.ai/cb",
+            "http://claude.ai/cb",
+            "https://",
+            "https://a/#",
+            "https://a/#x",
+            "https://u@a/",
+            "https://u:p@a/",
+            "https://@a/",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "file:///etc/passwd",
+            "https://a/ b",
+            "https://a\\@b/",
+            "http://127.0.0.1.evil.com/",
+            "http://127.0.0.2/",
+            "https://é/",
+            "view-source:https://a/",
         ] {
             assert!(redirect_trouble(wrong).is_some(), "{wrong}");
         }

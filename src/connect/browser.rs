@@ -37,10 +37,14 @@ impl Browser {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SignInError {
     /// The same whatever is wrong with the key.
-    #[error("This key is not accepted. Check that you have copied all of it, or ask whoever gave it to you.")]
+    #[error(
+        "This key is not accepted. Check that you have copied all of it, or ask whoever gave it to you."
+    )]
     Wrong,
     /// A key of the operator.
-    #[error("This is a key of the operator, which belongs to no tenant. Use a key of the tenant whose tools are wanted.")]
+    #[error(
+        "This is a key of the operator, which belongs to no tenant. Use a key of the tenant whose tools are wanted."
+    )]
     Operator,
     /// Too many wrong keys; after how many seconds to try again.
     #[error("Too many keys were tried. Wait {0} seconds and try again.")]
@@ -78,7 +82,8 @@ fn cookie(what: &str, value: &str, life: Option<u64>, public_url: &Url) -> Optio
 /// The one cookie of this name. Two of them are none: one was put there by somebody else.
 fn read<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let pairs =
+        lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut values = pairs.filter(|(found, _)| *found == name).map(|(_, value)| value);
     let first = values.next()?;
     values.next().is_none().then_some(first)
@@ -151,7 +156,9 @@ impl Browsers {
                 return Err(wrong(Denied::Token("a key is wanted, and not a token".to_owned())));
             }
             Ok(Caller::Tenant(principal)) => principal,
-            Ok(Caller::Operator(_)) => return Err((SignInError::Operator, Some(Denied::TenantNeeded))),
+            Ok(Caller::Operator(_)) => {
+                return Err((SignInError::Operator, Some(Denied::TenantNeeded)));
+            }
             Err(denied @ Denied::Unavailable(_)) => {
                 return Err((SignInError::Unavailable, Some(denied)));
             }
@@ -210,6 +217,12 @@ mod tests {
             "__Host-mcp-proxy-session=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=9; Secure"
         );
         let local = Url::parse("http://127.0.0.1:8808").unwrap();
-        assert!(!super::cookie("session", "x", None, &local).unwrap().to_str().unwrap().contains("Secure"));
+        assert!(
+            !super::cookie("session", "x", None, &local)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .contains("Secure")
+        );
     }
 }

@@ -38,9 +38,9 @@ impl Throttle {
                 return Err(60);
             }
         }
-        self.rate.check_key(&network(address)).map_err(|early| {
-            early.wait_time_from(MonotonicClock.now()).as_secs().saturating_add(1)
-        })
+        self.rate
+            .check_key(&network(address))
+            .map_err(|early| early.wait_time_from(MonotonicClock.now()).as_secs().saturating_add(1))
     }
 }
 

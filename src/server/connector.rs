@@ -152,7 +152,16 @@ mod tests {
     fn connector_doors_are_two_shapes_of_path() {
         assert_eq!(inner("/connect/mcp"), Some("/mcp"));
         assert_eq!(inner("/connect/p/a/mcp"), Some("/p/a/mcp"));
-        for other in ["/connect", "/connect/", "/connect/mcp/", "/connect/mcp/a", "/connect/p//mcp", "/connect/p/a/b/mcp", "/connectmcp", "/mcp"] {
+        for other in [
+            "/connect",
+            "/connect/",
+            "/connect/mcp/",
+            "/connect/mcp/a",
+            "/connect/p//mcp",
+            "/connect/p/a/b/mcp",
+            "/connectmcp",
+            "/mcp",
+        ] {
             assert_eq!(inner(other), None, "{other}");
         }
         assert!(is_beside("/connect/authorize") && !is_beside("/connect"));

@@ -34,7 +34,13 @@ pub type Mount = Arc<
 
 /// The paths of the main listener that belong to what is mounted.
 pub(super) fn is_mounted(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/") || matches!(path, "/health" | "/metrics")
+    path == "/api"
+        || path.starts_with("/api/")
+        || path.starts_with("/connect/upstreams/")
+        || matches!(
+            path,
+            "/health" | "/metrics" | "/connect/upstreams" | "/connect/callback" | "/connect/client"
+        )
 }
 
 /// What stands behind a listener. Clones are cheap.

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Begun, Clients, FoundKey, GenerationRecord, Grants, KeyCounts, KeyRecord, MakeGeneration, Owner, ProfileRecord,
-    Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError,
-    TenantRecord, UpstreamRecord,
+    Begun, Clients, FoundKey, GenerationRecord, Grants, KeyCounts, KeyRecord, MakeGeneration,
+    Owner, ProfileRecord, Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace,
+    SessionRecord, StoreError, TenantRecord, UpstreamRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
 use crate::seal::{Digest, KeyTag, Sealed};

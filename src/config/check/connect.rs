@@ -47,9 +47,9 @@ pub(super) fn check(
     connect.clients = self::clients(clients, around, report);
     if public_url.is_none() {
         let message = "`connect` has no effect without `public_url`";
-        report.warning(&item.path, item.span.clone(), message).hint(
-            "set public_url in [server]: OAuth needs the URL that clients use",
-        );
+        report
+            .warning(&item.path, item.span.clone(), message)
+            .hint("set public_url in [server]: OAuth needs the URL that clients use");
     }
     connect
 }

@@ -2,9 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::super::{
-    Ending, GrantRecord, Grants, NewGrant, Pending, Presented, StoreError,
-};
+use super::super::{Ending, GrantRecord, Grants, NewGrant, Pending, Presented, StoreError};
 use super::pool::Sqlite;
 use super::row;
 use crate::base::{GrantId, KeyId, TenantId};
