@@ -61,6 +61,9 @@ impl Logins {
         if place.bearer.is_fresh(unix_seconds()) {
             return Ok(());
         }
+        if !self.can_try(target) {
+            return Err(OAuthError::InvalidGrant);
+        }
         if !self.has_lease(target).await? {
             return Ok(());
         }
@@ -100,6 +103,13 @@ impl Logins {
                 Err(error)
             }
         }
+    }
+
+    /// Whether anything can be done without a person.
+    fn can_try(&self, target: &Target) -> bool {
+        let (_, record) = self.place(target.tenant.id(), target.name()).known();
+        target.oauth.grant == Grant::ClientCredentials
+            || record.is_some_and(|it| it.access_token.is_some() || it.refresh_token.is_some())
     }
 
     /// True when it is ours to renew; false when somebody else has done it meanwhile.
