@@ -12,13 +12,20 @@ use crate::egress::Egress;
 
 const RESOURCE: &str = "resource metadata";
 const SERVER: &str = "authorization server's metadata";
-/// A request that any MCP server without a login refuses.
-const PROBE: &str = concat!(
-    r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","#,
-    r#""capabilities":{},"clientInfo":{"name":"mcp-proxy","version":""#,
-    env!("CARGO_PKG_VERSION"),
-    r#""}}}"#
-);
+/// Requests that a server refuses to somebody without a login: what the proxy itself will want
+/// first, and the handshake, for servers that look at nothing before it.
+const PROBES: [(&str, &str); 2] = [
+    ("tools/list", "{}"),
+    (
+        "initialize",
+        concat!(
+            r#"{"protocolVersion":"2025-11-25","capabilities":{},"#,
+            r#""clientInfo":{"name":"mcp-proxy","version":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""}}"#
+        ),
+    ),
+];
 
 #[derive(Deserialize)]
 struct Resource {
@@ -114,18 +121,23 @@ async fn challenge(egress: &Egress, target: &Target) -> Challenge {
         return found;
     }
     let Some(url) = &target.url else { return Challenge::default() };
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = HeaderValue::from_static("application/json, text/event-stream");
-    headers.insert(header::ACCEPT, accept);
-    let trust = target.trust(url);
-    let sent = egress.send(http::Method::POST, url, headers, PROBE.into(), trust).await;
-    let Ok(answer) = sent else { return Challenge::default() };
-    if !matches!(answer.status.as_u16(), 401 | 403) {
-        return Challenge::default();
+    for (method, params) in PROBES {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let accept = HeaderValue::from_static("application/json, text/event-stream");
+        headers.insert(header::ACCEPT, accept);
+        let body =
+            format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\",\"params\":{params}}}");
+        let trust = target.trust(url);
+        let sent = egress.send(http::Method::POST, url, headers, body.into(), trust).await;
+        let Ok(answer) = sent else { return Challenge::default() };
+        if matches!(answer.status.as_u16(), 401 | 403) {
+            let texts = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
+            let found = Challenge::read(texts.filter_map(|text| text.to_str().ok()));
+            return found.unwrap_or_default();
+        }
     }
-    let texts = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
-    Challenge::read(texts.filter_map(|text| text.to_str().ok())).unwrap_or_default()
+    Challenge::default()
 }
 
 /// The upstream's own description: where its challenge says, beside its path, or at the root.
