@@ -62,7 +62,7 @@
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log, numbers, traces |
 //! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
 //! | 4 | [`pipeline`] | the line |
-//! | 5 | [`server`], [`connect`], [`admin`] | the doors; pages for people; the API for whoever looks after tenants |
+//! | 5 | [`server`], [`admin`], [`connect`] | the doors; the API for whoever looks after tenants; our OAuth server and its pages |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
 //! | 7 | [`cli`] | what a person types |
 //!
@@ -88,10 +88,10 @@
 //!   (`what_a_client_and_an_upstream_say_passes_as_it_was_written`); who was promised news hears
 //!   all of it, once (`legacy_clients_hear_everything_of_a_modern_upstream`).
 //! - What a list shows can be called, nothing else (`for_random_policies_listed_is_callable_over_mcp_and_rest`).
-//! - A session or a sealed row of another tenant is an unknown one (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
-//! - A `requestState` that was changed, is another's, or comes twice executes nothing
-//!   (`a_state_that_was_changed_or_is_anothers_executes_nothing`), and no question reaches another
-//!   caller (`no_question_reaches_another_caller`).
+//! - A session or a sealed row of another tenant is an unknown one
+//!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
+//! - A `requestState` that was changed, is another's, or comes twice executes nothing (`a_state_that_was_changed_or_is_anothers_executes_nothing`),
+//!   and no question reaches another caller (`no_question_reaches_another_caller`).
 //! - After a kill what has ended stays ended (`what_has_ended_stays_ended`), what lives goes on
 //!   without its client doing anything (`idle_clients_go_on_after_each_kill`), and no call has run
 //!   twice (`kills_cost_the_calls_in_flight_and_nothing_runs_twice`).

@@ -17,7 +17,7 @@ use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, Reload, SecretSource};
-use crate::connect::{Account, is_account};
+use crate::connect::{self, Account, Connect, is_account};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
 use crate::server::{Acceptor, Doors, Entrance, Mount, Readiness, acceptor};
@@ -167,6 +167,7 @@ pub async fn build(
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
     let behind =
         (core.auth.clone(), core.credentials.clone(), core.line.clone(), core.composer.clone());
+    let found = resolve.clone();
     let reloader =
         file.map(|file| Arc::new(Reloader::new(file, resolve, behind, tls.clone(), tasks)));
     let own = match config.admin.listen {
@@ -190,13 +191,14 @@ pub async fn build(
     });
     let local = local(&config, &api).await;
     let account = Account::new(core.line.clone(), core.auth.clone(), foundation.ring.clone());
+    let connect = with_account(connector(foundation, &core, found, tasks), account);
     let Core { auth, line, pool, audit, .. } = core;
     let readiness = Readiness::default();
     if let Some(audit) = &audit {
         readiness.depend_on(audit.clone());
     }
     let doors = Doors::new(auth, line, readiness.clone(), tasks);
-    let doors = Arc::new(doors.with_mount(with_account(mount(&api, Side::Public), account)));
+    let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)).with_beside(connect));
     Ok(Built {
         listener,
         operator,
@@ -272,6 +274,23 @@ fn with_account(other: Mount, account: Account) -> Mount {
         }
         let account = account.clone();
         Box::pin(async move { account.serve(request, peer).await.map(BodyExt::boxed_unsync) })
+    })
+}
+
+/// Our OAuth server, as it stands beside the connector doors.
+fn connector(foundation: &Foundation, core: &Core, resolve: Arc<Resolve>, tasks: &Tasks) -> Mount {
+    let parts = connect::Parts {
+        stores: foundation.stores.clone(),
+        ring: foundation.ring.clone(),
+        auth: core.auth.clone(),
+        line: core.line.clone(),
+        audit: core.audit.clone(),
+        resolve,
+    };
+    let connect = Connect::new(parts, tasks);
+    Arc::new(move |request, peer| {
+        let connect = connect.clone();
+        Box::pin(async move { connect.serve(request, peer).await.map(BodyExt::boxed_unsync) })
     })
 }
 

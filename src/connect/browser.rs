@@ -143,13 +143,16 @@ impl Browsers {
         (browser, address): (&Browser, IpAddr),
         public_url: &Url,
     ) -> Result<(Principal, HeaderValue), (SignInError, Option<Denied>)> {
-        let wrong = |denied| (SignInError::Wrong, Some(denied));
+        self.tries.lets(address).map_err(|wait| (SignInError::TooMany(wait), None))?;
+        let wrong = |denied| match self.tries.failed(address) {
+            Ok(()) => (SignInError::Wrong, Some(denied)),
+            Err(wait) => (SignInError::TooMany(wait), Some(denied)),
+        };
         let mut headers = HeaderMap::new();
         let shown = HeaderValue::from_str(&format!("Bearer {}", key.trim()));
         let mut shown = shown.map_err(|_| wrong(Denied::Malformed))?;
         shown.set_sensitive(true);
         headers.insert(AUTHORIZATION, shown);
-        self.tries.take(address).map_err(|wait| (SignInError::TooMany(wait), None))?;
         let principal = match self.auth.identify(&headers).await {
             // Whoever has only a token cannot make it last longer.
             Ok(caller) if caller.token_until().is_some() => {

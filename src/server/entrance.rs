@@ -34,13 +34,7 @@ pub type Mount = Arc<
 
 /// The paths of the main listener that belong to what is mounted.
 pub(super) fn is_mounted(path: &str) -> bool {
-    path == "/api"
-        || path.starts_with("/api/")
-        || path.starts_with("/connect/upstreams/")
-        || matches!(
-            path,
-            "/health" | "/metrics" | "/connect/upstreams" | "/connect/callback" | "/connect/client"
-        )
+    path == "/api" || path.starts_with("/api/") || matches!(path, "/health" | "/metrics")
 }
 
 /// What stands behind a listener. Clones are cheap.

@@ -29,6 +29,7 @@ const TIERS: &[(&str, u8)] = &[
     ("server", 5),
     ("connect", 5),
     ("admin", 5),
+    ("connect", 5),
     ("app", 6),
     ("cli", 7),
     ("lib", 8),
