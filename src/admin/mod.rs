@@ -18,6 +18,7 @@ mod health;
 mod history;
 mod input;
 mod keys;
+mod logins;
 mod made;
 mod me;
 mod metrics;

@@ -209,6 +209,7 @@ fn class_of_fault(kind: &Kind) -> Class {
         Kind::Limited { .. } => (StatusCode::TOO_MANY_REQUESTS, "limited", "A limit is reached"),
         Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now"),
         Kind::NeedsSetup => (StatusCode::CONFLICT, "needs-setup", "Secrets are missing"),
+        Kind::NeedsLogin { .. } => (StatusCode::CONFLICT, "needs-login", "Somebody has to log in"),
         Kind::Undeclared(_) => NEEDS_ANSWER,
         Kind::Upstream => (StatusCode::BAD_GATEWAY, "upstream", "The upstream failed"),
         Kind::UpstreamTimeout => {

@@ -13,7 +13,7 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, bodies, errors, events, explain, grants, health, history, keys, made, me, openapi,
+    audit, bodies, errors, events, explain, grants, health, history, keys, logins, made, me, openapi,
     picks, profiles, reload, rpc, seal, secrets, sessions, stats, tenants, token, tool_call, tools,
     upstreams,
 };
@@ -230,6 +230,12 @@ pub(super) const ROUTES: &[Route] = routes![
     POST "/api/v1/upstreams/{name}/rpc" Member rpc::call,
         "upstreams" requestUpstream "Any request of MCP to it, as `/mcp/{name}` takes it; on request with its progress as a stream of events.",
         Some("RpcRequest") => 200 Some("RpcResult"), [400, 404, 409, 422, 502, 503, 504], live;
+    PUT "/api/v1/upstreams/{name}/oauth" Admin logins::push,
+        "upstreams" setUpstreamLogin "Keeps tokens that an authorization server gave to somebody else for the tenant; they are renewed from here on.",
+        Some("LoginRequest") => 200 Some("Login"), [400, 404];
+    DELETE "/api/v1/upstreams/{name}/oauth" Admin logins::delete,
+        "upstreams" endUpstreamLogin "Logs the tenant out: its tokens are taken back where that is possible, and forgotten.",
+        None => 204 None, [400, 404];
     GET "/api/v1/profiles" Key profiles::list,
         "profiles" listProfiles "The profiles that the key opens; with a key of the operator, all.",
         None => 200 Some("ProfilePage"), [400];

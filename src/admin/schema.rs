@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::figures::figures;
 use super::seen::watched;
-use super::shapes::{picking, sealing};
+use super::shapes::{login, login_request, picking, sealing};
 use crate::pipeline::UpstreamState;
 
 pub(super) fn object(required: &[&str], properties: Value) -> Value {
@@ -206,6 +206,7 @@ pub(super) fn schemas() -> Map<String, Value> {
             "made": { "$ref": "#/components/schemas/MadeUpstream" }, "state": { "type": "string", "enum": states }, "reason": maybe,
             "missing_secrets": texts, "connections": number, "running_requests": number,
             "tool_count": { "type": ["integer", "null"], "minimum": 0 },
+            "login": { "$ref": "#/components/schemas/Login" },
         });
         let mut required = vec![
             "name",
@@ -232,6 +233,8 @@ pub(super) fn schemas() -> Map<String, Value> {
         object(&required, properties)
     };
     let all = [
+        ("Login", login()),
+        ("LoginRequest", login_request()),
         (
             "Problem",
             object(

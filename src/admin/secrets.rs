@@ -50,6 +50,9 @@ pub(super) fn known(
 fn wanted(api: &Api, call: &Call) -> Result<SecretPlace, Problem> {
     let unknown = |_| Problem::unknown("secret", "`GET /api/v1/secrets` lists the names of all");
     let (upstream, slot) = place(call.part(0), call.part(1)).map_err(unknown)?;
+    if slot.as_str().starts_with("oauth.") {
+        return Err(Problem::unknown("secret", "`GET /api/v1/secrets` lists the names of all"));
+    }
     let config = api.config();
     let declared = config.tenants.get(call.tenant()?.name());
     let at = (upstream, slot);
@@ -87,8 +90,10 @@ pub(super) fn list(api: Arc<Api>, call: Call) -> Answering {
     Box::pin(async move {
         let tenant = call.tenant()?;
         let stored = api.stores.secrets.list(tenant.id()).await?;
+        // What a login keeps is no secret of anybody's naming.
+        let named = stored.iter().filter(|info| !info.place.slot.as_str().starts_with("oauth."));
         let mut entries: Vec<_> =
-            stored.iter().map(|info| (format!("{} 1", info.place), value(info))).collect();
+            named.map(|info| (format!("{} 1", info.place), value(info))).collect();
         let config = api.config();
         let declared = config.tenants.get(tenant.name());
         for ((upstream, slot), line) in declared.into_iter().flat_map(|found| &found.secret_lines) {

@@ -103,3 +103,39 @@ pub(super) fn picking() -> [(&'static str, Value); 4] {
         ("Pick", object(&["enabled"], json!({ "enabled": { "type": "boolean" } }))),
     ]
 }
+
+/// How a tenant's login at an upstream stands.
+pub(super) fn login() -> Value {
+    object(
+        &["state", "issuer", "scopes", "expires_at", "renews"],
+        json!({
+            "state": {
+                "type": "string",
+                "enum": ["logged-in", "expired", "logged-out", "needs-setup"],
+                "description": "`expired`: the next call renews it.",
+            },
+            "issuer": { "type": ["string", "null"] },
+            "scopes": { "type": "array", "items": { "type": "string" } },
+            "expires_at": { "type": ["string", "null"], "format": "date-time" },
+            "renews": { "type": "boolean", "description": "It is renewed without anybody." },
+        }),
+    )
+}
+
+/// Tokens that somebody brings.
+pub(super) fn login_request() -> Value {
+    let text = json!({ "type": ["string", "null"] });
+    object(
+        &["access_token"],
+        json!({
+            "access_token": { "type": "string" }, "refresh_token": text, "token_type": text,
+            "expires_in": { "type": ["integer", "null"], "minimum": 0 },
+            "scope": text,
+            "issuer": {
+                "type": ["string", "null"],
+                "description": "The authorization server, and with `token_endpoint` where it renews; both are found out when they are not said.",
+            },
+            "token_endpoint": text, "client_id": text, "client_secret": text,
+        }),
+    )
+}

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer::Reply;
 use super::call::Call;
 use super::history;
+use super::logins;
 use super::made;
 use super::page::page;
 use super::problem::Problem;
@@ -101,6 +102,9 @@ fn value(config: &Config, report: &UpstreamReport) -> Value {
         "running_requests": report.links.1,
         "tool_count": report.tools,
     });
+    if let Some(login) = &report.login {
+        value["login"] = logins::value(login);
+    }
     if let Some(line) = line {
         value["declared_at"] = json!(format!("{}:{line}", config.file));
     }

@@ -17,7 +17,7 @@ use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, Reload, SecretSource};
-use crate::connect::{self, Connect};
+use crate::connect::{self, Account, Connect, is_account};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
 use crate::server::{Acceptor, Doors, Entrance, Mount, Readiness, acceptor};
@@ -98,10 +98,11 @@ impl Core {
         auth.watch(tasks);
         let declared = DeclaredSecrets::read(&config.tenants, &resolve_sync);
         let credentials = Credentials::new(
-            foundation.stores.secrets.clone(),
+            (foundation.stores.secrets.clone(), foundation.stores.logins.clone()),
             foundation.ring.clone(),
             declared,
             auth.changed(),
+            tasks,
         );
         credentials.tend(tasks);
         let (audit, quotas) = audit(&config, foundation)?.unzip();
@@ -189,7 +190,8 @@ pub async fn build(
         (listener, Entrance::Mount(mount(&api, Side::Operator)))
     });
     let local = local(&config, &api).await;
-    let connect = connector(foundation, &core, found, tasks);
+    let account = Account::new(core.line.clone(), core.auth.clone(), foundation.ring.clone());
+    let connect = with_account(connector(foundation, &core, found, tasks), account);
     let Core { auth, line, pool, audit, .. } = core;
     let readiness = Readiness::default();
     if let Some(audit) = &audit {
@@ -261,6 +263,18 @@ async fn local(config: &Config, api: &Arc<Api>) -> Option<(UnixListener, Socket,
             None
         }
     }
+}
+
+/// The same with the pages for logins beside it.
+fn with_account(other: Mount, account: Account) -> Mount {
+    let account = Arc::new(account);
+    Arc::new(move |request, peer| {
+        if !is_account(request.uri().path()) {
+            return other(request, peer);
+        }
+        let account = account.clone();
+        Box::pin(async move { account.serve(request, peer).await.map(BodyExt::boxed_unsync) })
+    })
 }
 
 /// Our OAuth server, as it stands beside the connector doors.

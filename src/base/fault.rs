@@ -82,6 +82,15 @@ pub enum Kind {
     UpstreamTimeout,
     /// The tenant has not filled in the upstream's secrets.
     NeedsSetup,
+    /// Somebody has to log in at the upstream; carries the page for that.
+    NeedsLogin {
+        /// The page.
+        link: String,
+        /// At which upstream.
+        upstream: String,
+        /// The client of the older era takes the page as an error of its own (`-32042`).
+        asked: bool,
+    },
     /// A limit of the file was reached; carries which, as the file names it, and after how many
     /// seconds the same request may be let in.
     Limited {
@@ -127,6 +136,7 @@ impl Kind {
             Self::Upstream => "upstream",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::NeedsSetup => "needs_setup",
+            Self::NeedsLogin { .. } => "needs_login",
             Self::Limited { limit, .. } => limit,
             Self::Busy => "busy",
             Self::Internal => "internal",

@@ -1,6 +1,7 @@
 //! Words that every other module may say; knows nobody.
 
 mod address;
+mod bearer;
 mod calendar;
 mod clock;
 mod collections;
@@ -17,6 +18,7 @@ mod secret;
 mod tasks;
 
 pub use address::is_inner;
+pub use bearer::{Bearer, Refusal};
 pub use calendar::{date, month_of_day, parse_time, rfc3339, seconds_to_next_month};
 pub use clock::{Clock, now, unix_millis, unix_nanos, unix_seconds};
 pub use collections::Map;

@@ -163,6 +163,15 @@ fn show(screen: &mut Screen, upstream: &Value, json: bool) -> anyhow::Result<()>
     ] {
         screen.say(&format!("{label:<12} {}", cell(&upstream[name])))?;
     }
+    if let Some(login) = upstream.get("login") {
+        let ends = if login["expires_at"].is_null() {
+            String::new()
+        } else {
+            format!(" until {}", moment_of(&login["expires_at"]))
+        };
+        let (state, issuer) = (cell(&login["state"]), cell(&login["issuer"]));
+        screen.say(&format!("{:<12} {state}{ends}, at {issuer}", "login"))?;
+    }
     for process in upstream["processes"].as_array().into_iter().flatten() {
         let (pid, began) = (cell(&process["pid"]), moment_of(&process["started_at"]));
         screen.say(&format!("{:<12} {pid} since {began}", "process"))?;

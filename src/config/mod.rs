@@ -16,6 +16,7 @@ mod load;
 mod made;
 mod model;
 mod near;
+mod oauth;
 mod problem;
 mod report;
 mod rules;
@@ -41,6 +42,7 @@ pub use model::{
     KeyDeclaration, Namespace, ProcessLimits, RuleTenant, Seal, SecretSource, Server, Share, Store,
     TenantDeclaration, Timing, Tls, Transport, Upstream, UpstreamQuirks,
 };
+pub use oauth::{Grant, OAuth};
 pub use problem::{Problem, Problems, Warning};
 pub use rules::{Filter, Fixed, Held, Pattern, Profile, Rules, Worded};
 pub use telemetry::{Otlp, Readers, Telemetry};

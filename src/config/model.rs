@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Audit, Bodies, Connect, Limits, Made, Profile, Program, Rules, Telemetry, Template};
+use super::{
+    Audit, Bodies, Connect, Limits, Made, OAuth, Profile, Program, Rules, Telemetry, Template,
+};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
@@ -226,6 +228,8 @@ pub struct Upstream {
     pub guarded: bool,
     /// `bare = true`: its names and URIs also resolve without prefix at a merged door.
     pub bare: bool,
+    /// `oauth`: how a tenant logs in there.
+    pub oauth: Option<Arc<OAuth>>,
     /// `quirks`: what it does that the protocol does not say.
     pub quirks: UpstreamQuirks,
     /// `era`: fixed or found by probing (default).
@@ -278,6 +282,7 @@ impl Upstream {
             tenants: _,
             guarded,
             bare: _,
+            oauth,
             quirks: UpstreamQuirks { session_id, list_changed: _, cancels },
             era,
             timing: Timing { timeout: _, max_time: _, start, idle_stop },
@@ -285,7 +290,8 @@ impl Upstream {
             uses_tenant: _,
             uses_key: _,
         } = self;
-        (name, transport, guarded, session_id, cancels, era, start, idle_stop)
+        let login = oauth.is_some();
+        (name, transport, guarded, login, session_id, cancels, era, start, idle_stop)
     }
 }
 

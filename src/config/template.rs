@@ -14,6 +14,8 @@ pub enum Part {
     Tenant,
     /// The caller's public key id.
     Key,
+    /// The token that the tenant has for the upstream.
+    AccessToken,
 }
 
 /// A value with references.
@@ -38,7 +40,13 @@ impl Template {
     /// True when some part is a secret.
     #[must_use]
     pub fn has_secret(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Secret(_)))
+        self.parts.iter().any(|part| matches!(part, Part::Secret(_) | Part::AccessToken))
+    }
+
+    /// True when some part is the token of a login.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        self.parts.contains(&Part::AccessToken)
     }
 
     /// Reads the text of a value.
@@ -83,7 +91,11 @@ fn reference(inner: &str) -> Result<Part, String> {
     match inner {
         "tenant" => Ok(Part::Tenant),
         "key" => Ok(Part::Key),
+        "oauth.access_token" => Ok(Part::AccessToken),
         _ => match inner.strip_prefix("secret.") {
+            Some(slot) if slot.starts_with("oauth.") => {
+                Err(format!("`{{{inner}}}` is the proxy's own; choose another name"))
+            }
             Some(slot) => Slot::new(slot).map(Part::Secret).map_err(|error| error.to_string()),
             None => Err(format!(
                 "`{{{inner}}}` is no reference; there are {{secret.NAME}}, {{tenant}} and {{key}}"

@@ -3,13 +3,15 @@
 //! It makes tokens for the connector doors of `server`, which are for clients that only do OAuth.
 //! `serve` is the way of one request; `metadata`, `register`, `authorize`, `token` and `revoke` are
 //! the endpoints; `client`, `document` and `callback` say who asks and where people are led back
-//! to; `consent` and `page` are what people see, `browser` is who they are.
+//! to; `consent` and `page` are what people see, `browser` is who they are. `account` is beside it:
+//! pages on which people log their tenant in at upstreams.
 //!
 //! Written by hand after judging what there is: `oxide-auth` (0.6) keeps its tokens in memory,
 //! knows neither resources (RFC 8707), issuers in responses (RFC 9207), client documents nor
 //! families of refresh tokens, and brings older copies of three crates that we have; the others are
 //! parts of web frameworks. What is left of it after that are a few hundred lines of judgement.
 
+mod account;
 mod authorize;
 mod browser;
 mod callback;
@@ -28,4 +30,5 @@ mod throttle;
 mod token;
 mod transaction;
 
+pub use account::{Account, is_account};
 pub use serve::{Connect, Parts, Resolve};

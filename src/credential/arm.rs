@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use super::armed::Armed;
 use super::declared::DeclaredSecrets;
 use super::error::CredentialError;
+use super::oauth::{Logins, OAuthError, login_slot};
 use super::vault::Vault;
 use crate::auth::{Principal, TenantInfo};
 use crate::base::Map;
@@ -22,7 +23,7 @@ use crate::base::{Name, Secret, Slot, Tasks, TenantId, unix_seconds};
 use crate::config::Upstream;
 use crate::policy::Permit;
 use crate::seal::{Ring, SealError};
-use crate::store::{Secrets, StoreError};
+use crate::store::{self, Secrets, StoreError};
 
 /// Most (tenant, upstream) pairs kept open.
 const KEPT: usize = 20_000;
@@ -33,6 +34,10 @@ const SWEEP: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Seconds for which known credentials serve on before a failing store is asked again.
 const RETRY: u64 = 1;
+/// The longest that a call waits for a login to be renewed.
+const RENEWAL: Duration = Duration::from_secs(25);
+/// Seconds for which the page that a call has led to knows who was sent there.
+const ASKED: u64 = 3_600;
 /// Reads of different upstreams that run side by side; of the same one only one runs.
 const LANES: usize = 64;
 
@@ -59,8 +64,9 @@ struct Inner {
     vault: Vault,
     ring: Arc<Ring>,
     declared: ArcSwap<DeclaredSecrets>,
-    /// How often the file's values were put in place.
-    declarations: AtomicU64,
+    logins: Logins,
+    /// How often the file's values were put in place, or a login was written.
+    declarations: Arc<AtomicU64>,
     changed: watch::Receiver<u64>,
     kept: RwLock<Map<Place, Arc<Entry>>>,
     lanes: Vec<Mutex<()>>,
@@ -68,19 +74,25 @@ struct Inner {
 }
 
 impl Credentials {
-    /// `changed` is [`crate::auth::Auth::changed`]: it moves when the store was written.
+    /// `changed` is [`crate::auth::Auth::changed`]: it moves when the store was written. `tasks` own
+    /// renewals of logins.
     #[must_use]
     pub fn new(
-        secrets: Arc<dyn Secrets>,
+        (secrets, logins): (Arc<dyn Secrets>, Arc<dyn store::Logins>),
         ring: Arc<Ring>,
         declared: DeclaredSecrets,
         changed: watch::Receiver<u64>,
+        tasks: &Tasks,
     ) -> Self {
+        let declarations = Arc::new(AtomicU64::new(0));
+        let vault = Vault::new(secrets, ring.clone());
+        let logins = Logins::new(vault.clone(), logins, &ring, tasks, declarations.clone());
         Self(Arc::new(Inner {
-            vault: Vault::new(secrets, ring.clone()),
+            vault,
             ring,
+            logins,
             declared: ArcSwap::from_pointee(declared),
-            declarations: AtomicU64::new(0),
+            declarations,
             changed,
             kept: RwLock::default(),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
@@ -108,7 +120,14 @@ impl Credentials {
     #[must_use]
     pub fn armed_cached(&self, tenant: TenantId, permit: Permit<'_>) -> Option<Arc<Armed>> {
         let upstream = permit.upstream();
-        self.0.kept(&(tenant, upstream.name.clone()), upstream)?.ok()
+        let armed = self.0.kept(&(tenant, upstream.name.clone()), upstream)?.ok()?;
+        armed.is_ready().then_some(armed)
+    }
+
+    /// The logins at upstreams.
+    #[must_use]
+    pub fn logins(&self) -> &Logins {
+        &self.0.logins
     }
 
     /// What was armed last, also when the store was written since: the link that was made with it
@@ -129,6 +148,30 @@ impl Credentials {
         principal: &Principal,
         permit: Permit<'_>,
     ) -> Result<Arc<Armed>, CredentialError> {
+        let armed = self.arm_to_log_in(principal, permit).await?;
+        if armed.is_ready() {
+            return Ok(armed);
+        }
+        let renewed = tokio::time::timeout(RENEWAL, Box::pin(self.0.logins.renew(&armed))).await;
+        let slow = OAuthError::Status("renewal", 408);
+        renewed
+            .unwrap_or(Err(slow))
+            .map_err(|error| self.0.not_logged_in(principal, &armed, &error))?;
+        if armed.has_its_token() {
+            return Ok(armed);
+        }
+        self.arm_to_log_in(principal, permit).await
+    }
+
+    /// The same whether the tenant is logged in or not: for whoever logs it in or out.
+    ///
+    /// # Errors
+    /// As [`Credentials::arm`], but for those of a login.
+    pub async fn arm_to_log_in(
+        &self,
+        principal: &Principal,
+        permit: Permit<'_>,
+    ) -> Result<Arc<Armed>, CredentialError> {
         let (tenant, upstream) = (principal.tenant(), permit.upstream());
         let place = (tenant.id(), upstream.name.clone());
         if let Some(verdict) = self.0.kept(&place, upstream) {
@@ -136,6 +179,16 @@ impl Credentials {
         }
         let reading = tokio::time::timeout(PATIENCE, self.0.read(&place, tenant, upstream)).await;
         reading.unwrap_or_else(|_| self.0.unavailable(&place, upstream, &StoreError::Busy))
+    }
+
+    /// Whether a page of ours was opened by whom a call has sent there: `asked` is what the link
+    /// carries. An old link says nothing about it.
+    #[must_use]
+    pub fn was_sent(&self, principal: &Principal, upstream: &Name, asked: &str) -> bool {
+        let about = upstream.as_str().as_bytes();
+        let Ok(text) = self.0.ring.open_handle("login ask", about, asked) else { return false };
+        let Some((until, who)) = text.split_first_chunk::<8>() else { return false };
+        unix_seconds() < u64::from_le_bytes(*until) && who == asker(principal)
     }
 
     /// Starts the task that forgets what nobody uses; it ends with `tasks`.
@@ -198,7 +251,11 @@ impl Inner {
         let before = self.entry(place);
         let mut seen = before.as_ref().map(|entry| entry.seen.clone()).unwrap_or_default();
         let verdict = match self.secrets(tenant, upstream, &mut seen).await {
-            Ok(Ok(secrets)) => Armed::new(tenant, upstream, secrets, &self.ring).map(Arc::new),
+            Ok(Ok(secrets)) => {
+                let login = upstream.oauth.is_some();
+                let bearer = login.then(|| self.logins.bearer(place.0, &place.1));
+                Armed::new(tenant, upstream, secrets, bearer, &self.ring).map(Arc::new)
+            }
             Ok(Err(error)) => Err(error),
             Err(error) => return self.unavailable(place, upstream, &error),
         };
@@ -206,7 +263,9 @@ impl Inner {
             match (before.map(|entry| (entry.upstream.clone(), entry.verdict.clone())), verdict) {
                 // The same credentials for the same entry: whoever holds them holds the current ones.
                 (Some((same, Ok(old))), Ok(new))
-                    if Arc::ptr_eq(&same, upstream) && old.revision() == new.revision() =>
+                    if Arc::ptr_eq(&same, upstream)
+                        && old.revision() == new.revision()
+                        && old.has_its_token() =>
                 {
                     Ok(old)
                 }
@@ -256,9 +315,17 @@ impl Inner {
             }
         }
         let mut opened = BTreeMap::new();
-        if all || !wanted.is_empty() {
-            let wanted = (!all).then_some(&*wanted);
-            opened = self.vault.open(tenant.id(), &upstream.name, wanted).await?;
+        let (login, slot) = (upstream.oauth.is_some(), login_slot());
+        if all || !wanted.is_empty() || login {
+            let mut asked = wanted.clone();
+            asked.extend(login.then_some(&slot));
+            let asked = (!all).then_some(&*asked);
+            opened = self.vault.open(tenant.id(), &upstream.name, asked).await?;
+        }
+        // It goes into no value by itself.
+        let found = opened.remove(&slot).map(|found| (found.generation, found.value));
+        if login {
+            self.logins.adopt(tenant.id(), &upstream.name, found);
         }
         let others: Vec<Slot> =
             opened.keys().filter(|slot| !slots.contains(*slot)).cloned().collect();
@@ -287,6 +354,30 @@ impl Inner {
         }
         let (tenant, upstream) = names();
         Ok(Err(CredentialError::Missing { tenant, upstream, slots: missing }))
+    }
+
+    /// What a caller is told who waits for a login.
+    fn not_logged_in(
+        &self,
+        principal: &Principal,
+        armed: &Armed,
+        error: &OAuthError,
+    ) -> CredentialError {
+        let (tenant, upstream) = (armed.tenant().name().clone(), armed.upstream().name.clone());
+        let reason = error.to_string();
+        match error {
+            OAuthError::InvalidGrant if armed.asks_a_person() => {
+                let until = unix_seconds().saturating_add(ASKED).to_le_bytes();
+                let text = [until.as_slice(), &asker(principal)].concat();
+                let about = upstream.as_str().as_bytes();
+                let asked = self.ring.seal_handle("login ask", about, &text).unwrap_or_default();
+                let link =
+                    self.logins.link(&format!("/connect/upstreams/{upstream}?asked={asked}"));
+                CredentialError::Login { tenant, upstream, link }
+            }
+            error if error.is_passing() => CredentialError::Waiting { upstream, reason },
+            _ => CredentialError::NoLogin { tenant, upstream, reason },
+        }
     }
 
     /// The store gives no answer: known credentials serve on, others have to wait.
@@ -332,6 +423,12 @@ impl Inner {
     }
 }
 
+/// Who asks, as a link remembers it.
+fn asker(principal: &Principal) -> Vec<u8> {
+    let tenant = principal.tenant().id();
+    [tenant.as_bytes().as_slice(), principal.holder().as_str().as_bytes()].concat()
+}
+
 fn log(tenant: &TenantInfo, upstream: &Upstream, error: &CredentialError) {
     let (tenant, upstream) = (tenant.name(), &upstream.name);
     match error {
@@ -344,7 +441,11 @@ fn log(tenant: &TenantInfo, upstream: &Upstream, error: &CredentialError) {
         CredentialError::Unreadable { slot, reason, .. } => {
             tracing::error!(%tenant, %upstream, %slot, %reason, "a secret of the file is missing");
         }
-        CredentialError::Value { .. } | CredentialError::Unavailable { .. } => {
+        CredentialError::Value { .. }
+        | CredentialError::Login { .. }
+        | CredentialError::NoLogin { .. }
+        | CredentialError::Waiting { .. }
+        | CredentialError::Unavailable { .. } => {
             tracing::warn!(%tenant, %upstream, %error, "upstream cannot be armed");
         }
     }

@@ -11,8 +11,8 @@ use super::error::CredentialError;
 use super::redact::{redact, redact_cut};
 use super::render::{Values, has_key};
 use crate::auth::TenantInfo;
-use crate::base::{KeyId, Secret, Slot};
-use crate::config::{Template, Transport, Upstream};
+use crate::base::{Bearer, KeyId, Secret, Slot, unix_seconds};
+use crate::config::{Grant, Template, Transport, Upstream};
 use crate::seal::Ring;
 
 /// An upstream, ready to be used for one tenant. Only this module's parent builds one.
@@ -20,6 +20,10 @@ pub struct Armed {
     tenant: Arc<TenantInfo>,
     upstream: Arc<Upstream>,
     secrets: BTreeMap<Slot, Secret>,
+    /// What links send, where the tenant logs in.
+    bearer: Option<Arc<Bearer>>,
+    /// The token as it was then, where it stands in a value.
+    token: Option<Secret>,
     revision: u64,
     headers: HeaderMap,
     url: Option<Uri>,
@@ -32,13 +36,25 @@ impl Armed {
         tenant: &Arc<TenantInfo>,
         upstream: &Arc<Upstream>,
         secrets: BTreeMap<Slot, Secret>,
+        bearer: Option<Arc<Bearer>>,
         ring: &Ring,
     ) -> Result<Self, CredentialError> {
+        let wants = templates(upstream).any(Template::has_token);
+        let token = bearer.as_ref().filter(|_| wants).and_then(|bearer| bearer.token());
+        let mut parts = secrets.clone();
+        if in_env(upstream).any(Template::has_token)
+            && let Some(token) = &token
+        {
+            // A process that was started with another token is another process.
+            parts.insert(super::oauth::login_slot(), token.clone());
+        }
         let mut armed = Self {
             tenant: tenant.clone(),
             upstream: upstream.clone(),
-            revision: revision(tenant, upstream, &secrets, ring),
+            revision: revision(tenant, upstream, &parts, bearer.is_some(), ring),
             secrets,
+            bearer,
+            token,
             headers: HeaderMap::new(),
             url: None,
             env: Vec::new(),
@@ -72,7 +88,8 @@ impl Armed {
     }
 
     fn values(&self, key: Option<KeyId>) -> Values<'_> {
-        Values { tenant: self.tenant.name(), key, secrets: &self.secrets }
+        let token = self.token.as_ref();
+        Values { tenant: self.tenant.name(), key, secrets: &self.secrets, token }
     }
 
     /// Whose credentials these are.
@@ -92,6 +109,43 @@ impl Armed {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The token that is sent with each request, where the tenant logs in.
+    #[must_use]
+    pub fn bearer(&self) -> Option<&Arc<Bearer>> {
+        self.bearer.as_ref()
+    }
+
+    /// Whether nothing has to be renewed before it is used. True at once where nobody logs in.
+    pub(super) fn is_ready(&self) -> bool {
+        self.bearer
+            .as_ref()
+            .is_none_or(|bearer| bearer.is_fresh(unix_seconds()) && self.has_its_token())
+    }
+
+    /// Whether the token in its values is the one that is sent now.
+    pub(super) fn has_its_token(&self) -> bool {
+        match (&self.token, &self.bearer) {
+            (Some(own), Some(bearer)) => {
+                bearer.token().is_some_and(|now| now.expose() == own.expose())
+            }
+            (None, Some(bearer)) => {
+                !templates(&self.upstream).any(Template::has_token) || bearer.token().is_none()
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether it takes a person to log in.
+    pub(super) fn asks_a_person(&self) -> bool {
+        let oauth = self.upstream.oauth.as_ref();
+        oauth.is_some_and(|oauth| oauth.grant == Grant::AuthorizationCode)
+    }
+
+    /// One value of the entry, filled in.
+    pub(super) fn rendered_one(&self, template: &Template) -> Secret {
+        self.values(None).plain(template)
     }
 
     /// The headers for each request (HTTP); those with secrets are marked sensitive.
@@ -145,13 +199,25 @@ impl Armed {
     /// hex or JSON-escaped. Costs a search per form, so it belongs to errors and log lines.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        redact(text, self.secrets.values())
+        match &self.bearer {
+            None => redact(text, self.secrets.values()),
+            Some(bearer) => {
+                let tokens = bearer.secrets();
+                redact(text, self.secrets.values().chain(&self.token).chain(&tokens))
+            }
+        }
     }
 
     /// The same for a text that was cut at its end, where the beginning of a credential goes, too.
     #[must_use]
     pub fn redact_cut<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        redact_cut(text, self.secrets.values())
+        match &self.bearer {
+            None => redact_cut(text, self.secrets.values()),
+            Some(bearer) => {
+                let tokens = bearer.secrets();
+                redact_cut(text, self.secrets.values().chain(&self.token).chain(&tokens))
+            }
+        }
     }
 
     fn rendered_env(&self, key: Option<KeyId>) -> Vec<(String, Secret)> {
@@ -191,18 +257,33 @@ impl fmt::Debug for Armed {
     }
 }
 
+/// The values of a process's environment.
+fn in_env(upstream: &Upstream) -> impl Iterator<Item = &Template> {
+    let env = match &upstream.transport {
+        Transport::Stdio { env, .. } => env.as_slice(),
+        Transport::Http { .. } => &[],
+    };
+    env.iter().map(|(_, template)| template)
+}
+
+/// Every value in which a token may stand.
+fn templates(upstream: &Upstream) -> impl Iterator<Item = &Template> {
+    in_env(upstream).chain(upstream.arguments.values().map(|entry| &entry.value))
+}
+
 /// A keyed digest of everything that decides what is sent, so that it tells nothing about it.
 fn revision(
     tenant: &TenantInfo,
     upstream: &Upstream,
     secrets: &BTreeMap<Slot, Secret>,
+    login: bool,
     ring: &Ring,
 ) -> u64 {
     // The compiled entry holds references, not values.
     let entry = format!("{:?}", upstream.link());
     let id = tenant.id();
     // Without credentials a link may be everybody's.
-    let mut parts: Vec<&[u8]> = match secrets.is_empty() {
+    let mut parts: Vec<&[u8]> = match secrets.is_empty() && !login {
         true => vec![entry.as_bytes()],
         false => vec![id.as_bytes(), entry.as_bytes()],
     };

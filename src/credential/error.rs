@@ -105,6 +105,37 @@ pub enum CredentialError {
         /// What is wrong.
         problem: &'static str,
     },
+    /// Nobody has logged in, or the login has ended.
+    #[error(
+        "upstream `{upstream}` needs a login for tenant `{tenant}`: {}",
+        next(link.as_deref(), upstream)
+    )]
+    Login {
+        /// The tenant.
+        tenant: Name,
+        /// The upstream.
+        upstream: Name,
+        /// The page where a person logs in, if browsers reach the proxy.
+        link: Option<String>,
+    },
+    /// Logging in again would not help.
+    #[error("upstream `{upstream}` cannot be logged in to for tenant `{tenant}`: {reason}")]
+    NoLogin {
+        /// The tenant.
+        tenant: Name,
+        /// The upstream.
+        upstream: Name,
+        /// Why, with what to do.
+        reason: String,
+    },
+    /// It may go better in a moment.
+    #[error("the login at upstream `{upstream}` cannot be renewed at the moment: {reason}")]
+    Waiting {
+        /// The upstream.
+        upstream: Name,
+        /// Why.
+        reason: String,
+    },
     /// The store gives no answer.
     #[error(
         "the credentials of upstream `{upstream}` cannot be read at the moment; try again soon"
@@ -117,6 +148,15 @@ pub enum CredentialError {
     },
 }
 
+fn next(link: Option<&str>, upstream: &Name) -> String {
+    match link {
+        Some(link) => format!("open {link} in a browser, log in, and try again"),
+        None => format!(
+            "the operator sets `public_url` in [server], then log in at /connect/upstreams/{upstream}"
+        ),
+    }
+}
+
 fn commands(tenant: &Name, upstream: &Name, slots: &[Slot]) -> String {
     let command =
         |slot: &Slot| format!("`mcp-proxy secret set --tenant {tenant} {upstream} {slot}`");
@@ -127,8 +167,18 @@ impl From<CredentialError> for Fault {
     fn from(error: CredentialError) -> Self {
         let public = error.to_string();
         match error {
-            CredentialError::Missing { .. } | CredentialError::Value { .. } => {
-                Self::client(Kind::NeedsSetup, public)
+            CredentialError::Missing { .. }
+            | CredentialError::Value { .. }
+            | CredentialError::NoLogin { .. }
+            | CredentialError::Login { link: None, .. } => Self::client(Kind::NeedsSetup, public),
+            CredentialError::Login { link: Some(link), upstream, .. } => {
+                let upstream = upstream.to_string();
+                Self::client(Kind::NeedsLogin { link, upstream, asked: false }, public)
+            }
+            CredentialError::Waiting { .. } => {
+                let mut fault = Self::upstream(Retry::Safe, public);
+                fault.cause = Some("login");
+                fault
             }
             CredentialError::Sealed { reason, .. } => {
                 Self::client(Kind::NeedsSetup, public).because(reason.to_string())

@@ -18,6 +18,8 @@ pub(super) struct Values<'a> {
     pub(super) tenant: &'a Name,
     pub(super) key: Option<KeyId>,
     pub(super) secrets: &'a BTreeMap<Slot, Secret>,
+    /// The token of the tenant's login.
+    pub(super) token: Option<&'a Secret>,
 }
 
 impl Values<'_> {
@@ -38,6 +40,11 @@ impl Values<'_> {
                 Part::Text(literal) => text.push_str(literal),
                 Part::Tenant => text.push_str(self.tenant.as_str()),
                 Part::Key => text.push_str(self.key.as_ref().map_or("", KeyId::as_str)),
+                Part::AccessToken => {
+                    if let Some(token) = self.token {
+                        text.push_str(token.expose());
+                    }
+                }
                 Part::Secret(slot) => {
                     if let Some(value) = self.secrets.get(slot) {
                         text.push_str(&Zeroizing::new(secret(value.expose())));

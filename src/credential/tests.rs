@@ -108,7 +108,13 @@ async fn house_with(declared: DeclaredSecrets) -> House {
     let (acme, globex) = (tenant("acme").await, tenant("globex").await);
     let vault = Vault::new(stores.secrets.clone(), ring.clone());
     vault.bind().await.unwrap();
-    let credentials = Credentials::new(stores.secrets.clone(), ring.clone(), declared, receiver);
+    let credentials = Credentials::new(
+        (stores.secrets.clone(), stores.logins.clone()),
+        ring.clone(),
+        declared,
+        receiver,
+        &Tasks::default(),
+    );
     House { folder, stores, ring, vault, credentials, changed, acme, globex }
 }
 
@@ -413,10 +419,11 @@ async fn while_the_store_fails_known_credentials_serve_on() {
     house.set(&house.globex, place("gh", "token"), "not read yet").await;
     let faulty = Arc::new(Faulty(house.stores.secrets.clone(), AtomicBool::new(false)));
     let credentials = Credentials::new(
-        faulty.clone(),
+        (faulty.clone(), house.stores.logins.clone()),
         house.ring.clone(),
         DeclaredSecrets::default(),
         house.changed.subscribe(),
+        &Tasks::default(),
     );
     let gh = http("gh", &["token"]);
     credentials.arm(&house.acme.1, own_work(&gh)).await.unwrap();

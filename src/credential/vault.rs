@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::{ValueError, VaultError};
 use super::rotation::is_about_a_key;
@@ -84,8 +85,30 @@ impl Vault {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.put(tenant, place.clone(), value.clone()).await {
+            match self.put(tenant, place.clone(), value.clone(), None).await {
                 // Another process has sealed it anew meanwhile.
+                Err(error) if tries < TRIES && is_about_a_key(&error) => self.learn().await?,
+                Ok(generation) => return Ok(generation.unwrap_or_default()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The same where the slot still has the generation `before`; `None` when it was written or
+    /// removed meanwhile, and nothing is written then.
+    pub(super) async fn set_after(
+        &self,
+        tenant: TenantId,
+        place: SecretPlace,
+        value: Secret,
+        before: Option<u64>,
+    ) -> Result<Option<u64>, VaultError> {
+        check_value(&value)?;
+        let value = Arc::new(value);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.put(tenant, place.clone(), value.clone(), before).await {
                 Err(error) if tries < TRIES && is_about_a_key(&error) => self.learn().await?,
                 done => return done,
             }
@@ -97,7 +120,8 @@ impl Vault {
         tenant: TenantId,
         place: SecretPlace,
         value: Arc<Secret>,
-    ) -> Result<u64, VaultError> {
+        before: Option<u64>,
+    ) -> Result<Option<u64>, VaultError> {
         let key = match self.secrets.data_key(tenant).await? {
             Some(wrapped) => wrapped,
             None => {
@@ -108,12 +132,21 @@ impl Vault {
         self.ring.data_key(tenant, &key).map_err(VaultError::DataKey)?;
         let SecretPlace { upstream, slot } = place.clone();
         let ring = self.ring.clone();
+        let late = Arc::new(AtomicBool::new(false));
+        let told = late.clone();
         let seal = move |generation, now: Option<&Sealed>| {
+            if before.is_some_and(|before| before + 1 != generation) {
+                told.store(true, Ordering::Relaxed);
+                return Err(SealError::Broken);
+            }
             // Most often the one that was opened just now.
             let key = ring.data_key(tenant, now.ok_or(SealError::Broken)?)?;
             key.seal(&upstream, &slot, generation, &value)
         };
-        Ok(self.secrets.put(tenant, place, unix_seconds(), Box::new(seal)).await?)
+        match self.secrets.put(tenant, place, unix_seconds(), Box::new(seal)).await {
+            Err(_) if late.load(Ordering::Relaxed) => Ok(None),
+            done => Ok(Some(done?)),
+        }
     }
 
     /// Opens what `wanted` names of a tenant's values for one upstream, or all of them. A row that

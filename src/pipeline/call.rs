@@ -11,6 +11,7 @@ use super::answer::Answer;
 use super::compose::{Carry, compose, refuse_held};
 use super::finish::Record;
 use super::line::Line;
+use super::login::{shown, was_asked};
 use super::modern::unknown;
 use super::out::finish_early;
 use super::quick::QUIET;
@@ -33,6 +34,9 @@ use crate::wire::{CapSet, Era, Field, IdText, MetaKey, Method, NameKind, Posted,
 
 /// A client that has a stream has at least this long to take the last event.
 const LAST_WORD: Duration = Duration::from_secs(30);
+
+/// Why an upstream failed that wants another login.
+const REFUSED: &str = Cause::Login.as_str();
 
 /// Who asks, and what the answer must respect.
 #[derive(Debug)]
@@ -94,6 +98,9 @@ impl Line {
             caller.session.as_ref().map(|session| Arc::new(session.begin(posted.id_text())))
         });
         let mut early = None;
+        // Whether its user can be led to a page, and has not turned that down.
+        let visits = caller.takes(method).has(CapSet::ELICIT_URL)
+            && (caller.era == Era::Legacy || was_asked(&posted) != Some(false));
         // Taken by whatever goes on with the call on its own.
         let mut record = Some(record.logged());
         let answer = match &running {
@@ -106,6 +113,7 @@ impl Line {
             }
             None => self.execute(caller, posted, method, &mut record, None, &mut early).await,
         };
+        let answer = answer.map_err(|fault| shown(fault, visits));
         let answer = match record {
             Some(record) => record.settled(answer).await,
             None => answer,
@@ -146,7 +154,7 @@ impl Line {
         if let Some(record) = record {
             record.admitted(admitted);
         }
-        let armed = self.arm(&caller.principal, permit).await?;
+        let mut armed = self.arm(&caller.principal, permit).await?;
         if let Some(record) = record {
             record.armed(&armed);
         }
@@ -166,9 +174,21 @@ impl Line {
                 None => {}
             }
         }
+        if caller.era == Era::Modern && was_asked(&posted).is_some() {
+            // That was between the client and us.
+            carry = Carry::Own(None, None);
+        }
         let mut again = true;
         loop {
-            let lease = self.call_link(&caller, plan.upstream(), &armed).await?;
+            let lease = match self.call_link(&caller, plan.upstream(), &armed).await {
+                Err(fault) if again && armed.bearer().is_some() && fault.cause == Some(REFUSED) => {
+                    again = false;
+                    let permit = self.permit(&caller, &posted, method, &plan)?;
+                    armed = self.arm(&caller.principal, permit).await?;
+                    continue;
+                }
+                lease => lease?,
+            };
             if let Some(record) = record {
                 record.leased(&lease);
             }
@@ -214,6 +234,15 @@ impl Line {
                 // It certainly did not arrive, so that it may be sent once more.
                 Err(LinkError { cause: Cause::Gone, ran: Ran::No, .. }) if again => {
                     again = false;
+                    continue;
+                }
+                // It was refused for its token, before anything was executed.
+                Err(LinkError { cause: Cause::Login, ran: Ran::No, .. })
+                    if again && armed.bearer().is_some() =>
+                {
+                    again = false;
+                    let permit = self.permit(&caller, &posted, method, &plan)?;
+                    armed = self.arm(&caller.principal, permit).await?;
                     continue;
                 }
                 reply => lease.report(reply.as_ref().map(drop)),

@@ -519,7 +519,7 @@ fn answered(answer: &Answer) -> Outcome {
 fn outcome(kind: &Kind) -> Outcome {
     match kind {
         Kind::Upstream | Kind::UpstreamTimeout => Outcome::UpstreamFailed,
-        Kind::NeedsSetup => Outcome::NeedsSetup,
+        Kind::NeedsSetup | Kind::NeedsLogin { .. } => Outcome::NeedsSetup,
         Kind::Internal => Outcome::Internal,
         Kind::Limited { .. } => Outcome::Limited,
         Kind::Busy => Outcome::Busy,

@@ -139,6 +139,7 @@ impl Line {
         if let Some(audit) = &parts.audit {
             audit.keep_bodies(parts.config.bodies.clone());
         }
+        parts.credentials.logins().set_public_url(parts.config.server.public_url.as_ref());
         Arc::new(Self {
             sessions: Sessions::new(parts.clock, parts.ring.clone(), idle),
             ledger: Arc::new(Ledger::new(parts.session_states)),
@@ -207,6 +208,7 @@ impl Line {
         if let Some(audit) = &self.audit {
             audit.keep_bodies(config.bodies.clone());
         }
+        self.credentials.logins().set_public_url(config.server.public_url.as_ref());
         self.policy.store(Arc::new(Policy::new(config.clone())));
         self.config.store(config);
     }

@@ -168,7 +168,7 @@ impl Line {
             return Ok(armed);
         }
         let armed = Box::pin(self.credentials.arm(principal, permit)).await;
-        armed.map_err(|error| credential_fault(&error))
+        armed.map_err(credential_fault)
     }
 
     fn needs_principal(&self, upstream: &Upstream) -> bool {
@@ -273,6 +273,7 @@ impl Line {
                     upstream: name.clone(),
                     uri,
                     headers: armed.headers().clone(),
+                    bearer: armed.bearer().cloned(),
                     era: upstream.era,
                     start: upstream.timing.start,
                     capabilities: key.capabilities,
@@ -325,7 +326,10 @@ impl Line {
     }
 }
 
-fn credential_fault(error: &CredentialError) -> Fault {
+fn credential_fault(error: CredentialError) -> Fault {
+    if matches!(error, CredentialError::Login { .. } | CredentialError::Waiting { .. }) {
+        return error.into();
+    }
     let public = error.to_string();
     Fault {
         kind: Kind::NeedsSetup,

@@ -9,7 +9,7 @@ use super::scope::narrow;
 use crate::auth::Principal;
 use crate::base::{KeyId, Name, Slot, TenantId};
 use crate::config::{Config, Sight, Transport, Upstream};
-use crate::credential::CredentialError;
+use crate::credential::{CredentialError, LoginState};
 use crate::namespace::{Door, Entry};
 use crate::policy::own_work;
 use crate::upstream::LinkState;
@@ -45,6 +45,7 @@ fn blank(upstream: &Upstream, state: UpstreamState) -> UpstreamReport {
         missing: Vec::new(),
         links: (0, 0),
         tools: None,
+        login: None,
     }
 }
 
@@ -84,6 +85,8 @@ pub struct UpstreamReport {
     pub links: (usize, u32),
     /// Tools that it was last seen to have; `None` when it was never listed.
     pub tools: Option<usize>,
+    /// How the tenant's login stands, where there is one.
+    pub login: Option<LoginState>,
 }
 
 /// One tool of an upstream.
@@ -184,10 +187,13 @@ impl Line {
         report.tools = known.map(|known| known.listing(ListKind::Tools).items.len());
         let armed = self.credentials.arm(caller, own_work(upstream)).await;
         let failure = shelf.and_then(|shelf| shelf.failure(armed.is_ok()));
+        report.login = self.login_state(caller, &upstream.name).await;
         match armed {
             Err(error) => {
                 report.state = match error {
-                    CredentialError::Unavailable { .. } => UpstreamState::Failed,
+                    CredentialError::Unavailable { .. } | CredentialError::Waiting { .. } => {
+                        UpstreamState::Failed
+                    }
                     _ => UpstreamState::NeedsSetup,
                 };
                 if let CredentialError::Missing { slots, .. } = &error {

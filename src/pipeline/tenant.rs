@@ -389,7 +389,8 @@ impl Tenant {
                     reason = fault.private.as_deref().unwrap_or(&fault.public),
                     "upstream could not be listed"
                 );
-                state.unarmed = (fault.kind == Kind::NeedsSetup).then_some(epoch);
+                state.unarmed = matches!(fault.kind, Kind::NeedsSetup | Kind::NeedsLogin { .. })
+                    .then_some(epoch);
                 state.failure = Some(fault.public.as_ref().into());
                 state.rest_until = Some(now() + FAILED_REST);
                 // What was known stays; it is asked again after the rest.

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use super::body::ReplyBody;
 use crate::base::{Fault, Kind};
-use crate::pipeline::{Answer, Body, Outcome};
+use crate::pipeline::{Answer, Body, LOGIN_KEY, Outcome};
 use crate::wire::header::SESSION;
 use crate::wire::json::quote;
 use crate::wire::{Era, IdText, Revision};
@@ -143,9 +143,12 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
         Kind::UnknownResource(_) if modern => (StatusCode::OK, -32602),
         Kind::UnknownResource(_) => (StatusCode::OK, -32002),
         Kind::Undeclared(_) if modern => (StatusCode::BAD_REQUEST, -32021),
-        Kind::Upstream | Kind::UpstreamTimeout | Kind::NeedsSetup | Kind::Undeclared(_) => {
-            (StatusCode::OK, -32603)
-        }
+        Kind::NeedsLogin { asked: true, .. } => (StatusCode::OK, -32042),
+        Kind::Upstream
+        | Kind::UpstreamTimeout
+        | Kind::NeedsSetup
+        | Kind::NeedsLogin { .. }
+        | Kind::Undeclared(_) => (StatusCode::OK, -32603),
         // Outside what JSON-RPC and MCP keep for themselves (R22).
         Kind::Limited { .. } => (StatusCode::TOO_MANY_REQUESTS, -31_429),
         Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, -32603),
@@ -157,6 +160,7 @@ fn codes(kind: &Kind, era: Era) -> (StatusCode, i32) {
 fn is_tool_result(tool: bool, era: Era, kind: &Kind) -> bool {
     let result = match kind {
         Kind::Upstream | Kind::UpstreamTimeout | Kind::NeedsSetup => true,
+        Kind::NeedsLogin { asked, .. } => !asked,
         Kind::Undeclared(_) => era == Era::Legacy,
         _ => false,
     };
@@ -166,6 +170,14 @@ fn is_tool_result(tool: bool, era: Era, kind: &Kind) -> bool {
 /// A fault as a JSON-RPC message.
 pub(super) fn fault_message(id: &str, era: Era, tool: bool, fault: &Fault) -> String {
     let text = quote(&fault.public);
+    if let (Era::Modern, Kind::NeedsLogin { link, asked: true, .. }) = (era, &fault.kind) {
+        let link = quote(link);
+        return format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"input_required\",\
+             \"inputRequests\":{{\"{LOGIN_KEY}\":{{\"method\":\"elicitation/create\",\"params\":\
+             {{\"mode\":\"url\",\"message\":{text},\"url\":{link}}}}}}}}}}}"
+        );
+    }
     if is_tool_result(tool, era, &fault.kind) {
         let complete = if era == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
         return format!(
@@ -185,6 +197,15 @@ pub(super) fn fault_message(id: &str, era: Era, tool: bool, fault: &Fault) -> St
         }
         Kind::Limited { limit, wait } => {
             format!(",\"data\":{{\"limit\":\"{limit}\",\"retryAfter\":{wait}}}")
+        }
+        Kind::NeedsLogin { link, upstream, asked: true } => {
+            // Whoever waits for its end asks again: there is no word of it (protocol.md 5.3).
+            format!(
+                ",\"data\":{{\"elicitations\":[{{\"mode\":\"url\",\"elicitationId\":{},\"url\":{},\"message\":{}}}]}}",
+                quote(&format!("login-{upstream}")),
+                quote(link),
+                text
+            )
         }
         Kind::UnknownResource(uri) => format!(",\"data\":{{\"uri\":{}}}", quote(uri)),
         _ => String::new(),

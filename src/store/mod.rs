@@ -26,6 +26,6 @@ pub use record::{
 pub(crate) use sqlite::by_hand;
 pub use sqlite::{AuditFile, Sqlite};
 pub use traits::{
-    Changes, Keys, Pending, Picks, Profiles, Repeats, Sealing, Secrets, SessionStates, Stores,
-    Tenants, Upstreams,
+    Changes, Keys, Logins, Pending, Picks, Profiles, Repeats, Sealing, Secrets, SessionStates,
+    Stores, Tenants, Upstreams,
 };

@@ -158,6 +158,33 @@ pub trait Picks: Send + Sync {
     fn turn(&self, tenant: TenantId, upstream: &Name, off: Option<u64>) -> Pending<'_, bool>;
 }
 
+/// Logins at upstreams that are under way; what comes of them is a sealed secret.
+pub trait Logins: Send + Sync {
+    /// Lets `holder` renew the tenant's login until then, in seconds since the Unix epoch, unless
+    /// somebody else does; his own lease is prolonged. False when it is somebody else's.
+    fn take_lease(
+        &self,
+        tenant: TenantId,
+        upstream: &Name,
+        holder: [u8; 16],
+        now: u64,
+        until: u64,
+    ) -> Pending<'_, bool>;
+    /// Gives it back.
+    fn end_lease(&self, tenant: TenantId, upstream: &Name, holder: [u8; 16]) -> Pending<'_, ()>;
+    /// Keeps what a login that begins needs at its end; false when the tenant has begun too many.
+    fn begin(
+        &self,
+        tenant: TenantId,
+        state: Digest,
+        sealed: Sealed,
+        now: u64,
+        expires_at: u64,
+    ) -> Pending<'_, bool>;
+    /// Takes it, once and not after its time.
+    fn take(&self, state: Digest, now: u64) -> Pending<'_, Option<(TenantId, Sealed)>>;
+}
+
 /// Whether anything was written.
 pub trait Changes: Send + Sync {
     /// A number that differs from the last one when any process has written in between.
@@ -185,6 +212,8 @@ pub struct Stores {
     pub clients: Arc<dyn Clients>,
     /// What was allowed to clients.
     pub grants: Arc<dyn Grants>,
+    /// Logins at upstreams that are under way.
+    pub logins: Arc<dyn Logins>,
     /// What sessions leave behind.
     pub sessions: Arc<dyn SessionStates>,
     /// Whether anything was written.

@@ -64,7 +64,10 @@ const FENCES: &[Fence] = &[
     },
     Fence {
         what: &["jsonwebtoken", "ring", "signature"],
-        home: &[("src/auth/", "tokens")],
+        home: &[
+            ("src/auth/", "tokens"),
+            ("src/credential/oauth/assertion.rs", "who we are, where a key says so"),
+        ],
         instead: "ask `auth::Auth`",
     },
     Fence {

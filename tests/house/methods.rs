@@ -74,7 +74,17 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         &["notifications/progress", "notifications/message"],
         "of what comes back to a request over plain HTTP, what is passed on is told apart",
     ),
+    (
+        "src/server/reply.rs",
+        &["elicitation/create"],
+        "the proxy's own question: a person has to log in at an upstream first",
+    ),
     // Requests of our own to upstreams.
+    (
+        "src/credential/oauth/discover.rs",
+        &["tools/list", "initialize"],
+        "asked without a token, so that the upstream says what a login there needs",
+    ),
     (
         "src/pipeline/links.rs",
         &["logging/setLevel"],

@@ -27,6 +27,7 @@ const TIERS: &[(&str, u8)] = &[
     ("limit", 3),
     ("pipeline", 4),
     ("server", 5),
+    ("connect", 5),
     ("admin", 5),
     ("connect", 5),
     ("app", 6),

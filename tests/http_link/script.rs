@@ -360,6 +360,7 @@ impl Stage {
                 upstream: Name::new("script").unwrap(),
                 uri: format!("http://{}/mcp?k=canary", upstream.address).parse().unwrap(),
                 headers,
+                bearer: None,
                 era,
                 start: START,
                 guarded: false,

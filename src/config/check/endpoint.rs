@@ -99,7 +99,7 @@ fn has_userinfo(text: &str) -> bool {
 fn part_sample(part: &Part) -> &str {
     match part {
         Part::Text(text) => text,
-        Part::Secret(_) | Part::Tenant | Part::Key => "x",
+        Part::Secret(_) | Part::Tenant | Part::Key | Part::AccessToken => "x",
     }
 }
 

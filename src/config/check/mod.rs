@@ -10,6 +10,7 @@ mod connect;
 mod endpoint;
 mod issuer;
 mod limit;
+mod oauth;
 mod profile;
 mod quirk;
 mod reference;

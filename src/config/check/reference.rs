@@ -19,6 +19,8 @@ pub(super) struct References {
     pub(super) tenant: Option<String>,
     /// Path and place of every value with `{key}`.
     pub(super) keys: Vec<(String, Range<usize>)>,
+    /// Path and place of every value with the token of a login.
+    pub(super) tokens: Vec<(String, Range<usize>)>,
 }
 
 impl References {
@@ -59,6 +61,10 @@ impl References {
                     self.tenant.get_or_insert_with(|| item.path.clone());
                 }
                 Part::Key => self.keys.push((item.path.clone(), item.span.clone())),
+                Part::AccessToken => {
+                    self.secret.get_or_insert_with(|| item.path.clone());
+                    self.tokens.push((item.path.clone(), item.span.clone()));
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::command::{self, ChildKeys};
 use super::reference::References;
-use super::{Surroundings, argument, endpoint, quirk, rules, value};
+use super::{Surroundings, argument, endpoint, oauth, quirk, rules, value};
 use crate::base::{Name, Slot};
 use crate::config::file::{Item, Table};
 use crate::config::report::Report;
@@ -17,8 +17,7 @@ use crate::config::{EraSetting, Namespace, Share, Timing, Transport, Upstream};
 /// its own or takes any, so that nothing is said about its slots.
 pub(super) type Declared<'a> = BTreeMap<&'a str, Option<BTreeSet<Slot>>>;
 
-const LATER: [&str; 8] =
-    ["sse", "transport", "instances", "allow_private", "oauth", "limits", "policy", "roles"];
+const LATER: [&str; 6] = ["sse", "transport", "instances", "limits", "policy", "roles"];
 const FOREIGN: [(&str, &str); 10] = [
     ("allow", "write tools = { allow = [\"NAME\"] }"),
     ("deny", "write tools = { deny = [\"NAME\"] }"),
@@ -125,6 +124,8 @@ fn upstream(
     let tenants = table.take("tenants").and_then(|item| tenants(&item, report));
     let bare = table.take("bare").and_then(|item| item.boolean(report));
     let quirks = table.take("quirks");
+    let login = table.take("oauth");
+    let private = table.take("allow_private").and_then(|item| item.boolean(report));
     let era = table.take("era").and_then(|item| era(&item, report));
     let timing = timing(&mut table, report);
     table.finish(report, &LATER, &FOREIGN);
@@ -144,6 +145,11 @@ fn upstream(
         (None, Some(_)) => child.refuse(report),
     }
     let quirks = quirks.map(|item| quirk::upstream(&item, report));
+    let has_url = url.is_some();
+    let login = login.and_then(|item| {
+        references.secret.get_or_insert_with(|| item.path.clone());
+        oauth::check(&item, private.unwrap_or(false), has_url, &mut references, report)
+    });
     let mut share = Some(Share::Tenant);
     let stdio = command.and_then(|command| {
         share = child.share(report);
@@ -151,6 +157,7 @@ fn upstream(
     });
     let http = url.and_then(|url| endpoint::check(&url, headers.as_ref(), &mut references, report));
     judge_key(&references, share, report);
+    judge_tokens(&references, login.is_some(), !has_url, report);
     let is_stdio = matches!(stdio, Some(Transport::Stdio { .. }));
     Some(Upstream {
         name: name.or_else(|| Name::new("x").ok())?,
@@ -161,6 +168,7 @@ fn upstream(
         bare: bare.unwrap_or(false),
         tenants,
         guarded: false,
+        oauth: login,
         quirks: quirks.unwrap_or_default(),
         era: era.unwrap_or(EraSetting::Auto),
         timing,
@@ -199,6 +207,22 @@ fn judge_key(references: &References, share: Option<Share>, report: &mut Report<
         report
             .value(path, span.clone(), format!("`{path}` uses {{key}} without share = \"session\""))
             .hint("a process or connection that several keys share has no key of its own");
+    }
+}
+
+/// The token of a login goes into env and arguments; over HTTP it is sent by itself.
+fn judge_tokens(references: &References, login: bool, program: bool, report: &mut Report<'_>) {
+    for (path, span) in &references.tokens {
+        let key = path.split('.').nth(2).unwrap_or_default();
+        let (message, hint) = if !login {
+            ("no `oauth`", "write oauth = { … }, which says where the tenant logs in")
+        } else if key == "arguments" || (key == "env" && program) {
+            continue;
+        } else {
+            ("a place that takes no token", "over HTTP it is sent as `Authorization` by itself")
+        };
+        let message = format!("`{path}` uses {{oauth.access_token}} and has {message}");
+        report.value(path, span.clone(), message).hint(hint);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::file::{Table, parse};
 use crate::config::load::itself;
 use crate::config::problem::{Problem, Problems, Warning};
 use crate::config::report::Report;
-use crate::config::{Config, Part, Template, Transport, Upstream};
+use crate::config::{Config, OAuth, Part, Template, Transport, Upstream};
 
 /// A document as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +162,10 @@ pub fn check_upstream(
         (None, Some(upstream)) => {
             // The lines are those of no text that anybody wrote.
             let rules = upstream.rules.without_lines();
-            let upstream = Upstream { rules, guarded: !private, ..upstream };
+            let oauth = upstream.oauth.as_ref();
+            let oauth = oauth
+                .map(|oauth| Arc::new(OAuth { allow_private: private, ..OAuth::clone(oauth) }));
+            let upstream = Upstream { rules, oauth, guarded: !private, ..upstream };
             let warnings = warnings.into_iter().map(|Warning(told)| Warning(told.without_place()));
             Ok((upstream, warnings.collect()))
         }
@@ -237,7 +240,7 @@ fn judge(upstream: &Upstream, place: &str, private: bool, programs: &[Program]) 
 fn is_private(url: &Template) -> bool {
     let text = |part: &Part| match part {
         Part::Text(text) => text.clone(),
-        Part::Secret(_) | Part::Tenant | Part::Key => "x".to_owned(),
+        Part::Secret(_) | Part::Tenant | Part::Key | Part::AccessToken => "x".to_owned(),
     };
     let sample: String = url.parts().iter().map(text).collect();
     match url::Url::parse(&sample).ok().as_ref().and_then(url::Url::host) {

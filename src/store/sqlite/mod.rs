@@ -7,6 +7,7 @@ mod clients;
 mod connection;
 mod grants;
 mod keys;
+mod logins;
 mod picks;
 mod pool;
 mod profiles;

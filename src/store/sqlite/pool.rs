@@ -102,6 +102,7 @@ impl Sqlite {
             picks: self.clone(),
             clients: self.clone(),
             grants: self.clone(),
+            logins: self.clone(),
             changes: self.clone(),
         }
     }

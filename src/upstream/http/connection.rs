@@ -157,6 +157,11 @@ impl Response {
         self.head.status
     }
 
+    /// Every header of this name that is text.
+    pub(super) fn texts(&self, name: &HeaderName) -> Vec<String> {
+        self.head.texts(name)
+    }
+
     /// The first header of this name, as text.
     pub(super) fn text(&self, name: &HeaderName) -> Option<&str> {
         self.head.text(name)

@@ -223,6 +223,18 @@ impl ResponseHead {
         Some(&self.bytes[value.clone()])
     }
 
+    /// Every header of this name that is text.
+    pub(super) fn texts(&self, name: &HeaderName) -> Vec<String> {
+        let name = name.as_str().as_bytes();
+        let own = self
+            .fields
+            .iter()
+            .filter(|(key, _)| self.bytes[key.clone()].eq_ignore_ascii_case(name));
+        own.filter_map(|(_, value)| std::str::from_utf8(&self.bytes[value.clone()]).ok())
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The first header of this name, as text.
     pub(super) fn text(&self, name: &HeaderName) -> Option<&str> {
         std::str::from_utf8(self.get(name)?).ok()

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::client::{Host, HttpClient, SendError};
 use super::connection::Response;
 use super::head::RequestHead;
-use crate::base::Name;
+use crate::base::{Bearer, Name, Refusal};
 use crate::config::EraSetting;
 use crate::upstream::link::{Cause, LinkError, Ran};
 use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
@@ -31,6 +31,8 @@ pub struct HttpTarget {
     pub uri: Uri,
     /// The tenant's own headers. Those that the transport itself sets are left out.
     pub headers: HeaderMap,
+    /// The token of the tenant's login, sent with each request as it is at that moment.
+    pub bearer: Option<Arc<Bearer>>,
     /// Fixed or to be found.
     pub era: EraSetting,
     /// Longest time from here to a finished handshake.
@@ -61,6 +63,7 @@ pub(super) struct Road {
     host: Arc<Host>,
     uri: Uri,
     base: HeaderMap,
+    bearer: Option<Arc<Bearer>>,
     redact: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }
 
@@ -72,7 +75,8 @@ impl Road {
             HeaderValue::from_static(concat!("mcp-proxy/", env!("CARGO_PKG_VERSION"))),
         );
         for (name, value) in &target.headers {
-            if is_ours(name) {
+            // Where the tenant logs in, the token of that is what says who it is.
+            if is_ours(name) || (target.bearer.is_some() && *name == header::AUTHORIZATION) {
                 continue;
             }
             let mut value = value.clone();
@@ -90,6 +94,7 @@ impl Road {
             host: client.host(&target.uri, target.guarded),
             uri: target.uri.clone(),
             base,
+            bearer: target.bearer.clone(),
             redact: Arc::clone(&target.redact),
         }
     }
@@ -136,7 +141,41 @@ impl Road {
     }
 
     pub(super) async fn post(&self, head: RequestHead, body: Bytes) -> Result<Response, SendError> {
-        self.host.send(head, Some(body)).await
+        match &self.bearer {
+            None => self.host.send(head, Some(body)).await,
+            // Boxed: what sends no token does not carry this with it.
+            Some(bearer) => Box::pin(self.post_as(bearer, head, body)).await,
+        }
+    }
+
+    /// With the token that is in place at this moment.
+    async fn post_as(
+        &self,
+        bearer: &Bearer,
+        mut head: RequestHead,
+        body: Bytes,
+    ) -> Result<Response, SendError> {
+        let sent = bearer.header();
+        if let Some(value) = &sent {
+            head.push(&header::AUTHORIZATION, value);
+        }
+        let response = self.host.send(head, Some(body)).await?;
+        note(bearer, sent.as_ref(), &response);
+        Ok(response)
+    }
+
+    /// A request without a body.
+    async fn bare(&self, verb: &Verb, mut headers: HeaderMap) -> Result<Response, SendError> {
+        let sent = self.bearer.as_ref().and_then(|bearer| bearer.header());
+        if let Some(value) = &sent {
+            headers.insert(header::AUTHORIZATION, value.clone());
+        }
+        let head = RequestHead::new(verb, &self.uri, &headers);
+        let response = self.host.send(head, None).await?;
+        if let Some(bearer) = &self.bearer {
+            note(bearer, sent.as_ref(), &response);
+        }
+        Ok(response)
     }
 
     /// The same with a message that is written right behind its head.
@@ -159,12 +198,12 @@ impl Road {
         if let Some(value) = last_event.and_then(|id| HeaderValue::from_str(id).ok()) {
             headers.insert(LAST_EVENT, value);
         }
-        self.host.send(RequestHead::new(&Verb::GET, &self.uri, &headers), None).await
+        self.bare(&Verb::GET, headers).await
     }
 
     pub(super) async fn delete(&self, mut headers: HeaderMap) -> Result<Response, SendError> {
         headers.remove(header::CONTENT_TYPE);
-        self.host.send(RequestHead::new(&Verb::DELETE, &self.uri, &headers), None).await
+        self.bare(&Verb::DELETE, headers).await
     }
 
     /// A failure in words for the log, without this tenant's secrets.
@@ -191,6 +230,18 @@ impl Road {
 impl fmt::Debug for Road {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Road").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
+}
+
+/// Whether the token was refused, or does not do for what was asked.
+fn note(bearer: &Bearer, sent: Option<&HeaderValue>, response: &Response) {
+    let status = response.status().as_u16();
+    if !matches!(status, 401 | 403) {
+        return;
+    }
+    let challenges = response.texts(&header::WWW_AUTHENTICATE);
+    if status == 401 || challenges.iter().any(|text| text.contains("insufficient_scope")) {
+        bearer.refused(sent, Refusal { status, challenges });
     }
 }
 
@@ -230,6 +281,7 @@ mod tests {
             headers,
             era: EraSetting::Auto,
             start: Duration::from_secs(1),
+            bearer: None,
             guarded: false,
             session_id: false,
             cancels: false,

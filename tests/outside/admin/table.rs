@@ -63,6 +63,8 @@ const TABLE: &[Row] = &[
     ("GET", "/api/v1/upstreams/{name}/stderr", [403, 404, 404, 400, 404]),
     ("GET", "/api/v1/upstreams/{name}/history", [403, 404, 404, 400, 404]),
     ("POST", "/api/v1/upstreams/{name}/rpc", [404, 404, 404, 400, 404]),
+    ("PUT", "/api/v1/upstreams/{name}/oauth", [403, 404, 404, 400, 404]),
+    ("DELETE", "/api/v1/upstreams/{name}/oauth", [403, 404, 404, 400, 404]),
     ("GET", "/api/v1/profiles", [200, 200, 200, 200, 200]),
     ("GET", "/api/v1/profiles/{name}", [404, 404, 404, 404, 404]),
     ("PUT", "/api/v1/profiles/{name}", [403, 403, 403, 400, 400]),
