@@ -3,9 +3,11 @@
 mod audit;
 mod command;
 mod connect;
+mod doctor;
 mod exchange;
 mod exit;
 mod explain;
+mod import;
 mod key;
 mod made;
 mod open;

@@ -22,7 +22,7 @@ pub use record::{
 };
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;
-pub use sqlite::{AuditFile, Sqlite};
+pub use sqlite::{AuditFile, Sqlite, Survey, survey};
 pub use traits::{
     Changes, Keys, Pending, Picks, Profiles, Repeats, Sealing, Secrets, SessionStates, Stores,
     Tenants, Upstreams,

@@ -12,6 +12,7 @@ mod bridge;
 mod cli;
 mod connections;
 mod declared;
+mod doctor;
 mod doors;
 #[cfg(target_os = "linux")]
 mod failures;

@@ -15,6 +15,7 @@ mod schema;
 mod sealing;
 mod secrets;
 mod sessions;
+mod survey;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -24,5 +25,6 @@ mod witness;
 
 pub use audit::AuditFile;
 pub use pool::Sqlite;
+pub use survey::{Survey, survey};
 #[cfg(test)]
 pub(crate) use tests::by_hand;
