@@ -58,11 +58,11 @@
 //! | tier | modules | what they are |
 //! |---|---|---|
 //! | 0 | [`base`] | words that everybody may say: names, ids, secrets, faults, clock, tasks |
-//! | 1 | [`wire`], [`seal`], [`config`], [`demo`] | MCP as data; sealed values; the file; the built-in server |
+//! | 1 | [`wire`], [`seal`], [`egress`], [`config`], [`demo`] | MCP as data; sealed values; the way out to strangers; the file; the built-in server |
 //! | 2 | [`store`], [`telemetry`] | what changes while it runs; the log, numbers, traces |
 //! | 3 | [`auth`], [`namespace`], [`policy`], [`limit`], [`credential`], [`upstream`], [`session`], [`bridge`], [`audit`] | the stages, the memory of sessions, what lies between the eras, what was decided |
 //! | 4 | [`pipeline`] | the line |
-//! | 5 | [`server`], [`admin`] | the doors; the API for whoever looks after tenants |
+//! | 5 | [`server`], [`admin`], [`connect`] | the doors; the API for whoever looks after tenants; our OAuth server and its pages |
 //! | 6 | [`app`] | puts everything together, runs it through its phases |
 //! | 7 | [`cli`] | what a person types |
 //!
@@ -90,16 +90,14 @@
 //! - What a list shows can be called, nothing else (`for_random_policies_listed_is_callable_over_mcp_and_rest`).
 //! - A session or a sealed row of another tenant is an unknown one
 //!   (`another_tenants_session_is_an_unknown_one`, `swapped_rows_are_refused_and_others_go_on`).
-//! - A `requestState` that was changed, is another's, or comes twice executes nothing
-//!   (`a_state_that_was_changed_or_is_anothers_executes_nothing`), and no question reaches another
-//!   caller (`no_question_reaches_another_caller`).
+//! - A `requestState` that was changed, is another's, or comes twice executes nothing (`a_state_that_was_changed_or_is_anothers_executes_nothing`),
+//!   and no question reaches another caller (`no_question_reaches_another_caller`).
 //! - After a kill what has ended stays ended (`what_has_ended_stays_ended`), what lives goes on
 //!   without its client doing anything (`idle_clients_go_on_after_each_kill`), and no call has run
 //!   twice (`kills_cost_the_calls_in_flight_and_nothing_runs_twice`).
 //! - An event id of another tenant is an unknown one, and nobody hears of another tenant
 //!   (`an_id_leads_on_from_where_it_was_and_is_its_tenants_own`, `what_happens_is_told_to_whom_it_concerns`).
-//! - Another's task is an unknown one, and nobody gets a task who has not declared that he takes one
-//!   (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
+//! - Another's task is an unknown one, and nobody gets one undeclared (`another_s_task_is_an_unknown_one`, `tasks_are_for_those_who_declare_them`).
 //! - A new file costs no call that it does not concern, and a wrong one changes nothing
 //!   (`reloads_under_load_cost_no_call`, `a_broken_file_is_refused_and_the_old_one_runs_on`).
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
@@ -155,8 +153,10 @@ pub mod base;
 pub mod bridge;
 pub mod cli;
 pub mod config;
+pub mod connect;
 pub mod credential;
 pub mod demo;
+pub mod egress;
 pub mod limit;
 pub mod namespace;
 pub mod pipeline;

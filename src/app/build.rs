@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http_body_util::BodyExt;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::compose::Composer;
@@ -16,6 +17,7 @@ use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
 use crate::base::{Clock, Secret, Tasks};
 use crate::config::{Config, Reload, SecretSource};
+use crate::connect::{self, Connect};
 use crate::credential::{Credentials, DeclaredSecrets};
 use crate::pipeline::{Line, Parts};
 use crate::server::{Acceptor, Doors, Entrance, Mount, Readiness, acceptor};
@@ -164,6 +166,7 @@ pub async fn build(
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
     let behind =
         (core.auth.clone(), core.credentials.clone(), core.line.clone(), core.composer.clone());
+    let found = resolve.clone();
     let reloader =
         file.map(|file| Arc::new(Reloader::new(file, resolve, behind, tls.clone(), tasks)));
     let own = match config.admin.listen {
@@ -186,13 +189,14 @@ pub async fn build(
         (listener, Entrance::Mount(mount(&api, Side::Operator)))
     });
     let local = local(&config, &api).await;
+    let connect = connector(foundation, &core, found, tasks);
     let Core { auth, line, pool, audit, .. } = core;
     let readiness = Readiness::default();
     if let Some(audit) = &audit {
         readiness.depend_on(audit.clone());
     }
     let doors = Doors::new(auth, line, readiness.clone(), tasks);
-    let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)));
+    let doors = Arc::new(doors.with_mount(mount(&api, Side::Public)).with_beside(connect));
     Ok(Built {
         listener,
         operator,
@@ -257,6 +261,23 @@ async fn local(config: &Config, api: &Arc<Api>) -> Option<(UnixListener, Socket,
             None
         }
     }
+}
+
+/// Our OAuth server, as it stands beside the connector doors.
+fn connector(foundation: &Foundation, core: &Core, resolve: Arc<Resolve>, tasks: &Tasks) -> Mount {
+    let parts = connect::Parts {
+        stores: foundation.stores.clone(),
+        ring: foundation.ring.clone(),
+        auth: core.auth.clone(),
+        line: core.line.clone(),
+        audit: core.audit.clone(),
+        resolve,
+    };
+    let connect = Connect::new(parts, tasks);
+    Arc::new(move |request, peer| {
+        let connect = connect.clone();
+        Box::pin(async move { connect.serve(request, peer).await.map(BodyExt::boxed_unsync) })
+    })
 }
 
 /// The API as a listener has it.

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::admission::Admission;
 use super::cache::{Cache, Entry};
+use super::connector::Granted;
 use super::declared::Declared;
 use super::error::{AuthError, Denied};
 use super::guests::Guests;
@@ -36,6 +37,7 @@ pub(super) struct Inner {
     pub(super) stores: Stores,
     pub(super) cache: Cache,
     pub(super) guests: Guests,
+    pub(super) granted: Granted,
     pub(super) changed: watch::Sender<u64>,
     /// False while the store does not say whether anything changed.
     pub(super) answers: AtomicBool,
@@ -80,6 +82,7 @@ impl Auth {
             stores: stores.clone(),
             cache: Cache::default(),
             guests: Guests::default(),
+            granted: Granted::default(),
             changed: watch::Sender::new(0),
             answers: AtomicBool::new(true),
             ring,

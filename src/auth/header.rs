@@ -23,8 +23,13 @@ pub(super) fn looks_like_token(text: &str) -> bool {
 /// The text after `Bearer` in the one `Authorization` header (RFC 6750, section 2.1); where there
 /// is none, that of the one `X-API-Key`.
 pub(super) fn shown(headers: &HeaderMap) -> Result<&str, Denied> {
+    if headers.contains_key(AUTHORIZATION) { bearer(headers) } else { api_key(headers) }
+}
+
+/// The text after `Bearer` in the one `Authorization` header, and nothing else.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return api_key(headers) };
+    let value = values.next().ok_or(Denied::NoKey)?;
     if values.next().is_some() {
         return Err(Denied::Malformed);
     }

@@ -2,7 +2,7 @@
 //! is seen by the watch a moment later.
 
 use super::check::{Auth, Inner};
-use crate::base::{KeyId, TenantId, unix_seconds};
+use crate::base::{GrantId, KeyId, TenantId, unix_seconds};
 use crate::store::Owner;
 
 /// Something that was written to the store.
@@ -14,6 +14,8 @@ pub enum News {
     Ends(KeyId, u64),
     /// A tenant was removed with all that it had.
     Removed(TenantId),
+    /// What was allowed to a client has ended.
+    Ungranted(GrantId),
     /// Something else, such as a secret.
     Other,
 }
@@ -35,7 +37,9 @@ impl Auth {
             News::Removed(tenant) => {
                 inner.cache.end_where(|entry| entry.owner == Owner::Tenant(tenant));
                 inner.guests.end_where(|known| known.id() == tenant);
+                inner.granted.end_where(|known| known.id() == tenant);
             }
+            News::Ungranted(grant) => inner.granted.end(&grant),
             News::Other => {}
         }
     }

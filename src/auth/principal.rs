@@ -93,7 +93,7 @@ struct Inner {
     /// Its scopes, compiled once.
     narrow: Narrow,
     ended: CancellationToken,
-    #[expect(dead_code, reason = "keeps the key behind it under watch")]
+    /// Keeps the key behind it under watch.
     behind: Option<Caller>,
 }
 
@@ -119,6 +119,16 @@ impl Principal {
     #[must_use]
     pub fn tenant(&self) -> &Arc<TenantInfo> {
         &self.0.tenant
+    }
+
+    /// Whose end is the end of what the key holds: for somebody who was let in by a grant, the
+    /// key, since other grants and the key itself may hold something, too.
+    #[must_use]
+    pub fn lasting(&self) -> &Self {
+        match &self.0.behind {
+            Some(Caller::Tenant(behind)) if self.0.shown.until.is_none() => behind,
+            _ => self,
+        }
     }
 
     /// What it may decide. `Operator`: somebody with a key of the operator acts for this tenant.

@@ -127,14 +127,21 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn signed(kid: String, claims: &Claims, key: &EncodingKey) -> Result<Secret, MintError> {
-    let header = Header { kid: Some(kid), ..Header::new(Algorithm::HS256) };
-    let text = jsonwebtoken::encode(&header, claims, key);
+fn head(kid: String) -> Header {
+    Header { kid: Some(kid), ..Header::new(Algorithm::HS256) }
+}
+
+pub(super) fn signed(
+    header: &Header,
+    claims: &impl Serialize,
+    key: &EncodingKey,
+) -> Result<Secret, MintError> {
+    let text = jsonwebtoken::encode(header, claims, key);
     Ok(Secret::new(text.map_err(|_| MintError::Random)?))
 }
 
 /// The token's own id.
-fn fresh_id() -> Result<String, MintError> {
+pub(super) fn fresh_id() -> Result<String, MintError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| MintError::Random)?;
     Ok(hex(&random))
@@ -161,7 +168,7 @@ pub fn local_token(ring: &Ring) -> Result<Secret, MintError> {
         jti: fresh_id()?,
     };
     let key = EncodingKey::from_secret(ring.derived(PURPOSE).as_ref());
-    signed(kid(ring), &claims, &key)
+    signed(&head(kid(ring)), &claims, &key)
 }
 
 fn refused(reason: impl Into<Box<dyn std::error::Error>>) -> Denied {
@@ -205,7 +212,7 @@ impl Auth {
             exp: expires_at,
             jti: fresh_id()?,
         };
-        let text = signed(tokens.kid.clone(), &claims, &tokens.encoding)?;
+        let text = signed(&head(tokens.kid.clone()), &claims, &tokens.encoding)?;
         Ok(Minted { text, expires_at, role, scopes })
     }
 }
@@ -286,7 +293,7 @@ impl Inner {
     }
 
     /// The holder of the key that a token stands for.
-    async fn behind(&self, key: KeyId) -> Result<Caller, Denied> {
+    pub(super) async fn behind(&self, key: KeyId) -> Result<Caller, Denied> {
         let declared = self.declared.load_full();
         if key == declared.tokens.local {
             return Ok(Caller::Operator(Operator::local(key)));

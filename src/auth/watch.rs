@@ -1,14 +1,14 @@
 //! The watch over cached keys: sees what any process wrote, ends what has ended, and writes last
 //! uses in batches.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
 use super::check::{Auth, Inner};
-use crate::base::{KeyId, Tasks, now, unix_seconds};
+use crate::base::{GrantId, KeyId, Tasks, now, unix_seconds};
 use crate::store::StoreError;
 
 /// How often the store is asked whether anything changed: a revocation is seen within this plus
@@ -48,6 +48,7 @@ impl Auth {
                     Err(error) => {
                         let keys = auth.0.cache.end_all();
                         auth.0.guests.end_all();
+                        auth.0.granted.end_all();
                         tracing::error!(%error, keys, "keys are refused until the store answers");
                     }
                 }
@@ -104,6 +105,15 @@ impl Inner {
                 tokio::time::timeout(ANSWER, self.tenant(&name)).await.map_err(timeout)??;
             if found.is_none_or(|found| found.id != id) {
                 self.guests.end_where(|tenant| tenant.id() == id);
+            }
+        }
+        for ids in self.granted.live().chunks(CHUNK) {
+            let live = self.stores.grants.live(ids.to_vec());
+            let live = tokio::time::timeout(ANSWER, live).await.map_err(timeout)??;
+            let live: HashSet<GrantId> = live.into_iter().collect();
+            for id in ids.iter().filter(|id| !live.contains(*id)) {
+                self.granted.end(id);
+                tracing::info!(grant = %id, "what was allowed to a client has ended");
             }
         }
         // Only now: what failed half-way is done again at the next tick.

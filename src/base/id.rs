@@ -9,6 +9,9 @@ pub enum IdError {
     /// Not 32 lower-case hex digits.
     #[error("a tenant id is 32 lower-case hex digits")]
     Tenant,
+    /// The same, of a grant.
+    #[error("a grant's id is 32 lower-case hex digits")]
+    Grant,
     /// Not 10 characters of `[0-9A-Za-z]`.
     #[error("a key id is 10 letters or digits")]
     Key,
@@ -70,6 +73,45 @@ fn nibble(digit: u8) -> Result<u8, IdError> {
     }
 }
 
+/// The random id of what somebody has allowed a client: of all tokens that come of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrantId([u8; 16]);
+
+impl GrantId {
+    /// From 16 random bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GrantId({self})")
+    }
+}
+
+impl FromStr for GrantId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let same_shape: TenantId = text.parse().map_err(|_| IdError::Grant)?;
+        Ok(Self(same_shape.0))
+    }
+}
+
 /// The public id of a key: 10 letters or digits, shown in lists and logs. It identifies, it
 /// proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +159,8 @@ mod tests {
         let tenant = TenantId::from_bytes([0xa5; 16]);
         assert_eq!(tenant.to_string().parse(), Ok(tenant));
         assert_eq!("zz".parse::<TenantId>(), Err(IdError::Tenant));
+        let grant = GrantId::from_bytes([0x1f; 16]);
+        assert_eq!(grant.to_string().parse(), Ok(grant));
         let key: KeyId = "abcDEF0129".parse().unwrap();
         assert_eq!(key.to_string().parse(), Ok(key));
         assert_eq!("abcDEF012-".parse::<KeyId>(), Err(IdError::Key));

@@ -78,6 +78,7 @@ fn config(folder: &Path) -> Config {
         file: "mcp-proxy.toml".into(),
         admin: crate::config::Admin::default(),
         issuers: Vec::new(),
+        connect: std::sync::Arc::default(),
         telemetry: crate::config::Telemetry::default(),
         profiles: std::collections::BTreeMap::new(),
         bodies: None,

@@ -182,6 +182,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
         bodies,
         telemetry,
         issuers,
+        connect,
     } = old;
     difference.server(server, &mut new.server);
     difference.fixed("store", store, &mut new.store);
@@ -197,6 +198,7 @@ pub fn succeed(old: &Config, mut new: Config) -> (Config, Difference) {
     difference.compare("bodies", bodies, &new.bodies);
     difference.fixed("telemetry", telemetry, &mut new.telemetry);
     difference.compare("auth.issuers", issuers, &new.issuers);
+    difference.compare("connect", connect, &new.connect);
     (new, difference)
 }
 

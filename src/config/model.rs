@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Audit, Bodies, Limits, Made, Profile, Program, Rules, Telemetry, Template};
+use super::{Audit, Bodies, Connect, Limits, Made, Profile, Program, Rules, Telemetry, Template};
 use crate::base::{Name, Role, Scopes, Slot};
 
 /// Everything the file decides.
@@ -43,6 +43,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[[auth.issuers]]`
     pub issuers: Vec<Issuer>,
+    /// `[connect]`
+    pub connect: Arc<Connect>,
     /// `[telemetry]`
     pub telemetry: Telemetry,
     /// The beginning of the SHA-256 of the file's text: which rules held when something was

@@ -17,8 +17,10 @@ pub enum Door {
 
 impl Door {
     /// The door that a path stands for, whether or not the file has such an upstream or profile.
+    /// A connector door is the same as the one without `/connect`.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
+        let path = path.strip_prefix("/connect").unwrap_or(path);
         if let Some(profile) = path.strip_prefix("/p/") {
             return Name::new(profile.strip_suffix("/mcp")?).ok().map(Self::Profile);
         }

@@ -27,6 +27,7 @@ pub(super) struct Place(#[expect(dead_code, reason = "it counts by being there")
 impl Holders {
     /// From now on the end of this key is noticed.
     pub(super) fn hold(&self, principal: &Principal) {
+        let principal = principal.lasting();
         self.all()
             .entry((principal.tenant().id(), principal.key()))
             .and_modify(|holder| {

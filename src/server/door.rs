@@ -18,6 +18,7 @@ use tower_service::Service;
 use super::batch;
 use super::body::ReplyBody;
 use super::connection::Activity;
+use super::connector;
 use super::entrance::{Mount, is_mounted};
 use super::listen::MOST_HEAD;
 use super::media;
@@ -44,6 +45,7 @@ pub struct Doors {
     line: Arc<Line>,
     cold: axum::Router,
     mount: Option<Mount>,
+    beside: Option<Mount>,
     merged: Arc<str>,
     tasks: Tasks,
     streams: Arc<Streams>,
@@ -64,6 +66,7 @@ impl Doors {
             line,
             cold: probe::routes(readiness),
             mount: None,
+            beside: None,
             merged: Arc::from("/mcp"),
             tasks: tasks.clone(),
             streams: Arc::default(),
@@ -75,6 +78,21 @@ impl Doors {
     pub fn with_mount(mut self, mount: Mount) -> Self {
         self.mount = Some(mount);
         self
+    }
+
+    /// The same with this beside the connector doors: our OAuth server and its pages.
+    #[must_use]
+    pub fn with_beside(mut self, mount: Mount) -> Self {
+        self.beside = Some(mount);
+        self
+    }
+
+    pub(super) fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.line
     }
 
     /// Most connections at a time.
@@ -93,6 +111,14 @@ impl Doors {
         let response = if matches!(request.uri().path(), "/livez" | "/readyz") {
             Box::pin(self.probe(request)).await
         } else if let Some(mount) = self.mount.as_ref().filter(|_| is_mounted(request.uri().path()))
+        {
+            mount(request, peer).await.map(ReplyBody::mounted)
+        } else if connector::inner(request.uri().path()).is_some() {
+            let response = Box::pin(self.connect(request, peer)).await;
+            meters().replied(Surface::Mcp, response.status().as_u16());
+            response
+        } else if let Some(mount) =
+            self.beside.as_ref().filter(|_| connector::is_beside(request.uri().path()))
         {
             mount(request, peer).await.map(ReplyBody::mounted)
         } else {
@@ -157,9 +183,7 @@ impl Doors {
             Method::POST => {
                 let stream = media::check(&posting.headers);
                 let stream = stream.map_err(|fault| self.refused(&posting, fault))?;
-                let http2 = parts.version == http::Version::HTTP_2;
-                let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
-                let read = read(body, silence, max_body).await;
+                let read = read(body, silence(parts.version), max_body).await;
                 posting.body = read.map_err(|fault| self.refused(&posting, fault))?;
                 match self.line.open(posting) {
                     Opened::Letter(letter) if stream => {
@@ -181,7 +205,7 @@ impl Doors {
     }
 
     /// Somebody without a good key.
-    fn denied(&self, denied: Denied, headers: &HeaderMap, peer: SocketAddr) -> Fault {
+    pub(super) fn denied(&self, denied: Denied, headers: &HeaderMap, peer: SocketAddr) -> Fault {
         let trusted = &self.line.config().server.trusted_proxies;
         let address = client_address(trusted, headers, peer.ip());
         tracing::debug!(%peer, %address, reason = ?denied, "key refused");
@@ -190,12 +214,12 @@ impl Doors {
     }
 
     /// A request of somebody whose key is good that does not get as far as the line.
-    fn refused(&self, posting: &Posting, fault: Fault) -> Fault {
+    pub(super) fn refused(&self, posting: &Posting, fault: Fault) -> Fault {
         self.line.note_refused(posting, &fault);
         fault
     }
 
-    async fn batch(&self, posting: Posting) -> Outcome {
+    pub(super) async fn batch(&self, posting: Posting) -> Outcome {
         match self.line.batch(posting).await {
             Ok(letters) => batch::serve(&self.line, &self.tasks, letters).await,
             Err(refused) => *refused,
@@ -242,9 +266,7 @@ impl Doors {
             (OldDoor::Messages(_), Method::POST) => {
                 let conversation = self.streams.find(parts.uri.query(), &posting)?;
                 media::check(&parts.headers)?;
-                let http2 = parts.version == http::Version::HTTP_2;
-                let silence = if http2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE };
-                let body = read(body, silence, max_body).await?;
+                let body = read(body, silence(parts.version), max_body).await?;
                 Ok(sse::post(&conversation, body).await)
             }
             (OldDoor::Stream(_), _) => {
@@ -263,8 +285,17 @@ impl Doors {
     }
 }
 
+/// Longest silence of a body that comes over this version.
+pub(super) fn silence(version: http::Version) -> Duration {
+    if version == http::Version::HTTP_2 { BODY_SILENCE_HTTP2 } else { BODY_SILENCE }
+}
+
 /// Reads a body of at most `max_body` bytes; what is too long is cut while it comes.
-async fn read(mut body: Incoming, silence: Duration, max_body: usize) -> Result<Bytes, Fault> {
+pub(super) async fn read(
+    mut body: Incoming,
+    silence: Duration,
+    max_body: usize,
+) -> Result<Bytes, Fault> {
     // Most bodies have come with their head: no timer, no copy.
     let ready =
         std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context)));
@@ -315,7 +346,7 @@ async fn read_on(
     tokio::time::timeout(BODY_TIME, all).await.map_err(slow)?
 }
 
-fn too_large(max_body: usize) -> Fault {
+pub(super) fn too_large(max_body: usize) -> Fault {
     let sentence = format!("The body is larger than {max_body} bytes (`max_body` in [server])");
     Fault::client(Kind::TooLarge, sentence)
 }
@@ -334,19 +365,19 @@ fn is_door(path: &str) -> bool {
     }
 }
 
-fn no_door() -> Fault {
+pub(super) fn no_door() -> Fault {
     Fault::client(
         Kind::NoSuchDoor,
         "Nothing is here; the endpoints are /mcp, /mcp/{upstream} and /p/{profile}/mcp, and /sse for old clients",
     )
 }
 
-fn legacy(answer: Result<Answer, Fault>) -> Outcome {
+pub(super) fn legacy(answer: Result<Answer, Fault>) -> Outcome {
     Outcome { id: "null".to_owned(), era: Era::Legacy, tool: false, answer }
 }
 
 /// Headers together must stay below the limit of a head.
-fn check_head(parts: &Parts) -> Result<(), Fault> {
+pub(super) fn check_head(parts: &Parts) -> Result<(), Fault> {
     let length: usize =
         parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if length + parts.uri.path().len() > MOST_HEAD {

@@ -4,6 +4,7 @@
 mod batch;
 mod body;
 mod connection;
+mod connector;
 mod conversation;
 mod door;
 mod entrance;

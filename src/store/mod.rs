@@ -5,6 +5,7 @@ mod audit;
 #[cfg(test)]
 pub(crate) mod contract;
 mod error;
+mod grant;
 mod record;
 mod sqlite;
 mod traits;
@@ -15,6 +16,7 @@ pub use audit::{
     UsageRow,
 };
 pub use error::StoreError;
+pub use grant::{ClientRecord, Clients, Ending, GrantRecord, Grants, NewGrant, Presented};
 pub use record::{
     Begun, FoundKey, GenerationRecord, KeyCounts, KeyRecord, MakeGeneration, Origin, Owner,
     ProfileRecord, Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace,

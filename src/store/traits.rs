@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Begun, FoundKey, GenerationRecord, KeyCounts, KeyRecord, MakeGeneration, Owner, ProfileRecord,
-    Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace, SessionRecord, StoreError,
-    TenantRecord, UpstreamRecord,
+    Begun, Clients, FoundKey, GenerationRecord, Grants, KeyCounts, KeyRecord, MakeGeneration,
+    Owner, ProfileRecord, Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace,
+    SessionRecord, StoreError, TenantRecord, UpstreamRecord,
 };
 use crate::base::{KeyId, Name, TenantId};
 use crate::seal::{Digest, KeyTag, Sealed};
@@ -181,6 +181,10 @@ pub struct Stores {
     pub profiles: Arc<dyn Profiles>,
     /// Upstreams that tenants have turned off for themselves.
     pub picks: Arc<dyn Picks>,
+    /// Clients that registered themselves.
+    pub clients: Arc<dyn Clients>,
+    /// What was allowed to clients.
+    pub grants: Arc<dyn Grants>,
     /// What sessions leave behind.
     pub sessions: Arc<dyn SessionStates>,
     /// Whether anything was written.

@@ -59,7 +59,7 @@ const FENCES: &[Fence] = &[
         what: &["hyper::client", "hyper_util::client", "hyper_rustls"],
         home: &[
             ("src/upstream/http/", "the HTTP client"),
-            ("src/auth/issuer/fetch.rs", "keys of outside issuers"),
+            ("src/egress/", "what is fetched from places that are named while it runs"),
             ("src/telemetry/trace/export.rs", "spans, which go to nobody's upstream"),
             ("src/cli/exchange.rs", "commands speak to a running proxy"),
             ("src/cli/doctor/wire.rs", "what an outsider sees, layer by layer"),

@@ -6,6 +6,7 @@ mod argument;
 mod audit;
 mod bodies;
 mod command;
+mod connect;
 mod endpoint;
 mod issuer;
 mod limit;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    admin, audit, bodies, issuer, limit, profile, server, telemetry, tenant, upstream, value,
+    admin, audit, bodies, connect, issuer, limit, profile, server, telemetry, tenant, upstream,
+    value,
 };
 use crate::config::file::Table;
 use crate::config::report::Report;
@@ -51,6 +52,7 @@ pub(in crate::config) fn check(
     let admin = admin::check(section("admin", report), &mut taken, around, report);
     let issuers = issuer::check(section("auth", report), server.public_url.as_ref(), report);
     let telemetry = telemetry::check(section("telemetry", report), around, report);
+    let connect = connect::check(root.take("connect"), server.public_url.as_ref(), around, report);
     let bodies = bodies::check(root.take("bodies"), audit.enabled, report);
     root.finish(report, &LATER, &FOREIGN);
     Config {
@@ -69,6 +71,7 @@ pub(in crate::config) fn check(
         tenants,
         admin,
         issuers,
+        connect: Arc::new(connect),
         telemetry,
     }
 }

@@ -3,7 +3,9 @@
 mod audit;
 mod bodies;
 mod chain;
+mod clients;
 mod connection;
+mod grants;
 mod keys;
 mod picks;
 mod pool;

@@ -100,6 +100,8 @@ impl Sqlite {
             upstreams: self.clone(),
             profiles: self.clone(),
             picks: self.clone(),
+            clients: self.clone(),
+            grants: self.clone(),
             changes: self.clone(),
         }
     }

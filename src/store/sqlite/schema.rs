@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_repeat.sql"),
     include_str!("migrations/0006_upstream.sql"),
     include_str!("migrations/0009_seal_profile_pick.sql"),
+    include_str!("migrations/0010_connector.sql"),
 ];
 
 /// The schema of one kind of file.

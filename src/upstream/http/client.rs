@@ -20,7 +20,7 @@ use tower_service::Service;
 
 use super::connection::{Connection, Io, Response};
 use super::head::RequestHead;
-use super::resolve::{Resolver, judge_literal};
+use crate::egress::{Resolver, judge_literal};
 
 /// Longest wait for a TCP connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -267,4 +267,49 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guarded_host_that_leads_inside_is_never_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = HttpClient::new();
+        // Names that the system takes for loopback, and addresses in every spelling that it knows.
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "0x7f.1",
+            "2130706433",
+            "0177.0.0.1",
+            "127.1",
+            "[::ffff:127.0.0.1]",
+        ] {
+            let uri: Uri = format!("http://{host}:{port}/mcp").parse().unwrap();
+            let head = RequestHead::new(&http::Method::GET, &uri, &http::HeaderMap::new());
+            let refused = client.host(&uri, true).send(head, None).await.map(drop).unwrap_err();
+            assert!(refused.unsent, "{host}");
+            assert!(refused.detail.contains("allow_private"), "{host}: {}", refused.detail);
+            assert!(!refused.detail.contains("127.0.0.1:"), "{host}: {}", refused.detail);
+        }
+        // The same host of the operator's own file is connected to, and that is the first
+        // connection that anybody has made.
+        let uri: Uri = format!("http://localhost:{port}/mcp").parse().unwrap();
+        let head = RequestHead::new(&http::Method::GET, &uri, &http::HeaderMap::new());
+        let host = client.host(&uri, false);
+        let (answer, taken) = tokio::join!(host.send(head, None), async {
+            let (stream, peer) = listener.accept().await.unwrap();
+            drop(stream);
+            peer
+        });
+        assert!(answer.is_err(), "it hung up");
+        assert!(taken.ip().is_loopback());
+        let more = std::future::poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await;
+        assert!(more.is_pending());
+    }
 }

@@ -19,7 +19,6 @@ mod head;
 mod ladder;
 mod link;
 mod listen;
-mod resolve;
 mod sse;
 mod target;
 
