@@ -25,7 +25,9 @@ use crate::config::{self, Config, SecretSource};
 /// Look at everything that can be wrong, and say what to do about it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  mcp-proxy doctor\n  \
-                  mcp-proxy doctor --as claude-ai --url https://mcp.example.com\n\n\
+                  mcp-proxy doctor --as claude-ai --url https://mcp.example.com\n  \
+                  mcp-proxy doctor --as vscode --url https://mcp.example.com/connect/mcp\n\n\
+                  Clients that take a key come to /mcp; with a URL of /connect/ they log in.\n\
                   What needs a key takes it from MCP_PROXY_KEY (--key-env), or from a file with \
                   --key-file; `-` is standard input.")]
 pub(in crate::cli) struct DoctorCommand {
@@ -69,7 +71,11 @@ impl DoctorCommand {
         match self.client {
             Some(client) => {
                 let base = self.base(file::quietly(given).as_ref())?;
-                replay(&wire, &base, recorded(client), key.as_ref(), &mut findings).await;
+                // Clients with a key come to the other door only when that is named.
+                let given = self.url.as_ref().and_then(|url| Url::parse(url).ok());
+                let login = given.is_some_and(|url| url.path().starts_with("/connect/"));
+                let key = (key.as_ref(), login);
+                replay(&wire, &base, recorded(client), key, &mut findings).await;
             }
             None => {
                 let config = file::look(given, &mut findings)?;

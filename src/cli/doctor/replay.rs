@@ -44,16 +44,16 @@ pub(super) struct Visit<'a> {
     step: usize,
 }
 
-/// Plays a client.
+/// Plays a client. One that takes a key comes to the key door, unless it shall log in.
 pub(super) async fn replay(
     wire: &Wire,
     base: &Url,
     recorded: &'static Recorded,
-    key: Option<&Secret>,
+    (key, login): (Option<&Secret>, bool),
     findings: &mut Findings,
 ) {
     let mut visit = Visit { wire, base, recorded, findings, step: 0 };
-    let done = Box::pin(visit.play(key)).await;
+    let done = Box::pin(visit.play(key, login)).await;
     let Err(wrong) = done else { return };
     let place = format!("{}, {}", recorded.title, wrong.place);
     match &wrong.wire {
@@ -63,7 +63,7 @@ pub(super) async fn replay(
 }
 
 impl Visit<'_> {
-    async fn play(&mut self, key: Option<&Secret>) -> Result<(), Wrong> {
+    async fn play(&mut self, key: Option<&Secret>, login: bool) -> Result<(), Wrong> {
         let Some(key) = key else {
             let next = "put a key into MCP_PROXY_KEY, or name a file with --key-file";
             return Err(Wrong::new(
@@ -73,29 +73,13 @@ impl Visit<'_> {
                 next,
             ));
         };
-        if self.recorded.keyed {
+        if self.recorded.keyed && !login {
             self.probe().await?;
-            self.speak("/mcp", key).await?;
+            return self.speak("/mcp", key).await;
         }
-        let there = self.offered().await?;
-        match (there, self.recorded.keyed) {
-            (true, _) => {
-                let token = login::log_in(self, key).await?;
-                self.speak("/connect/mcp", &token).await?;
-                login::leave(self, &token).await
-            }
-            (false, true) => {
-                self.findings.note(
-                    "login",
-                    self.recorded.title,
-                    "there is no door for logins; it comes with its key",
-                    ("", ""),
-                );
-                Ok(())
-            }
-            // What it finds instead is told by the first step.
-            (false, false) => login::log_in(self, key).await.map(drop),
-        }
+        let token = login::log_in(self, key).await?;
+        self.speak("/connect/mcp", &token).await?;
+        login::leave(self, &token).await
     }
 
     /// A URL of this proxy.
@@ -103,13 +87,6 @@ impl Visit<'_> {
         let mut url = self.base.clone();
         url.set_path(path);
         url
-    }
-
-    async fn offered(&self) -> Result<bool, Wrong> {
-        let url = self.url("/.well-known/oauth-protected-resource/connect/mcp");
-        let got = self.wire.ask(&url, &Asked::get(), Wanted::Whole).await;
-        let got = got.map_err(|error| Wrong::of(url.as_str(), error))?;
-        Ok(got.status == 200)
     }
 
     /// The next step: a request with the headers that every request of this client has.

@@ -4,10 +4,21 @@ use super::broken::{World, wrong};
 use super::front::Fault;
 
 #[test]
-fn clients_with_a_key_come_in() {
+fn clients_come_in() {
     let world = World::new();
-    for client in ["cursor", "codex", "vscode", "gemini"] {
-        let (code, found) = world.doctor(&["--as", client]);
+    let connector = format!("{}/connect/mcp", world.front.url());
+    for (client, more) in [
+        ("cursor", &[][..]),
+        ("codex", &[]),
+        ("vscode", &[]),
+        ("gemini", &[]),
+        ("claude-ai", &[]),
+        ("chatgpt", &[]),
+        // With a login instead of the key in a header.
+        ("codex", &["--url", &connector]),
+        ("gemini", &["--url", &connector]),
+    ] {
+        let (code, found) = world.doctor(&[&["--as", client], more].concat());
         assert_eq!((code, wrong(&found)), (Some(0), vec![]), "{client}: {found:#?}");
         let listed = found.iter().any(|finding| {
             finding["what"].as_str().is_some_and(|what| what.starts_with("tools/list: "))
