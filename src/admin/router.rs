@@ -13,9 +13,9 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, bodies, errors, events, explain, grants, health, history, keys, logins, made, me, openapi,
-    picks, profiles, reload, rpc, seal, secrets, sessions, stats, tenants, token, tool_call, tools,
-    upstreams,
+    audit, bodies, errors, events, explain, grants, health, history, keys, logins, made, me,
+    openapi, picks, profiles, reload, rpc, seal, secrets, sessions, stats, tenants, token,
+    tool_call, tools, upstreams,
 };
 use crate::auth::Caller;
 use crate::base::Role;

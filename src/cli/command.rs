@@ -9,9 +9,11 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::audit::AuditCommand;
 use super::connect::ConnectCommand;
+use super::doctor::DoctorCommand;
 use super::exit;
 use super::explain::ExplainCommand;
 use super::grant::GrantCommand;
+use super::import::ImportCommand;
 use super::key::KeyCommand;
 use super::open::{Opened, Resolve};
 use super::reach::{Reach, Remote};
@@ -89,8 +91,12 @@ enum Command {
     Audit(AuditCommand),
     /// What was used, by tenant, day, key and tool.
     Usage(UsageCommand),
-    /// Print what a client needs to connect.
+    /// Print what a client needs to connect, or write it into the client's file.
     Connect(ConnectCommand),
+    /// Take over the servers of a client's file.
+    Import(ImportCommand),
+    /// Look at everything that can be wrong, and say what to do about it.
+    Doctor(DoctorCommand),
     /// Say why a key can or cannot call a tool.
     Explain {
         #[command(flatten)]
@@ -156,6 +162,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Command::Check { json }) => check(&path(given), json),
         Some(Command::Init) => init(),
         Some(Command::Connect(connect)) => connect.run(given.as_deref(), &mut Screen::standard()),
+        Some(Command::Doctor(doctor)) => {
+            let screen = &mut Screen::standard();
+            runtime()?.block_on(Box::pin(doctor.run(given.as_deref(), screen)))
+        }
+        Some(Command::Import(import)) => {
+            let screen = &mut Screen::standard();
+            runtime()?.block_on(Box::pin(import.run(given.as_deref(), screen)))
+        }
         Some(Command::Explain { remote, explain }) => {
             let screen = &mut Screen::standard();
             let asked = runtime()?.block_on(async {

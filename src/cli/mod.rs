@@ -3,10 +3,12 @@
 mod audit;
 mod command;
 mod connect;
+mod doctor;
 mod exchange;
 mod exit;
 mod explain;
 mod grant;
+mod import;
 mod key;
 mod made;
 mod open;

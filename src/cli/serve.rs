@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::command::{FILE, read_config};
-use super::connect::{self, Client};
+use super::connect::{self, Client, Key};
 use super::screen::Screen;
 use crate::app::{self, FirstKey, Foundation, Origins, Resolve, Source};
 use crate::base::Tasks;
@@ -158,7 +158,7 @@ fn welcome(url: &str, first: &FirstKey) -> anyhow::Result<()> {
         screen.say(&format!(
             "{}:\n{}\n",
             client.title(),
-            connect::snippet(client, url, Some(key))
+            connect::snippet(client, url, &Key::Text(key))
         ))?;
     }
     screen.out.flush()?;

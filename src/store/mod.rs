@@ -24,7 +24,7 @@ pub use record::{
 };
 #[cfg(test)]
 pub(crate) use sqlite::by_hand;
-pub use sqlite::{AuditFile, Sqlite};
+pub use sqlite::{AuditFile, Sqlite, Survey, survey};
 pub use traits::{
     Changes, Keys, Logins, Pending, Picks, Profiles, Repeats, Sealing, Secrets, SessionStates,
     Stores, Tenants, Upstreams,

@@ -43,6 +43,14 @@ const FENCES: &[Fence] = &[
         instead: "read the value from `config::Config`",
     },
     Fence {
+        what: &["toml_edit", "jsonc_parser"],
+        home: &[
+            ("src/cli/connect/", "files of clients, and ours, changed without touching the rest"),
+            ("src/cli/import/", "files of clients, read"),
+        ],
+        instead: "our own file is read by `config`",
+    },
+    Fence {
         what: &["clap", "clap_complete", "clap_mangen", "anyhow"],
         home: &[("src/cli/", "the command line")],
         instead: "give the module an error enum of its own (thiserror)",
@@ -54,6 +62,7 @@ const FENCES: &[Fence] = &[
             ("src/egress/", "what is fetched from places that are named while it runs"),
             ("src/telemetry/trace/export.rs", "spans, which go to nobody's upstream"),
             ("src/cli/exchange.rs", "commands speak to a running proxy"),
+            ("src/cli/doctor/wire.rs", "what an outsider sees, layer by layer"),
         ],
         instead: "go through `upstream::HttpClient`",
     },
@@ -72,7 +81,10 @@ const FENCES: &[Fence] = &[
     },
     Fence {
         what: &["rustls", "tokio_rustls"],
-        home: &[("src/server/", "TLS of the listener")],
+        home: &[
+            ("src/server/", "TLS of the listener"),
+            ("src/cli/doctor/wire.rs", "names what is wrong with a certificate"),
+        ],
         instead: "the listener's TLS is `server::acceptor`, the client's is inside `upstream::HttpClient`",
     },
     Fence {

@@ -163,6 +163,24 @@ const PINNED: &[(&str, &[&str], &str)] = &[
         &["elicitation/create", "sampling/createMessage", "roots/list"],
         "what a client must be able to do to be asked each",
     ),
+    // What clients do, played by `doctor`.
+    (
+        "src/cli/doctor/recorded.rs",
+        &[
+            "tools/list",
+            "prompts/list",
+            "resources/list",
+            "resources/templates/list",
+            "logging/setLevel",
+        ],
+        "what each client asks, in its order, is recorded as it sends it",
+    ),
+    ("src/cli/doctor/public.rs", &["initialize"], "a stranger's first words"),
+    (
+        "src/cli/doctor/replay.rs",
+        &["initialize", "notifications/initialized", "tools/list"],
+        "every client begins so, and of its lists one is looked into",
+    ),
 ];
 
 const EVENTS_AND_CANCEL: &[&str] = &[

@@ -13,6 +13,7 @@ mod cli;
 mod connect;
 mod connections;
 mod declared;
+mod doctor;
 mod doors;
 #[cfg(target_os = "linux")]
 mod failures;

@@ -18,6 +18,7 @@ mod schema;
 mod sealing;
 mod secrets;
 mod sessions;
+mod survey;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -27,5 +28,6 @@ mod witness;
 
 pub use audit::AuditFile;
 pub use pool::Sqlite;
+pub use survey::{Survey, survey};
 #[cfg(test)]
 pub(crate) use tests::by_hand;

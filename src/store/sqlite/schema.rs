@@ -22,8 +22,8 @@ const MIGRATIONS: &[&str] = &[
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schema {
     /// Marks the file as one of ours.
-    application: i64,
-    migrations: &'static [&'static str],
+    pub(super) application: i64,
+    pub(super) migrations: &'static [&'static str],
 }
 
 /// Of the store ("mcpp").
