@@ -8,7 +8,7 @@ mod support;
 
 #[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
 #[allow(dead_code, reason = "each test file uses its own part of the harness")]
-#[path = "../admin/world.rs"]
+#[path = "../outside/admin/world.rs"]
 mod world;
 
 mod bed;
