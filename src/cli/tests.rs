@@ -59,6 +59,7 @@ fn config(folder: &Path) -> Config {
         uses_key: false,
         tenants: None,
         guarded: false,
+        oauth: None,
     };
     let source = SecretSource::Env(FILE_KEY.to_owned());
     let at = (name("gh"), Slot::new("token").unwrap());

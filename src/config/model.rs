@@ -473,6 +473,7 @@ impl Upstream {
             uses_key: false,
             tenants: None,
             guarded: false,
+            oauth: None,
         }
     }
 }

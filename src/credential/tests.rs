@@ -56,6 +56,7 @@ fn upstream(called: &str, transport: Transport, slots: &[&str]) -> Arc<Upstream>
         uses_key: called == "child",
         tenants: None,
         guarded: false,
+        oauth: None,
     })
 }
 
