@@ -41,8 +41,13 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn new() -> Self {
+        Self::with(CONFIG)
+    }
+
+    /// With this configuration.
+    pub(crate) fn with(toml: &str) -> Self {
         let setup = Setup::new().env("OPS", OPERATOR).env("OTHER", OTHER);
-        let proxy = setup.env("FILED_SECRET", FILED_SECRET).config(CONFIG).serve();
+        let proxy = setup.env("FILED_SECRET", FILED_SECRET).config(toml).serve();
         let body = json!({ "name": "acme", "key": { "name": "boss" } });
         let made = Ask::new("POST", "/api/v1/tenants").key(OPERATOR).json(&body);
         let made = made.at(proxy.address());

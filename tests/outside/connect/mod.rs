@@ -6,6 +6,7 @@ use crate::admin::world;
 mod bed;
 mod clean;
 mod codes;
+mod documents;
 mod flow;
 mod pages;
 mod tokens;
