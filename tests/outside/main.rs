@@ -24,6 +24,7 @@ mod isolation;
 mod limits;
 mod listening;
 mod log;
+mod login;
 mod metrics;
 mod misbehaving;
 mod payload;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::bed::{Browser, OTHER, SECOND, call, link, login_state, proxy};
-use crate::server::World;
+use crate::login::bed::{Browser, OTHER, SECOND, call, link, login_state, proxy};
+use crate::login::server::World;
 use crate::support::{Era, Proxy};
 
 fn asked(proxy: &Proxy) -> String {

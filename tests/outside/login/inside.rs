@@ -11,8 +11,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::bed::{Browser, call, link, setup};
-use crate::server::World;
+use crate::login::bed::{Browser, call, link, setup};
+use crate::login::server::World;
 use crate::support::Era;
 
 /// Hosts that are inside, in every spelling; `PORT` is that of a listener that counts.
@@ -87,7 +87,7 @@ const HOSTS: [&str; 64] = [
 fn no_packet_goes_to_an_address_inside_that_a_stranger_names() {
     let world = World::start();
     // Nothing allows this upstream's documents to lead into this machine.
-    let text = crate::bed::config(&world, "", "").replace("allow_private = true\n", "");
+    let text = crate::login::bed::config(&world, "", "").replace("allow_private = true\n", "");
     let text =
         text.replace("secrets = { up = { client_secret = { env = \"CLIENT_SECRET\" } } }\n", "");
     let proxy = setup(&world, "").config(&text).serve();

@@ -1,11 +1,6 @@
 //! Logging in at upstreams: a protected upstream and its authorization server stand on loopback,
 //! and a browser without scripts goes through the pages.
 
-#[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
-#[allow(dead_code, unused_imports, reason = "each test file uses its own part of the harness")]
-#[path = "../support/mod.rs"]
-mod support;
-
 /// Who gets no token: other browsers, other people, other issuers.
 mod attacks;
 /// The proxy, a browser, and what both do in most tests.

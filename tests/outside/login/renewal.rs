@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bed::{Browser, call, link, login_state, proxy, push, until_good};
-use crate::server::{Mode, World};
+use crate::login::bed::{Browser, call, link, login_state, proxy, push, until_good};
+use crate::login::server::{Mode, World};
 use crate::support::{Era, until};
 
 #[test]

@@ -4,10 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::bed::{
+use crate::login::bed::{
     Browser, api, call, link, login_state, modern_call, proxy, push, setup, until_good,
 };
-use crate::server::{TOKEN, World};
+use crate::login::server::{TOKEN, World};
 use crate::support::{Canary, Era};
 
 #[test]

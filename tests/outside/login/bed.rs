@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
-use crate::server::World;
+use crate::login::server::World;
 use crate::support::{Answer, Client, Era, Proxy, Raw, Setup, post, until};
 
 /// A key of the tenant `other`.
