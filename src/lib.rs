@@ -36,9 +36,9 @@
 //!
 //! Beside `server/door` stand the doors where an answer is no body of one HTTP reply: `server/batch`
 //! (2025-03-26), `server/sse` (2024-11-05) and `server/pipe` (`mcp-proxy stdio`, which `app/pipe`
-//! builds without a listener). Each takes what the line gives apart with `server/message`; the last
-//! two keep a `server/conversation`. `/api/v1` is [`admin`], whose routes stand in `admin/router`;
-//! `admin/exchange` takes requests over plain HTTP into the same line.
+//! builds without a listener). Each takes what the line gives apart with `server/message`; the last two keep a
+//! `server/conversation`. `server/connector` is for clients that only do OAuth; [`connect`] makes their tokens. `/api/v1` is
+//! [`admin`], whose routes stand in `admin/router`; `admin/exchange` takes requests over plain HTTP into the same line.
 //!
 //! Start reading at [`pipeline::Line::serve`]. Each stage gives a value that only it can make, and
 //! the next one asks for it: [`auth::Principal`], [`namespace::Plan`], [`policy::Permit`],
@@ -103,7 +103,7 @@
 //! - A value of a secret is in no log, no error and no file (`no_secret_is_left_anywhere`).
 //! - A command does the same at a running proxy as on the store (`writing_says_the_same_both_ways`), and the
 //!   socket by which it finds one is no right (`the_socket_alone_is_no_right`).
-//! - A revoked key opens nothing a second later (`what_a_revoked_key_has_open_ends_and_nothing_begins`).
+//! - A revoked key opens nothing a second later (`what_a_revoked_key_has_open_ends_and_nothing_begins`), nor does what came of it (`a_client_logs_in_works_refreshes_outlives_a_restart_and_ends_with_its_key`).
 //! - What the API has acknowledged outlives a kill (`what_was_acknowledged_is_there_after_a_kill`).
 //! - No request ends without its record (`each_request_leaves_one_record_that_says_what_came_of_it`), and
 //!   no change of one goes unseen (`one_byte_changed_is_found_where_it_stands`).

@@ -13,6 +13,7 @@ mod events;
 mod exchange;
 mod explain;
 mod figures;
+mod grants;
 mod health;
 mod history;
 mod input;

@@ -13,8 +13,8 @@ use super::call::Call;
 use super::problem::Problem;
 use super::serve::Api;
 use super::{
-    audit, bodies, errors, events, explain, health, history, keys, made, me, openapi, picks,
-    profiles, reload, rpc, seal, secrets, sessions, stats, tenants, token, tool_call, tools,
+    audit, bodies, errors, events, explain, grants, health, history, keys, made, me, openapi,
+    picks, profiles, reload, rpc, seal, secrets, sessions, stats, tenants, token, tool_call, tools,
     upstreams,
 };
 use crate::auth::Caller;
@@ -242,6 +242,12 @@ pub(super) const ROUTES: &[Route] = routes![
     DELETE "/api/v1/profiles/{name}" Operator profiles::delete,
         "profiles" deleteProfile "Removes a profile that was made over the API.",
         None => 204 None, [404, 409, 412];
+    GET "/api/v1/grants" Member grants::list,
+        "grants" listGrants "What was allowed to clients at the connector doors; of a member's own keys.",
+        None => 200 Some("GrantPage"), [400];
+    DELETE "/api/v1/grants/{id}" Member grants::revoke,
+        "grants" revokeGrant "Takes back what was allowed to a client: its tokens and open streams end.",
+        None => 204 None, [404];
     GET "/api/v1/sessions" Member sessions::list,
         "sessions" listSessions "The tenant's open sessions; a member's own.",
         None => 200 Some("SessionPage"), [400];

@@ -519,6 +519,8 @@ pub(super) fn schemas() -> Map<String, Value> {
             ),
         ),
         ("SessionPage", page("Session")),
+        ("Grant", grant()),
+        ("GrantPage", page("Grant")),
     ];
     all.into_iter()
         .chain(watched())
@@ -527,4 +529,17 @@ pub(super) fn schemas() -> Map<String, Value> {
         .chain(picking())
         .map(|(name, schema)| (name.to_owned(), schema))
         .collect()
+}
+
+/// What was allowed to a client.
+fn grant() -> Value {
+    let (text, maybe) = (json!({ "type": "string" }), json!({ "type": ["string", "null"] }));
+    object(
+        &["id", "key", "client", "client_name", "redirect", "resource", "created_at", "used_at"],
+        json!({
+            "id": text, "key": text, "client": text, "client_name": text, "redirect": text,
+            "resource": text, "created_at": text, "used_at": text,
+            "ended_at": maybe, "ended_by": maybe,
+        }),
+    )
 }

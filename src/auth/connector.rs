@@ -240,6 +240,7 @@ impl Inner {
             let live = self.stores.grants.live(vec![id]).await;
             let live = live.map_err(|error| Denied::Unavailable(error.to_string()))?;
             if live.is_empty() {
+                self.granted.end(&id);
                 return Err(Denied::Revoked);
             }
             let behind = self.behind(key).await?;
@@ -251,11 +252,10 @@ impl Inner {
             // Whatever the key may decide, a client that was let in by it decides nothing.
             let shown = Shown { role: Role::Member, ..behind.shown().clone() };
             let principal = self.granted.keep(id, Principal::behind(tenant, shown, behind));
+            // It may have ended since it was read, before anybody could find it here and end it.
             if self.cache.epoch() == epoch {
                 return Ok(principal);
             }
-            // It may have ended since it was read, and nobody looks again.
-            self.granted.end(&id);
         }
     }
 }

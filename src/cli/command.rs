@@ -12,6 +12,7 @@ use super::connect::ConnectCommand;
 use super::doctor::DoctorCommand;
 use super::exit;
 use super::explain::ExplainCommand;
+use super::grant::GrantCommand;
 use super::import::ImportCommand;
 use super::key::KeyCommand;
 use super::open::{Opened, Resolve};
@@ -74,6 +75,8 @@ enum Command {
     Seal(At<SealCommand>),
     /// Upstreams: how each stands for a tenant, and those beside the ones of the file.
     Upstream(At<UpstreamCommand>),
+    /// What people have allowed to clients.
+    Grant(At<GrantCommand>),
     /// Sessions that clients have open.
     Session(At<SessionCommand>),
     /// Say how the running proxy is, and what it holds.
@@ -205,6 +208,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             })
         }
         Some(Command::Upstream(At { remote, command })) => {
+            with_reach(given.as_deref(), &remote, async |reach, screen| {
+                command.run(reach, screen).await
+            })
+        }
+        Some(Command::Grant(At { remote, command })) => {
             with_reach(given.as_deref(), &remote, async |reach, screen| {
                 command.run(reach, screen).await
             })

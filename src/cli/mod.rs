@@ -7,6 +7,7 @@ mod doctor;
 mod exchange;
 mod exit;
 mod explain;
+mod grant;
 mod import;
 mod key;
 mod made;

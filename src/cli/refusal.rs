@@ -52,6 +52,7 @@ const WORDS: &[(&str, &str)] = &[
     ("`GET /api/v1/secrets` lists the names of all", "`mcp-proxy secret list` shows all"),
     ("`GET /api/v1/upstreams` lists all", "`mcp-proxy upstream list` shows all"),
     ("`GET /api/v1/sessions` lists what is open", "`mcp-proxy session list` shows what is open"),
+    ("`GET /api/v1/grants` lists those that you may know of", "`mcp-proxy grant list` shows all"),
     ("name it in the header `X-Tenant`", "name it with --tenant"),
     ("`expires_in`", "--expires"),
 ];

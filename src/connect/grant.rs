@@ -38,7 +38,7 @@ pub(super) struct Ticket {
     pub(super) generation: u64,
 }
 
-pub(super) fn failed(error: StoreError) -> OAuthError {
+pub(super) fn failed(error: &StoreError) -> OAuthError {
     tracing::warn!(%error, "the store does not answer the OAuth server");
     OAuthError::unavailable()
 }
@@ -72,7 +72,7 @@ impl Connect {
         why: Ending,
     ) -> Result<bool, OAuthError> {
         let ended = self.stores.grants.end(tenant, grant, unix_seconds(), why).await;
-        let ended = ended.map_err(failed)?;
+        let ended = ended.map_err(|error| failed(&error))?;
         self.auth.wrote(News::Ungranted(grant));
         if ended {
             tracing::info!(%grant, why = why.as_str(), "what was allowed to a client has ended");

@@ -95,7 +95,13 @@ impl Connect {
             digest: secret.as_deref().map(|secret| self.secret_digest(&id, secret)),
             created_at: now,
         };
-        if !self.stores.clients.add(client, MOST).await.map_err(super::grant::failed)? {
+        if !self
+            .stores
+            .clients
+            .add(client, MOST)
+            .await
+            .map_err(|error| super::grant::failed(&error))?
+        {
             tracing::warn!(
                 "{MOST} clients have registered themselves; no more until some are collected"
             );

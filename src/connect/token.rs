@@ -40,7 +40,7 @@ impl Connect {
             ticket.filter(|ticket| ticket.generation == 0).ok_or_else(OAuthError::grant)?;
         let (tenant, grant) = (ticket.tenant, ticket.grant);
         let presented = self.stores.grants.present(tenant, grant, 0, unix_seconds()).await;
-        let record = match presented.map_err(failed)? {
+        let record = match presented.map_err(|error| failed(&error))? {
             Presented::Good(record) => record,
             Presented::Again => {
                 // Somebody else has the code, too, and nobody knows who came first.
@@ -51,9 +51,9 @@ impl Connect {
             Presented::Over => return Err(OAuthError::grant()),
         };
         let known = &record.grant;
-        let wrong = if known.client != client.id || callback != Some(known.redirect.as_str()) {
-            Some(OAuthError::grant())
-        } else if !verifier.is_some_and(|verifier| is_proof(verifier, &known.challenge)) {
+        let proven = verifier.is_some_and(|verifier| is_proof(verifier, &known.challenge));
+        let same = known.client == client.id && callback == Some(known.redirect.as_str());
+        let wrong = if !same || !proven {
             Some(OAuthError::grant())
         } else if !is_resource(resource, &record) {
             Some(OAuthError::new("invalid_target", "the code is for another `resource`"))
@@ -77,7 +77,7 @@ impl Connect {
         let ticket = self.read_ticket(Shape::Refresh, &client.id, text);
         let ticket = ticket.filter(|ticket| ticket.generation > 0).ok_or_else(OAuthError::grant)?;
         let (tenant, grant) = (ticket.tenant, ticket.grant);
-        let found = self.stores.grants.find(tenant, grant).await.map_err(failed)?;
+        let found = self.stores.grants.find(tenant, grant).await.map_err(|error| failed(&error))?;
         let found = found.filter(|found| found.ended.is_none()).ok_or_else(OAuthError::grant)?;
         if !is_resource(form.one("resource"), &found) {
             return Err(OAuthError::new("invalid_target", "the token is for another `resource`"));
@@ -86,7 +86,7 @@ impl Connect {
         self.holder(&found).await?;
         let now = unix_seconds();
         let presented = self.stores.grants.present(tenant, grant, ticket.generation, now).await;
-        match presented.map_err(failed)? {
+        match presented.map_err(|error| failed(&error))? {
             Presented::Good(record) => self.tokens(&record, &ask.base),
             Presented::Again => {
                 self.auth.wrote(News::Ungranted(grant));

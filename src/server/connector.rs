@@ -44,6 +44,7 @@ impl Doors {
         peer: SocketAddr,
     ) -> Response<ReplyBody> {
         let path: Arc<str> = Arc::from(request.uri().path());
+        let unread = request.version() < http::Version::HTTP_2 && !request.body().is_end_stream();
         let fault = match self.open_connector(request, peer, path.clone()).await {
             Ok(outcome) => return reply(outcome),
             Err(fault) => fault,
@@ -53,6 +54,11 @@ impl Doors {
             && let Some(challenge) = self.challenge(&path)
         {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if unread {
+            // Each login begins with such a refusal. The connection ends with a body that nobody
+            // reads, and a client that is not told would send its next request over it.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

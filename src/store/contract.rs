@@ -1,7 +1,7 @@
 //! What every store must do, whatever database is behind it.
 
 use super::*;
-use crate::base::{KeyId, Name, Role, Scopes, Slot, TenantId};
+use crate::base::{GrantId, KeyId, Name, Role, Scopes, Slot, TenantId};
 use crate::seal::{KeyTag, Ring, RootKey, SealError, Sealed};
 
 pub(crate) fn tenant(name: &str, id: u8) -> TenantRecord {
@@ -41,6 +41,7 @@ pub(crate) async fn holds(stores: &Stores) {
     secrets(stores).await;
     sessions(stores).await;
     repeats(stores).await;
+    grants(stores).await;
     changes(stores).await;
 }
 
@@ -238,6 +239,70 @@ async fn repeats(stores: &Stores) {
     }
     let begun = repeats.begin(one, "too many".to_owned(), [1; 32], 186_401).await.unwrap();
     assert_eq!(begun, Begun::TooMany);
+}
+
+async fn grants(stores: &Stores) {
+    let (clients, grants) = (&stores.clients, &stores.grants);
+    let client = |id: &str, created_at| ClientRecord {
+        id: id.to_owned(),
+        name: "app".to_owned(),
+        redirects: vec!["http://127.0.0.1/cb".to_owned()],
+        method: "none".to_owned(),
+        digest: None,
+        created_at,
+    };
+    assert!(clients.add(client("a", 10), 2).await.unwrap());
+    assert!(clients.add(client("b", 20), 2).await.unwrap());
+    assert!(!clients.add(client("c", 30), 2).await.unwrap(), "there are too many");
+    assert_eq!(clients.find("a".to_owned()).await.unwrap(), Some(client("a", 10)));
+    let (own, other) = (tenant("granting", 40), tenant("another", 41));
+    stores.tenants.create(own.clone()).await.unwrap();
+    stores.tenants.create(other.clone()).await.unwrap();
+    let id = GrantId::from_bytes([1; 16]);
+    let new = |id| NewGrant {
+        id,
+        tenant: own.id,
+        key: "aaaaaaaaaa".parse().unwrap(),
+        client: "a".to_owned(),
+        client_name: "app".to_owned(),
+        redirect: "http://127.0.0.1/cb".to_owned(),
+        resource: "https://a/connect/mcp".to_owned(),
+        challenge: "c".to_owned(),
+        code_until: 160,
+        created_at: 100,
+    };
+    assert!(grants.open(new(id), false).await.unwrap());
+    assert!(!grants.open(new(id), false).await.unwrap(), "no id is given twice");
+    let foreign = NewGrant { tenant: other.id, ..new(id) };
+    assert!(!grants.open(foreign, false).await.unwrap(), "nor to another tenant");
+    assert_eq!(grants.present(other.id, id, 0, 110).await.unwrap(), Presented::Over);
+    assert_eq!(grants.present(own.id, id, 1, 110).await.unwrap(), Presented::Over, "not yet");
+    for generation in 0..3 {
+        let Presented::Good(found) = grants.present(own.id, id, generation, 120).await.unwrap()
+        else {
+            panic!("{generation} is the newest")
+        };
+        assert_eq!((found.generation, found.grant), (generation + 1, new(id)));
+    }
+    assert_eq!(grants.live(vec![id]).await.unwrap(), [id]);
+    assert!(grants.list(other.id, None).await.unwrap().is_empty());
+    assert_eq!(grants.list(own.id, None).await.unwrap().len(), 1);
+    assert_eq!(grants.present(own.id, id, 1, 130).await.unwrap(), Presented::Again);
+    assert!(grants.live(vec![id]).await.unwrap().is_empty(), "all of it has ended");
+    assert_eq!(grants.present(own.id, id, 3, 130).await.unwrap(), Presented::Over);
+    let late = GrantId::from_bytes([2; 16]);
+    assert!(grants.open(new(late), false).await.unwrap());
+    assert_eq!(grants.present(own.id, late, 0, 160).await.unwrap(), Presented::Over, "too late");
+    assert!(!grants.end(other.id, late, 170, Ending::Revoked).await.unwrap());
+    assert!(grants.end(own.id, late, 170, Ending::Revoked).await.unwrap());
+    assert!(!grants.end(own.id, late, 180, Ending::Key).await.unwrap(), "it has ended once");
+    let denied = GrantId::from_bytes([3; 16]);
+    assert!(grants.open(new(denied), true).await.unwrap());
+    assert_eq!(grants.present(own.id, denied, 0, 110).await.unwrap(), Presented::Over);
+    assert_eq!(clients.prune(50, 50).await.unwrap(), 1, "nobody has allowed `b` anything");
+    assert_eq!(clients.prune(1_000, 1_000).await.unwrap(), 1, "and nothing goes on for `a`");
+    assert!(stores.tenants.remove(own.id).await.unwrap());
+    assert_eq!(grants.find(own.id, id).await.unwrap(), None, "they go with their tenant");
 }
 
 async fn changes(stores: &Stores) {

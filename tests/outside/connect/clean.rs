@@ -1,9 +1,9 @@
 //! The key doors are clean: at each OAuth address there is the right document or nothing, whatever
 //! door a client starts from.
 
-use crate::bed::{Bed, ISSUER, RESOURCE};
+use super::bed::{Bed, ISSUER, RESOURCE};
+use super::world::{Ask, value};
 use crate::support::{Proxy, Setup};
-use crate::world::{Ask, value};
 
 /// The doors, with what a stranger's 401 says.
 const DOORS: &[(&str, Option<&str>)] = &[

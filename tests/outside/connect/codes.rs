@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::bed::{Bed, Browser, LOCAL, OTHER, asking, field, has_code, hidden, public};
+use super::bed::{Bed, Browser, LOCAL, OTHER, asking, field, has_code, hidden, public};
+use super::world::Ask;
 use crate::support::Answer;
-use crate::world::Ask;
 
 /// What a request for access gets that differs in these fields.
 fn ask(bed: &Bed, client: &str, more: &[(&str, &str)]) -> Answer {

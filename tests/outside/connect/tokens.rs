@@ -5,9 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, OTHER, pair};
+use super::bed::{Bed, OTHER, pair};
+use super::world::{Ask, OPERATOR, value};
 use crate::support::Answer;
-use crate::world::{Ask, OPERATOR, value};
 
 fn error(answer: &Answer) -> (u16, String) {
     (answer.status, value(answer)["error"].as_str().unwrap_or_default().to_owned())
@@ -217,8 +217,8 @@ fn nobody_signs_in_with_what_is_not_a_key_of_a_tenant() {
         Ask::new("POST", "/api/v1/token").key(&bed.boss).json(&json!({})).at(bed.address());
     let minted = value(&minted)["token"].as_str().expect("a token").to_owned();
     for other in [OPERATOR, access.as_str(), minted.as_str(), "Bearer x", "a\nb"] {
-        let mut browser = crate::bed::Browser::default();
-        let page = browser.open(&bed, &crate::bed::asking(&client, &[]));
+        let mut browser = super::bed::Browser::default();
+        let page = browser.open(&bed, &super::bed::asking(&client, &[]));
         let answer = browser.submit(&bed, &page, &[("answer", "key"), ("key", other)]);
         assert_eq!(answer.status, 403, "{other}");
         let answer = browser.submit(&bed, &page, &[("answer", "allow")]);

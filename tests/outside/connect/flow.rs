@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::bed::{
+use super::bed::{
     Bed, Browser, CLAUDE, FILED_SECRET, ISSUER, VERIFIER, asking, challenge, field, pair, use_tools,
 };
+use super::world::{Ask, value};
 use crate::support::{Client, Era, Raw, until};
-use crate::world::{Ask, value};
 
 #[test]
 fn a_client_logs_in_works_refreshes_outlives_a_restart_and_ends_with_its_key() {
@@ -184,6 +184,26 @@ fn what_a_client_gives_back_has_ended_with_its_streams() {
         assert_eq!(bed.refresh(&client, &refresh).status, 400);
         assert_eq!(bed.knock(&other), 200, "what else was allowed goes on");
     }
+    // Whoever looks after the tenant sees it, and takes it back.
+    let (access, refresh) = bed.tokens(&client, &bed.boss);
+    let grants = || {
+        let listed = Ask::new("GET", "/api/v1/grants").key(&bed.boss).at(bed.address());
+        value(&listed)["items"].as_array().expect("a list").clone()
+    };
+    let listed = grants();
+    assert_eq!(listed.len(), 5, "{listed:?}");
+    assert!(listed.iter().all(|grant| grant["client_name"] == "Test <app>"));
+    assert_eq!(listed.iter().filter(|grant| grant["ended_by"] == "revoked").count(), 2);
+    let foreign = Ask::new("GET", "/api/v1/grants").key(super::bed::OTHER).at(bed.address());
+    assert_eq!(value(&foreign)["items"], json!([]));
+    for grant in listed.iter().filter(|grant| grant["ended_at"].is_null()) {
+        let path = format!("/api/v1/grants/{}", grant["id"].as_str().expect("an id"));
+        let foreign = Ask::new("DELETE", &path).key(super::bed::OTHER).at(bed.address());
+        assert_eq!(foreign.status, 404);
+        assert_eq!(Ask::new("DELETE", &path).key(&bed.boss).at(bed.address()).status, 204);
+    }
+    assert_eq!((bed.knock(&access), bed.refresh(&client, &refresh).status), (401, 400));
+    assert!(grants().iter().all(|grant| !grant["ended_at"].is_null()));
     let unknown = bed.form("/connect/revoke", &[("client_id", &client), ("token", "junk")]);
     assert_eq!(unknown.status, 200, "what is unknown is over as well");
 }
