@@ -60,6 +60,12 @@ impl Histogram {
         self.max
     }
 
+    /// Each size that there is, as the largest value of its bucket, and how many have it.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (u64, u64)> {
+        let buckets = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        buckets.map(|(bucket, count)| (Self::top(bucket).min(self.max), *count))
+    }
+
     /// How many values there are.
     pub(crate) const fn count(&self) -> u64 {
         self.count

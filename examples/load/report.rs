@@ -39,6 +39,7 @@ fn round_json(options: &Options, target: usize, round: &Round) -> Value {
         "calls_per_second": round.per_second(),
         "bytes_per_answer": round.bytes as f64 / round.latency.count().max(1) as f64,
         "max_us": micros(round.latency.max()),
+        "sizes_us": round.latency.sizes().map(|(size, count)| json!([micros(size), count])).collect::<Vec<_>>(),
     });
     for (name, part) in PARTS {
         let name = format!("{}_us", name.replace('.', "_"));

@@ -18,7 +18,7 @@ use crate::pipeline::{Answer, Body, End, Feed, Line, Opened, Outcome, Posting};
 use crate::session::Level;
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH, quote};
 use crate::wire::sse::Decoder;
-use crate::wire::{Era, Inbound, InboundKind, MetaKey, Method, NameKind, Revision, Route};
+use crate::wire::{Era, IdText, Inbound, InboundKind, MetaKey, Method, NameKind, Revision, Route};
 
 /// How often an upstream may ask to be called again before it gives a result.
 const MOST_ROUNDS: u32 = 16;
@@ -173,7 +173,7 @@ fn ask(
             Opened::Refused(outcome) => outcome,
             Opened::Batch(_) => {
                 let answer = Err(Fault::internal("one request became many messages"));
-                Outcome { id: "1".to_owned(), era: Era::Modern, tool, answer }
+                Outcome { id: IdText::new_static("1"), era: Era::Modern, tool, answer }
             }
         }
     })

@@ -228,7 +228,7 @@ pub struct Event {
     /// The upstream, once it was found.
     pub upstream: Option<Name>,
     /// What was asked for, as the upstream names it.
-    pub original: Option<Box<str>>,
+    pub original: Option<Arc<str>>,
     /// Whether that is a tool.
     pub is_tool: bool,
     /// The request.

@@ -23,7 +23,7 @@ pub enum Target {
 #[derive(Debug, Clone)]
 pub struct Plan {
     upstream: Arc<Upstream>,
-    original: Box<str>,
+    original: Arc<str>,
     target: Target,
     tool: Option<Arc<Tool>>,
     merged: bool,
@@ -36,7 +36,7 @@ impl Plan {
     pub(super) fn new(
         upstream: Arc<Upstream>,
         target: Target,
-        original: Box<str>,
+        original: Arc<str>,
         merged: bool,
     ) -> Self {
         Self {
@@ -71,6 +71,12 @@ impl Plan {
     /// The name or URI as the upstream knows it.
     #[must_use]
     pub fn original(&self) -> &str {
+        &self.original
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn shared_original(&self) -> &Arc<str> {
         &self.original
     }
 

@@ -21,7 +21,7 @@ use crate::wire::{ListKind, NameKind, Skills};
 #[derive(Debug, Clone)]
 struct Route {
     upstream: usize,
-    original: Box<str>,
+    original: Arc<str>,
     tool: Option<Arc<Tool>>,
     renamed: bool,
 }
@@ -210,7 +210,7 @@ impl View {
             .ok()
     }
 
-    fn plan(&self, upstream: usize, target: Target, original: Box<str>) -> Plan {
+    fn plan(&self, upstream: usize, target: Target, original: Arc<str>) -> Plan {
         let upstream = self.catalogues[upstream].upstream.clone();
         Plan::new(upstream, target, original, self.door.merges())
     }
@@ -283,7 +283,7 @@ impl View {
             let own = shown.dressed.as_ref();
             let route = Route {
                 upstream: shown.upstream,
-                original: item.id.clone(),
+                original: Arc::from(&*item.id),
                 tool: own.map_or_else(|| item.tool.clone(), |dressed| dressed.tool.clone()),
                 renamed: own.is_some_and(|dressed| dressed.name.is_some()),
             };
@@ -322,7 +322,8 @@ impl View {
                 && self.catalogues[upstream].upstream.bare
                 && let Some(app) = &self.item(ListKind::Tools, shown).app
             {
-                let route = Route { upstream, original: app.clone(), tool: None, renamed: false };
+                let route =
+                    Route { upstream, original: Arc::from(&**app), tool: None, renamed: false };
                 enter(bare, app, route);
             }
         }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::finish::Tally;
 use crate::base::Fault;
 use crate::upstream::Lease;
-use crate::wire::Era;
+use crate::wire::{Era, IdText};
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Answer {
 #[derive(Debug)]
 pub struct Outcome {
     /// The request's id as the client wrote it, `null` when it is not known.
-    pub id: String,
+    pub id: IdText,
     /// The era in which it is answered.
     pub era: Era,
     /// True for `tools/call`: an upstream's failure is a result with `isError`.

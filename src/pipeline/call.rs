@@ -1,6 +1,7 @@
 //! One request for one upstream: name → plan → credentials → link → message → answer. Each step
 //! consumes what the step before gave.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::session::{Cast, Level, Running, Session};
 use crate::telemetry::Trace;
 use crate::upstream::{Asker, Cause, Lease, LinkError, Outgoing, Ran, Reply};
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
-use crate::wire::{CapSet, Era, Field, MetaKey, Method, NameKind, Posted, Route, Skills};
+use crate::wire::{CapSet, Era, Field, IdText, MetaKey, Method, NameKind, Posted, Route, Skills};
 
 /// A client that has a stream has at least this long to take the last event.
 const LAST_WORD: Duration = Duration::from_secs(30);
@@ -97,11 +98,10 @@ impl Line {
         let mut record = Some(record.logged());
         let answer = match &running {
             Some(running) => {
-                let token = running.cancelled().clone();
                 tokio::select! {
                     answer = self.execute(caller, posted, method, &mut record, Some(running), &mut early) => answer,
                     // The client wants nothing more for this id: not even an error.
-                    () = token.cancelled() => Ok(Answer::accepted()),
+                    () = running.cancelled().cancelled() => Ok(Answer::accepted()),
                 }
             }
             None => self.execute(caller, posted, method, &mut record, None, &mut early).await,
@@ -219,7 +219,7 @@ impl Line {
                 reply => lease.report(reply.as_ref().map(drop)),
             }
             let asked = Asked {
-                id: posted.id_text().to_owned(),
+                id: IdText::new(posted.id_text()),
                 token: posted.meta_raw(MetaKey::ProgressToken).map(str::to_owned),
                 era: caller.era,
                 level: caller.level,
@@ -436,7 +436,10 @@ impl Line {
 }
 
 /// What a request names.
-fn named(posted: &Posted, method: &Method) -> Result<(Option<NameKind>, String), Fault> {
+fn named<'p>(
+    posted: &'p Posted,
+    method: &Method,
+) -> Result<(Option<NameKind>, Cow<'p, str>), Fault> {
     match method.route {
         Route::Name(kind) => Ok((Some(kind), required(posted, Field::Name, "name")?)),
         Route::Uri | Route::Skill | Route::Directory => {
@@ -475,15 +478,15 @@ fn absent(method: &Method, name: &str) -> Fault {
     }
 }
 
-fn required(posted: &Posted, field: Field, name: &str) -> Result<String, Fault> {
-    let text = posted.string(field).map(std::borrow::Cow::into_owned);
+fn required<'p>(posted: &'p Posted, field: Field, name: &str) -> Result<Cow<'p, str>, Fault> {
+    let text = posted.string(field);
     text.filter(|text| !text.contains('\0')).ok_or_else(|| {
         Fault::client(Kind::InvalidParams, format!("`params.{name}` is missing or no text"))
     })
 }
 
 /// What `params.ref` of a completion names.
-fn reference(posted: &Posted) -> Result<(Option<NameKind>, String), Fault> {
+fn reference(posted: &Posted) -> Result<(Option<NameKind>, Cow<'_, str>), Fault> {
     let wrong =
         || Fault::client(Kind::InvalidParams, "`params.ref` names neither a prompt nor a resource");
     let raw = posted.raw(Field::Ref).ok_or_else(wrong)?;
@@ -501,7 +504,7 @@ fn reference(posted: &Posted) -> Result<(Option<NameKind>, String), Fault> {
             if slot.is_some() {
                 return Err(JsonError::Duplicate(reader.position()));
             }
-            *slot = reader.string()?.decode().map(std::borrow::Cow::into_owned);
+            *slot = reader.string()?.decode();
             Ok(())
         })
         .map_err(|_| wrong())?;

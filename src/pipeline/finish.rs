@@ -146,9 +146,13 @@ impl Record {
     /// It is known where it goes.
     pub(super) fn planned(&mut self, plan: &Plan, method: &Method) {
         let Some(event) = &mut self.event else { return };
-        let original = plan.original();
+        let original = plan.shared_original();
         event.upstream = Some(plan.upstream().name.clone());
-        event.original = Some(original[..original.floor_char_boundary(NAME)].into());
+        event.original = Some(if original.len() <= NAME {
+            original.clone()
+        } else {
+            original[..original.floor_char_boundary(NAME)].into()
+        });
         event.is_tool = method.route == Route::Name(NameKind::Tool);
         if let Some(audit) = &self.line.audit {
             event.heard = audit.hears(event);

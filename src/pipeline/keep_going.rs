@@ -14,25 +14,25 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///
 /// `early` may give an output before the future does: it is asked whenever the future waits, and
 /// what it gives ends the waiting, but not the work.
-pub(super) struct KeepGoing<T: Send + 'static, E = fn() -> Option<T>> {
+pub(super) struct KeepGoing<'t, T: Send + 'static, E = fn() -> Option<T>> {
     work: Option<Work<T>>,
     early: E,
-    tasks: Tasks,
+    tasks: &'t Tasks,
 }
 
-impl<T: Send + 'static> KeepGoing<T> {
-    pub(super) fn new(tasks: &Tasks, work: impl Future<Output = T> + Send + 'static) -> Self {
+impl<'t, T: Send + 'static> KeepGoing<'t, T> {
+    pub(super) fn new(tasks: &'t Tasks, work: impl Future<Output = T> + Send + 'static) -> Self {
         Self::or_early(tasks, || None, Box::pin(work))
     }
 }
 
-impl<T: Send + 'static, E: Fn() -> Option<T> + Unpin> KeepGoing<T, E> {
-    pub(super) fn or_early(tasks: &Tasks, early: E, work: Work<T>) -> Self {
-        Self { work: Some(work), early, tasks: tasks.clone() }
+impl<'t, T: Send + 'static, E: Fn() -> Option<T> + Unpin> KeepGoing<'t, T, E> {
+    pub(super) fn or_early(tasks: &'t Tasks, early: E, work: Work<T>) -> Self {
+        Self { work: Some(work), early, tasks }
     }
 }
 
-impl<T: Send + 'static, E: Fn() -> Option<T> + Unpin> Future for KeepGoing<T, E> {
+impl<T: Send + 'static, E: Fn() -> Option<T> + Unpin> Future for KeepGoing<'_, T, E> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -48,7 +48,7 @@ impl<T: Send + 'static, E: Fn() -> Option<T> + Unpin> Future for KeepGoing<T, E>
     }
 }
 
-impl<T: Send + 'static, E> Drop for KeepGoing<T, E> {
+impl<T: Send + 'static, E> Drop for KeepGoing<'_, T, E> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             self.tasks.spawn("call without a client", async move { drop(work.await) });

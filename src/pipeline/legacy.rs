@@ -23,7 +23,7 @@ use crate::session::{Item, Level, Opening, Return, Session};
 use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
-    Called, CapSet, Era, Field, Method, NameKind, Posted, PostedKind, Revision, Route,
+    Called, CapSet, Era, Field, IdText, Method, NameKind, Posted, PostedKind, Revision, Route,
 };
 
 /// Longest `clientInfo` that a session keeps.
@@ -114,7 +114,7 @@ impl Line {
         self: &Arc<Self>,
         posting: Box<Posting>,
         posted: Box<Posted>,
-        id: String,
+        id: IdText,
         session: Arc<Session>,
         mut record: Record,
     ) -> Outcome {
@@ -275,7 +275,7 @@ impl Line {
         };
         let answer = record.settled(answer).await;
         let (id, tool) = request.unwrap_or_else(|| ("null".to_owned(), false));
-        Outcome { id, era: Era::Legacy, tool, answer }
+        Outcome { id: id.into(), era: Era::Legacy, tool, answer }
     }
 
     async fn open_stream(

@@ -11,7 +11,9 @@ use crate::config::{Interactive, Share, Transport, Upstream};
 use crate::credential::{Armed, CredentialError};
 use crate::policy::{Permit, own_work};
 use crate::upstream::stdio::{self, ChildSpec};
-use crate::upstream::{HttpTarget, Interest, Lease, Link, LinkError, LinkKey, Sink, open_http};
+use crate::upstream::{
+    Holder, HttpTarget, Interest, Lease, Link, LinkError, LinkKey, Sink, open_http,
+};
 use crate::wire::{Called, CapSet, Era};
 
 /// What a legacy upstream is told in the handshake that it may ask; `caller` is `None` on the
@@ -44,7 +46,7 @@ impl Line {
         upstream: &Arc<Upstream>,
     ) -> Result<(Lease, u64), Fault> {
         let armed = self.arm(asker, own_work(upstream)).await?;
-        let principal = self.needs_principal(upstream).then(|| Arc::from(asker.key().as_str()));
+        let principal = self.needs_principal(upstream).then(|| Holder::new(asker.key().as_str()));
         let told = declared(upstream, None);
         let key = self.key(asker.tenant().id(), upstream, &armed, principal, told);
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision()))
@@ -98,9 +100,9 @@ impl Line {
         let tenant = principal.tenant().id();
         match &upstream.transport {
             Transport::Stdio { share: Share::Session, .. } => {
-                let holder: Arc<str> = match &caller.session {
-                    Some(session) => Arc::from(session.id().text()),
-                    None => Arc::from(principal.key().as_str()),
+                let holder = match &caller.session {
+                    Some(session) => Holder::new(session.id().text()),
+                    None => Holder::new(principal.key().as_str()),
                 };
                 let told = declared(upstream, Some(caller));
                 let key = self.key(tenant, upstream, armed, Some(holder), told);
@@ -111,6 +113,16 @@ impl Line {
                 self.lease(key, principal, upstream, armed).await
             }
             Transport::Http { .. } => {
+                // A caller with a session most often goes to an upstream with sessions, where the
+                // link is its principal's own.
+                let holder = Some(Holder::new(principal.key().as_str()));
+                let told = declared(upstream, Some(caller));
+                let own = self.key(tenant, upstream, armed, holder, told);
+                if caller.era == Era::Legacy
+                    && let Some(lease) = self.pool.ready(&own)
+                {
+                    return Ok(lease);
+                }
                 // A modern upstream has no sessions: the house link is everybody's.
                 let house = self.key(tenant, upstream, armed, None, declared(upstream, None));
                 let house = self.lease(house, principal, upstream, armed).await?;
@@ -120,10 +132,7 @@ impl Line {
                 // It may be the one that tries whether the upstream is well again: given back
                 // before the next, or that would have to wait for it.
                 drop(house);
-                let holder = Some(Arc::from(principal.key().as_str()));
-                let told = declared(upstream, Some(caller));
-                let key = self.key(tenant, upstream, armed, holder, told);
-                self.lease(key, principal, upstream, armed).await
+                self.lease(own, principal, upstream, armed).await
             }
         }
     }
@@ -171,7 +180,7 @@ impl Line {
         tenant: TenantId,
         upstream: &Upstream,
         armed: &Armed,
-        principal: Option<Arc<str>>,
+        principal: Option<Holder>,
         capabilities: CapSet,
     ) -> LinkKey {
         let everybody = matches!(upstream.transport, Transport::Stdio { share: Share::All, .. });

@@ -18,8 +18,8 @@ use crate::session::Level;
 use crate::wire::header::{METHOD, NAME, VERSION};
 use crate::wire::json::quote;
 use crate::wire::{
-    Called, CapSet, Era, Extension, Field, MetaKey, Method, NameKind, Posted, PostedKind, Revision,
-    Route, Skills,
+    Called, CapSet, Era, Extension, Field, IdText, MetaKey, Method, NameKind, Posted, PostedKind,
+    Revision, Route, Skills,
 };
 
 impl Line {
@@ -28,7 +28,7 @@ impl Line {
         self: &Arc<Self>,
         posting: Box<Posting>,
         posted: Box<Posted>,
-        id: String,
+        id: IdText,
         record: Record,
     ) -> Outcome {
         if posted.kind == PostedKind::Notification {

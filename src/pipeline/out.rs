@@ -16,7 +16,7 @@ use super::result::Ready;
 use crate::audit::Outcome;
 use crate::base::Fault;
 use crate::session::{Cast, Item, Session};
-use crate::wire::{NameKind, Route};
+use crate::wire::{IdText, NameKind, Route};
 
 /// Events that wait for a client that reads slowly; the upstream waits then.
 const QUEUE: usize = 16;
@@ -26,7 +26,7 @@ const QUEUE: usize = 16;
 pub(super) struct Out {
     way: Way,
     /// Whose stream it would become in the legacy era, for which request, and whether of a tool.
-    session: Option<(Arc<Session>, String, bool)>,
+    session: Option<(Arc<Session>, IdText, bool)>,
     ends: [CancellationToken; 2],
     /// Longest time that a client which is there may take to read an event.
     patience: Duration,

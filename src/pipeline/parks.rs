@@ -12,7 +12,7 @@ use super::state::refused;
 use crate::audit::Outcome;
 use crate::base::{Fault, KeyId, Kind, Map, Retry, TenantId};
 use crate::session::Level;
-use crate::wire::{CapSet, Field, MetaKey, Method, NameKind, Posted, Route};
+use crate::wire::{CapSet, Field, IdText, MetaKey, Method, NameKind, Posted, Route};
 
 /// Calls that wait, of everybody.
 const MOST: usize = 1_024;
@@ -29,7 +29,7 @@ pub(super) struct Comeback {
     /// The round that it answers.
     pub(super) round: u32,
     /// The id of this request as JSON text.
-    pub(super) id: String,
+    pub(super) id: IdText,
     /// Its progress token as JSON text.
     pub(super) token: Option<String>,
     /// Its log level.
@@ -128,7 +128,7 @@ impl Line {
         let (answer, answered) = oneshot::channel();
         let comeback = Comeback {
             round,
-            id: posted.id_text().to_owned(),
+            id: IdText::new(posted.id_text()),
             token: posted.meta_raw(MetaKey::ProgressToken).map(str::to_owned),
             level: caller.level,
             declares: caller.takes(method),

@@ -21,7 +21,7 @@ use crate::namespace::falls_back;
 use crate::session::{Level, Session};
 use crate::upstream::{Arriving, Lease, Message, Reply};
 use crate::wire::json::{JsonError, Reader, UPSTREAM_DEPTH};
-use crate::wire::{Era, Inbound, InboundKind, Method, Revision};
+use crate::wire::{Era, IdText, Inbound, InboundKind, Method, Revision};
 
 /// Longest response that is kept in memory to be changed; a longer one must go through.
 const LONGEST: usize = 16 << 20;
@@ -30,7 +30,7 @@ const LONGEST: usize = 16 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     /// The client's id as JSON text.
-    pub(super) id: String,
+    pub(super) id: IdText,
     /// The client's progress token as JSON text.
     pub(super) token: Option<String>,
     pub(super) era: Era,

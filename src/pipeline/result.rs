@@ -43,7 +43,7 @@ pub(super) fn uri_way(route: Route) -> Option<UriWay> {
 pub(super) fn respond(asked: &Asked, message: &Message) -> Result<Ready, Fault> {
     let mut edits = Edits::default();
     if let Some(id) = message.inbound.id.clone() {
-        edits.replace(id, asked.id.as_str());
+        edits.replace_id(id, asked.id.clone());
     }
     let status = match message.inbound.kind {
         InboundKind::Result => {

@@ -15,7 +15,8 @@ use crate::base::{Fault, Kind};
 use crate::namespace::Door;
 use crate::wire::header::{METHOD, SESSION, VERSION};
 use crate::wire::{
-    Called, Era, Field, MetaKey, Posted, PostedKind, Revision, Route, WireError, split_batch,
+    Called, Era, Field, IdText, MetaKey, Posted, PostedKind, Revision, Route, WireError,
+    split_batch,
 };
 
 /// How a message came.
@@ -150,7 +151,7 @@ impl Line {
             Ok(_) => return Err(refuse(WireError::Batch)),
             Err(fault) => {
                 self.note_refused(&posting, &fault);
-                let id = "null".to_owned();
+                let id = IdText::new_static("null");
                 let answer = Err(fault);
                 return Err(Box::new(Outcome { id, era: Era::Legacy, tool: false, answer }));
             }
@@ -185,7 +186,7 @@ impl Line {
     /// Takes one message through the line.
     pub async fn serve(self: &Arc<Self>, letter: Letter) -> Outcome {
         let Letter { posting, posted } = letter;
-        let id = posted.id_text().to_owned();
+        let id = IdText::new(posted.id_text());
         let version = posted.meta_string(MetaKey::ProtocolVersion);
         let modern = version.is_some() && posted.kind != PostedKind::Response;
         drop(version);
@@ -239,7 +240,7 @@ fn unreadable(posting: &Posting, error: WireError) -> Outcome {
             Kind::NotMessage
         }
     };
-    let id = "null".to_owned();
+    let id = IdText::new_static("null");
     Outcome { id, era, tool: false, answer: Err(Fault::client(kind, error.to_string())) }
 }
 
@@ -276,6 +277,6 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
 }
 
 /// An answer that says nothing but that the message has arrived.
-pub(super) fn accepted(id: String, era: Era) -> Outcome {
+pub(super) fn accepted(id: IdText, era: Era) -> Outcome {
     Outcome { id, era, tool: false, answer: Ok(Answer::accepted()) }
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::message::Messages;
 use crate::base::Tasks;
 use crate::pipeline::{Answer, Body, Feed, Letter, Line, Outcome, Tally};
-use crate::wire::{Era, Inbound, InboundKind, PostedKind, sse};
+use crate::wire::{Era, IdText, Inbound, InboundKind, PostedKind, sse};
 
 /// Messages that wait for a client that reads slowly.
 const QUEUE: usize = 16;
@@ -116,5 +116,5 @@ fn event(message: &[u8]) -> Bytes {
 }
 
 fn outcome(answer: Answer) -> Outcome {
-    Outcome { id: "null".to_owned(), era: Era::Legacy, tool: false, answer: Ok(answer) }
+    Outcome { id: IdText::new_static("null"), era: Era::Legacy, tool: false, answer: Ok(answer) }
 }

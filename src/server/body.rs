@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::reply;
 use crate::base::now;
 use crate::pipeline::{self, End, Feed, Tally};
 use crate::upstream::{Arriving, Lease};
-use crate::wire::{Era, sse};
+use crate::wire::{Era, IdText, sse};
 
 /// A comment goes out after this much silence, so that nothing between us and the client takes
 /// the stream for dead.
@@ -43,7 +42,7 @@ pub(super) enum BodyError {
 /// One reply's body; as long as it lives its connection counts as busy.
 pub(super) struct ReplyBody {
     kind: Kind,
-    _active: Option<Arc<Active>>,
+    _active: Option<Active>,
 }
 
 enum Kind {
@@ -68,7 +67,7 @@ struct Passing {
 
 struct Events {
     feed: Feed,
-    id: String,
+    id: IdText,
     era: Era,
     tool: bool,
     ends: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
@@ -104,7 +103,7 @@ impl ReplyBody {
     }
 
     /// A stream of events; `id`, `era` and `tool` word a fault that comes in its course.
-    pub(super) fn events(feed: Feed, id: String, era: Era, tool: bool) -> Self {
+    pub(super) fn events(feed: Feed, id: IdText, era: Era, tool: bool) -> Self {
         let ends = feed.ends.clone().map(|end| Box::pin(end.cancelled_owned()));
         let keep_alive = feed.keep_alive.unwrap_or(KEEP_ALIVE);
         let silence = Box::pin(tokio::time::sleep(keep_alive));
@@ -124,7 +123,7 @@ impl ReplyBody {
     }
 
     /// Keeps the connection busy until the body is gone.
-    pub(super) fn holding(mut self, active: Arc<Active>) -> Self {
+    pub(super) fn holding(mut self, active: Active) -> Self {
         self._active = Some(active);
         self
     }

@@ -58,11 +58,11 @@ impl Activity {
     }
 
     /// A whole header has come; the guard counts as long as the request or its reply lives.
-    pub(super) fn begin(self: &Arc<Self>) -> Arc<Active> {
+    pub(super) fn begin(self: &Arc<Self>) -> Active {
         self.partial.store(false, Ordering::Relaxed);
         self.served.fetch_add(1, Ordering::Relaxed);
         self.active.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Active(self.clone()))
+        Active(self.clone())
     }
 }
 

@@ -16,7 +16,7 @@ use super::message::Messages;
 use crate::base::{Fault, Kind, Tasks};
 use crate::pipeline::{Answer, Body, Letter, Line, Opened, Outcome, Posting};
 use crate::wire::header::SESSION;
-use crate::wire::{Era, PostedKind};
+use crate::wire::{Era, IdText, PostedKind};
 
 /// Requests of one conversation that may run at a time.
 const AT_ONCE: u32 = 64;
@@ -185,7 +185,7 @@ impl Conversation {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             let what = "Too many requests of this connection run at once; wait for some to end";
             let answer = Err(Fault::client(Kind::Busy, what));
-            let id = "null".to_owned();
+            let id = IdText::new_static("null");
             return Err(Box::new(Outcome { id, era: Era::Legacy, tool: false, answer }));
         };
         let mut arriving = batch::start(&self.line, &self.tasks, letters);
@@ -296,5 +296,5 @@ impl Conversation {
 
 fn refusal(letter: &Letter, fault: Fault) -> Box<Outcome> {
     let era = if letter.is_modern() { Era::Modern } else { Era::Legacy };
-    Box::new(Outcome { id: letter.id().to_owned(), era, tool: false, answer: Err(fault) })
+    Box::new(Outcome { id: IdText::new(letter.id()), era, tool: false, answer: Err(fault) })
 }

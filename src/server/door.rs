@@ -31,7 +31,7 @@ use crate::namespace::Door;
 use crate::pipeline::{Answer, Carrier, Line, Opened, Outcome, Posting};
 use crate::telemetry::meters;
 use crate::telemetry::metrics::Surface;
-use crate::wire::Era;
+use crate::wire::{Era, IdText};
 
 /// Longest silence while a body arrives. On HTTP/2 a body may wait for others on its connection.
 const BODY_SILENCE: Duration = Duration::from_secs(10);
@@ -373,7 +373,7 @@ pub(super) fn no_door() -> Fault {
 }
 
 pub(super) fn legacy(answer: Result<Answer, Fault>) -> Outcome {
-    Outcome { id: "null".to_owned(), era: Era::Legacy, tool: false, answer }
+    Outcome { id: IdText::new_static("null"), era: Era::Legacy, tool: false, answer }
 }
 
 /// Headers together must stay below the limit of a head.

@@ -117,10 +117,11 @@ pub(super) async fn talk<S>(
 {
     let activity = Activity::new(http2);
     let service = {
-        let activity = activity.clone();
+        // One count for each connection: those of what is behind it are everybody's.
+        let seat = Arc::new((entrance, activity.clone()));
         hyper::service::service_fn(move |request| {
-            let (entrance, activity) = (entrance.clone(), activity.clone());
-            async move { entrance.serve(request, peer, &activity).await }
+            let seat = seat.clone();
+            async move { seat.0.serve(request, peer, &seat.1).await }
         })
     };
     let ended = if http2 {

@@ -11,9 +11,9 @@ use super::body::ReplyBody;
 use super::reply::{fault_message, reply};
 use crate::base::{Fault, Retry};
 use crate::pipeline::Outcome;
-use crate::wire::Era;
 use crate::wire::header::SESSION;
 use crate::wire::sse::Decoder;
+use crate::wire::{Era, IdText};
 
 /// Longest answer in one piece.
 const LONGEST: usize = 64 << 20;
@@ -25,7 +25,7 @@ pub(super) struct Messages {
     events: Option<Decoder>,
     ended: bool,
     /// Words a fault.
-    id: String,
+    id: IdText,
     era: Era,
     tool: bool,
 }
@@ -121,7 +121,7 @@ mod tests {
     use crate::wire::sse;
 
     fn outcome(answer: Result<Answer, Fault>) -> Outcome {
-        Outcome { id: "7".to_owned(), era: Era::Legacy, tool: false, answer }
+        Outcome { id: IdText::new_static("7"), era: Era::Legacy, tool: false, answer }
     }
 
     async fn all(outcome: Outcome) -> Vec<String> {

@@ -13,7 +13,7 @@ use super::conversation::Conversation;
 use super::message::Messages;
 use crate::base::{Fault, Kind, Tasks};
 use crate::pipeline::{Line, Outcome, Posting};
-use crate::wire::Era;
+use crate::wire::{Era, IdText};
 
 /// Messages that wait for a client that reads slowly.
 const QUEUE: usize = 16;
@@ -123,7 +123,7 @@ async fn next_line(
 fn too_long(longest: usize) -> Outcome {
     let sentence = format!("The message is larger than {longest} bytes (`max_body` in [server])");
     let answer = Err(Fault::client(Kind::TooLarge, sentence));
-    Outcome { id: "null".to_owned(), era: Era::Legacy, tool: false, answer }
+    Outcome { id: IdText::new_static("null"), era: Era::Legacy, tool: false, answer }
 }
 
 /// Writes messages until the conversation is over, and then those that wait already.

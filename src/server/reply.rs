@@ -9,7 +9,7 @@ use crate::base::{Fault, Kind};
 use crate::pipeline::{Answer, Body, Outcome};
 use crate::wire::header::SESSION;
 use crate::wire::json::quote;
-use crate::wire::{Era, Revision};
+use crate::wire::{Era, IdText, Revision};
 
 /// Words an outcome.
 pub(super) fn reply(outcome: Outcome) -> Response<ReplyBody> {
@@ -42,7 +42,7 @@ pub(super) fn refusal(fault: &Fault) -> Response<ReplyBody> {
     response
 }
 
-fn good(answer: Answer, id: String, era: Era, tool: bool) -> Response<ReplyBody> {
+fn good(answer: Answer, id: IdText, era: Era, tool: bool) -> Response<ReplyBody> {
     let mut response = match answer.body {
         Body::Empty => Response::new(ReplyBody::whole(Bytes::new())),
         Body::Json(bytes) => json(StatusCode::OK, bytes),

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::conversation::Conversation;
 use crate::base::{Fault, Kind, Tasks};
 use crate::pipeline::{Answer, Body, Feed, Line, Outcome, Posting, Tally};
-use crate::wire::{Era, sse};
+use crate::wire::{Era, IdText, sse};
 
 /// Messages that wait for a client that reads slowly; what makes more of them waits then.
 const QUEUE: usize = 16;
@@ -201,7 +201,7 @@ impl Streams {
 pub(super) async fn post(conversation: &Arc<Conversation>, body: Bytes) -> Outcome {
     match conversation.take(body).await {
         Ok(()) => Outcome {
-            id: "null".to_owned(),
+            id: IdText::new_static("null"),
             era: Era::Legacy,
             tool: false,
             answer: Ok(Answer::accepted()),

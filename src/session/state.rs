@@ -13,6 +13,7 @@ use super::questions::Questions;
 use super::table::{Opening, Surroundings};
 use super::tape::{Item, Tapes};
 use crate::store::SessionRecord;
+use crate::wire::IdText;
 
 /// No level was set: nothing is filtered.
 const UNSET: u8 = u8::MAX;
@@ -52,7 +53,7 @@ pub struct Session {
 #[derive(Debug, Default)]
 struct Live {
     questions: Questions,
-    calls: Vec<(Arc<str>, CancellationToken)>,
+    calls: Vec<(IdText, CancellationToken)>,
     subscriptions: BTreeSet<String>,
     closed: bool,
 }
@@ -119,7 +120,7 @@ impl Session {
     #[must_use]
     pub fn begin(self: &Arc<Self>, id: &str) -> Running {
         // No child of the session's token: those share a lock.
-        let (id, token) = (Arc::<str>::from(id), CancellationToken::new());
+        let (id, token) = (IdText::new(id), CancellationToken::new());
         self.live().calls.push((id.clone(), token.clone()));
         if self.ended.is_cancelled() {
             token.cancel();
@@ -138,7 +139,7 @@ impl Session {
     /// `notifications/cancelled`: true when such a call was running.
     pub fn cancel(&self, id: &str) -> bool {
         let live = self.live();
-        let call = live.calls.iter().find(|(running, _)| **running == *id);
+        let call = live.calls.iter().find(|(running, _)| running == id);
         call.inspect(|(_, token)| token.cancel()).is_some()
     }
 
@@ -313,7 +314,7 @@ struct Early {
 #[derive(Debug)]
 pub struct Running {
     session: Arc<Session>,
-    id: Arc<str>,
+    id: IdText,
     token: CancellationToken,
     early: Early,
 }

@@ -18,6 +18,9 @@ use crate::wire::{CapSet, Draft, Era, Inbound, Method, Revision};
 /// A boxed future, so that `dyn Link` is possible.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Who has a link alone: the id of a key or of a session. A short one needs no memory of its own.
+pub type Holder = smol_str::SmolStr;
+
 /// Which link serves a request. All five parts are always there; the upstream's settings say
 /// which of them are left out (product.md, Links).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,7 +32,7 @@ pub struct LinkKey {
     /// With which revision of the tenant's credentials.
     pub credential: u64,
     /// For which principal (a key id, or a client session); `None` when they share.
-    pub principal: Option<Arc<str>>,
+    pub principal: Option<Holder>,
     /// With which client capabilities declared.
     pub capabilities: CapSet,
 }

@@ -14,8 +14,8 @@ pub use handshake::{
 };
 pub use http::{Arriving, HttpClient, HttpTarget, MESSAGE_LIMIT, open as open_http};
 pub use link::{
-    Cause, Event, Exchange, Facts, Interest, Link, LinkError, LinkKey, Message, Outgoing, Pending,
-    Ran, Reply, Sink,
+    Cause, Event, Exchange, Facts, Holder, Interest, Link, LinkError, LinkKey, Message, Outgoing,
+    Pending, Ran, Reply, Sink,
 };
 pub use pool::{Lease, LinkChange, LinkNews, LinkState, Pool};
 pub use question::{Asker, need, refusal};

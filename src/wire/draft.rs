@@ -4,66 +4,58 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
-#[derive(Debug, Clone)]
-enum Segment {
-    Bytes(Bytes),
-    Id,
-}
+use super::Edits;
 
 /// A JSON-RPC request with holes where the hop's own request id and progress token go: both are
 /// the same number, minted by the link that sends it, so ids of different callers never meet on
-/// one connection (R87).
+/// one connection (R87). It is written once, into the buffer that goes out.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {
-    segments: Vec<Segment>,
+    body: Bytes,
+    /// In the order of their places.
+    edits: Edits,
+    /// Without what goes into the holes.
     length: usize,
+    holes: usize,
 }
 
 impl Draft {
     /// A request made by the proxy itself. `params` is a JSON object.
     #[must_use]
     pub fn request(method: &str, params: &str) -> Self {
-        let mut draft = Self::default();
-        draft.push_bytes(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"id\":"));
-        draft.push_id();
-        let mut rest = String::with_capacity(method.len() + params.len() + 24);
+        const START: &str = "{\"jsonrpc\":\"2.0\",\"id\":";
+        let mut body = String::with_capacity(START.len() + method.len() + params.len() + 24);
         // Writing to a String cannot fail.
-        let _ = write!(rest, ",\"method\":\"{method}\",\"params\":{params}}}");
-        draft.push_bytes(Bytes::from(rest));
-        draft
+        let _ = write!(body, "{START},\"method\":\"{method}\",\"params\":{params}}}");
+        let mut edits = Edits::default();
+        edits.insert_id(START.len());
+        edits.draft(&Bytes::from(body))
     }
 
-    /// Adds text.
-    pub(crate) fn push_bytes(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.length += bytes.len();
-            self.segments.push(Segment::Bytes(bytes));
-        }
-    }
-
-    /// Adds a hole.
-    pub(crate) fn push_id(&mut self) {
-        self.segments.push(Segment::Id);
+    /// `edits` are in the order of their places.
+    pub(super) fn new(body: Bytes, edits: Edits) -> Self {
+        let (length, holes) = edits.size(body.len());
+        Self { body, edits, length, holes }
     }
 
     /// The message with `id` in its holes, without a line break at its end.
     #[must_use]
     pub fn render(&self, id: u64) -> Bytes {
-        let mut out = Vec::with_capacity(self.length + 2 * 20);
+        let mut out = Vec::with_capacity(self.len(id));
         self.render_into(id, &mut out);
         Bytes::from(out)
+    }
+
+    /// How long the message is with `id` in its holes, in bytes.
+    #[must_use]
+    pub fn len(&self, id: u64) -> usize {
+        self.length + self.holes * decimal(id, &mut [0; 20]).len()
     }
 
     /// Appends the message to `out`.
     pub fn render_into(&self, id: u64, out: &mut Vec<u8>) {
         let mut digits = [0; 20];
-        let digits = decimal(id, &mut digits);
-        for segment in &self.segments {
-            match segment {
-                Segment::Bytes(bytes) => out.extend_from_slice(bytes),
-                Segment::Id => out.extend_from_slice(digits),
-            }
-        }
+        self.edits.write(&self.body, decimal(id, &mut digits), out);
     }
 }
 
@@ -90,6 +82,7 @@ mod tests {
             let value: serde_json::Value = serde_json::from_slice(&draft.render(id)).unwrap();
             assert_eq!(value["id"], id);
             assert_eq!(value["method"], "tools/list");
+            assert_eq!(draft.len(id), draft.render(id).len());
         }
     }
 }

@@ -2,16 +2,17 @@
 
 use bytes::Bytes;
 
-use super::Draft;
 use super::json::Span;
+use super::{Draft, IdText};
 
 /// What is put in the place of a range.
 #[derive(Debug, Clone)]
 enum Piece {
     Text(String),
+    Id(IdText),
     Fixed(&'static str),
     /// The number that the next hop chooses for its request.
-    Id,
+    Hole,
 }
 
 /// A set of changes to one text. Ranges do not overlap; insertions at one place keep their order.
@@ -24,6 +25,11 @@ impl Edits {
     /// Puts `text` in the place of `span`.
     pub fn replace(&mut self, span: Span, text: impl Into<String>) {
         self.list.push((span, Piece::Text(text.into())));
+    }
+
+    /// Like `replace`, for an id.
+    pub fn replace_id(&mut self, span: Span, id: IdText) {
+        self.list.push((span, Piece::Id(id)));
     }
 
     /// Puts `text` before the byte at `at`.
@@ -43,12 +49,12 @@ impl Edits {
 
     /// Leaves a hole in the place of `span` for the number of the next hop's request.
     pub fn replace_with_id(&mut self, span: Span) {
-        self.list.push((span, Piece::Id));
+        self.list.push((span, Piece::Hole));
     }
 
     /// Leaves such a hole before the byte at `at`.
     pub fn insert_id(&mut self, at: usize) {
-        self.list.push((at..at, Piece::Id));
+        self.list.push((at..at, Piece::Hole));
     }
 
     /// Takes members of objects out of `text`, each given by the place of its value: key, colon
@@ -99,15 +105,8 @@ impl Edits {
             return body.clone();
         }
         self.sort();
-        let added: usize = self.list.iter().map(|(_, piece)| piece.text().len()).sum();
-        let mut out = Vec::with_capacity(body.len() + added);
-        let mut from = 0;
-        for (span, piece) in &self.list {
-            out.extend_from_slice(&body[from..span.start]);
-            out.extend_from_slice(piece.text().as_bytes());
-            from = span.end;
-        }
-        out.extend_from_slice(&body[from..]);
+        let mut out = Vec::with_capacity(self.size(body.len()).0);
+        self.write(body, b"", &mut out);
         Bytes::from(out)
     }
 
@@ -115,19 +114,31 @@ impl Edits {
     #[must_use]
     pub fn draft(mut self, body: &Bytes) -> Draft {
         self.sort();
-        let mut draft = Draft::default();
+        Draft::new(body.clone(), self)
+    }
+
+    /// The length of the changed text of so many bytes, and how many holes are in it.
+    pub(super) fn size(&self, body: usize) -> (usize, usize) {
+        let (mut length, mut holes) = (body, 0);
+        for (span, piece) in &self.list {
+            length = length + piece.text().len() - span.len();
+            holes += usize::from(matches!(piece, Piece::Hole));
+        }
+        (length, holes)
+    }
+
+    /// Appends the changed text to `out`, with this in its holes. They are in their order.
+    pub(super) fn write(&self, body: &[u8], hole: &[u8], out: &mut Vec<u8>) {
         let mut from = 0;
-        for (span, piece) in self.list {
-            draft.push_bytes(body.slice(from..span.start));
+        for (span, piece) in &self.list {
+            out.extend_from_slice(&body[from..span.start]);
             match piece {
-                Piece::Text(text) => draft.push_bytes(Bytes::from(text)),
-                Piece::Fixed(text) => draft.push_bytes(Bytes::from_static(text.as_bytes())),
-                Piece::Id => draft.push_id(),
+                Piece::Hole => out.extend_from_slice(hole),
+                piece => out.extend_from_slice(piece.text().as_bytes()),
             }
             from = span.end;
         }
-        draft.push_bytes(body.slice(from..));
-        draft
+        out.extend_from_slice(&body[from..]);
     }
 
     fn sort(&mut self) {
@@ -145,8 +156,9 @@ impl Piece {
     fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
+            Self::Id(id) => id,
             Self::Fixed(text) => text,
-            Self::Id => "",
+            Self::Hole => "",
         }
     }
 }

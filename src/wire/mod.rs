@@ -21,4 +21,4 @@ pub use era::{Era, Revision};
 pub use extension::{Extension, Skills};
 pub use inbound::{Inbound, InboundKind, Place, ResultParts, SERVER_INFO};
 pub use method::{Called, ListKind, Method, NameKind, Route, TaskVerb, methods};
-pub use request::{Field, Meta, MetaKey, Params, Posted, PostedKind, WireError};
+pub use request::{Field, IdText, Meta, MetaKey, Params, Posted, PostedKind, WireError};

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use super::json::{CLIENT_DEPTH, JsonError, Reader, Span, Text};
 use super::method::Called;
 
+/// The JSON text of an id: most are short, and those need no memory of their own.
+pub type IdText = smol_str::SmolStr;
+
 /// Why a body is no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

@@ -28,7 +28,7 @@ impl Talk {
         }
         let mut edits = Edits::default();
         if let Some(id) = message.inbound.id.clone() {
-            edits.replace(id, self.asked.id.as_str());
+            edits.replace_id(id, self.asked.id.clone());
         }
         for entry in &found.entries {
             let Some(place) = entry.params.clone() else { continue };

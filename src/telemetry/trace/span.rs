@@ -1,7 +1,7 @@
 //! A request that is traced, from its beginning to its spans.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::context::Context;
@@ -75,9 +75,9 @@ pub struct Ended {
     /// Who had it.
     pub upstream: Option<Name>,
     /// The tool as the upstream knows it.
-    pub tool: Option<Box<str>>,
+    pub tool: Option<Arc<str>>,
     /// The prompt, likewise.
-    pub prompt: Option<Box<str>>,
+    pub prompt: Option<Arc<str>>,
     /// One word for what came of it.
     pub outcome: &'static str,
     /// Whether that is a failure.

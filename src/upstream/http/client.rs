@@ -16,6 +16,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
 use super::connection::{Connection, Io, Response};
@@ -80,6 +81,8 @@ impl Connector {
 pub(super) struct SendError {
     /// True when no connection was made, or none of the request was sent.
     pub(super) unsent: bool,
+    /// True when the time was over.
+    pub(super) late: bool,
     pub(super) detail: String,
 }
 
@@ -158,15 +161,24 @@ impl Host {
         body: Option<Bytes>,
     ) -> Result<Response, SendError> {
         let head = head.finish(body.as_ref().map(Bytes::len));
-        let mut request = head.chain(body.unwrap_or_default());
+        self.send_whole(head.chain(body.unwrap_or_default()), None).await
+    }
+
+    /// The same with a whole request, whose response must be there in time: its head here, and
+    /// its body where it is read.
+    pub(super) async fn send_whole(
+        self: &Arc<Self>,
+        mut request: impl Buf + Send,
+        until: Option<Instant>,
+    ) -> Result<Response, SendError> {
         loop {
             let (connection, new) =
                 match std::future::poll_fn(|context| Poll::Ready(self.take(context))).await {
                     Some(connection) => (connection, false),
                     // Boxed: most requests find a connection.
-                    None => Box::pin(self.connection()).await?,
+                    None => Box::pin(self.connection_until(until)).await?,
                 };
-            match connection.exchange(self, &mut request).await {
+            match connection.exchange(self, &mut request, until).await {
                 // It was closed while it waited, and took nothing.
                 Err(error) if error.unsent && !new => {}
                 outcome => return outcome,
@@ -183,6 +195,17 @@ impl Host {
                 return Some(connection);
             }
         }
+    }
+
+    async fn connection_until(
+        self: &Arc<Self>,
+        until: Option<Instant>,
+    ) -> Result<(Connection, bool), SendError> {
+        let Some(until) = until else { return self.connection().await };
+        timeout_at(until, self.connection()).await.unwrap_or_else(|_| {
+            let detail = "no connection was there in time".to_owned();
+            Err(SendError { unsent: false, late: true, detail })
+        })
     }
 
     /// A new connection, or one that comes back meanwhile. True for a new one.
@@ -207,7 +230,7 @@ impl Host {
     }
 
     async fn connect(&self) -> Result<Box<dyn Io>, SendError> {
-        let unsent = |detail| SendError { unsent: true, detail };
+        let unsent = |detail| SendError { unsent: true, late: false, detail };
         if self.guarded {
             judge_literal(&self.uri).map_err(|error| unsent(error.to_string()))?;
         }

@@ -12,8 +12,10 @@ use http::StatusCode;
 use http::header::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use super::alarm::Alarm;
 use super::client::{Host, SendError};
 use super::framing::Framing;
 use super::head::ResponseHead;
@@ -33,6 +35,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 pub(super) struct Connection {
     io: Box<dyn Io>,
     buffer: BytesMut,
+    /// Of the request under way.
+    alarm: Alarm,
     read: usize,
     /// When it was last put away, in turns of the sweep.
     pub(super) since: u32,
@@ -40,7 +44,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(io: Box<dyn Io>) -> Self {
-        Self { io, buffer: BytesMut::new(), read: READ, since: 0 }
+        Self { io, buffer: BytesMut::new(), alarm: Alarm::default(), read: READ, since: 0 }
     }
 
     /// True while the peer says nothing: what it says between two requests is the end, or not
@@ -49,24 +53,34 @@ impl Connection {
         self.fill(context).is_pending()
     }
 
-    /// Sends a request and reads the head of its response. Afterwards the connection belongs to
-    /// its host again. When nothing of the request was sent, all of it is still there.
+    /// Sends a request and reads the head of its response, until `until`. Afterwards the
+    /// connection belongs to its host again. When nothing of the request was sent, all of it is
+    /// still there.
     pub(super) async fn exchange(
         mut self,
         host: &Arc<Host>,
         request: &mut impl Buf,
+        until: Option<Instant>,
     ) -> Result<Response, SendError> {
+        self.alarm.set(until);
         let whole = request.remaining();
-        let mut broken = None;
-        let talk =
-            std::future::poll_fn(|context| self.talk(context, request, whole, &mut broken)).await;
-        match talk {
+        let (mut broken, mut late) = (None, false);
+        let talk = std::future::poll_fn(|context| {
+            let talk = self.talk(context, request, whole, &mut broken);
+            if talk.is_pending() && self.alarm.poll(context).is_ready() {
+                late = true;
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            talk
+        });
+        match talk.await {
             Ok(head) => {
                 let keep = (head.keep && !request.has_remaining()).then(|| Arc::clone(host));
                 Ok(Response { body: Arriving::new(self, &head, keep), head })
             }
             Err(error) => Err(SendError {
-                unsent: request.remaining() == whole,
+                unsent: !late && request.remaining() == whole,
+                late,
                 detail: broken.unwrap_or(error).to_string(),
             }),
         }
@@ -177,7 +191,25 @@ impl Arriving {
         }
     }
 
+    /// Whoever reads on sets the deadlines.
+    pub(super) fn take_your_time(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.alarm.set(None);
+        }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        let polled = self.read(context);
+        if polled.is_pending()
+            && let Some(connection) = &mut self.connection
+            && connection.alarm.poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         while let Some(connection) = &mut self.connection {
             let piece = self.framing.take(&mut connection.buffer).map_err(io::Error::other)?;
             if piece.is_some() || matches!(self.framing, Framing::Over) {

@@ -42,6 +42,11 @@ impl Patience {
         Self { silence, silent_until: start + silence, hard: start + whole, seat }
     }
 
+    /// The time at which it is over, for a request that cannot be asked: nothing puts that off.
+    pub(super) fn fixed(&self) -> Option<Instant> {
+        self.seat.is_none().then(|| self.until())
+    }
+
     /// Waits for `work` as long as the request may take; `None` when that is over.
     pub(super) async fn wait<T>(
         &self,

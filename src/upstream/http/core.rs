@@ -51,7 +51,7 @@ impl Session {
 
     /// The head of a POST, to be added to.
     pub(super) fn post(&self) -> RequestHead {
-        self.post.clone()
+        self.post.before(0)
     }
 
     pub(super) fn has_id(&self) -> bool {
@@ -150,8 +150,8 @@ impl Core {
     }
 
     /// The head of a request.
-    pub(super) fn head(&self, session: &Session, outgoing: &Outgoing) -> RequestHead {
-        let mut head = session.post();
+    pub(super) fn head(&self, session: &Session, outgoing: &Outgoing, id: u64) -> RequestHead {
+        let mut head = session.post.before(outgoing.draft.len(id));
         if self.facts.era == Era::Modern {
             head.push(&METHOD, &HeaderValue::from_static(outgoing.method.name));
             if let Some(name) = &outgoing.name {

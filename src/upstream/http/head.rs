@@ -1,7 +1,7 @@
 //! The head of a request as bytes, and the head of a response read from bytes (RFC 9112).
 
 use std::fmt;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -9,6 +9,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method as Verb, StatusCode, Uri};
 use httparse::ParserConfig;
+
+use crate::wire::Draft;
 
 /// Longest head of a response in bytes, and most headers in it (security.md R8).
 const HEAD_LIMIT: usize = 64 << 10;
@@ -21,15 +23,14 @@ pub(super) struct RequestHead(Vec<u8>);
 /// What a request adds: method, name, length, and most often nothing else.
 const ADDED: usize = 256;
 
-impl Clone for RequestHead {
-    fn clone(&self) -> Self {
-        let mut copy = Vec::with_capacity(self.0.len() + ADDED);
+impl RequestHead {
+    /// A copy with room for what a request adds, and for a body of so many bytes.
+    pub(super) fn before(&self, body: usize) -> Self {
+        let mut copy = Vec::with_capacity(self.0.len() + ADDED + body);
         copy.extend_from_slice(&self.0);
         Self(copy)
     }
-}
 
-impl RequestHead {
     /// Request line, `Host` (unless it is among the headers) and these headers.
     pub(super) fn new(verb: &Verb, uri: &Uri, headers: &HeaderMap) -> Self {
         let mut head = Self(Vec::with_capacity(1024));
@@ -61,12 +62,24 @@ impl RequestHead {
     }
 
     /// The head complete, before a body of this many bytes (`None`: before none at all).
-    pub(super) fn finish(mut self, length: Option<usize>) -> impl Buf + Send {
+    pub(super) fn finish(self, length: Option<usize>) -> impl Buf + Send {
+        Cursor::new(self.complete(length))
+    }
+
+    /// The whole request, in one piece: best made of a copy with room for its body.
+    pub(super) fn with(self, draft: &Draft, id: u64) -> impl Buf + Send {
+        let mut request = self.complete(Some(draft.len(id)));
+        draft.render_into(id, &mut request);
+        Cursor::new(request)
+    }
+
+    fn complete(mut self, length: Option<usize>) -> Vec<u8> {
         if let Some(length) = length {
-            self.write("content-length", length.to_string().as_bytes());
+            // Writing to a Vec cannot fail.
+            let _ = write!(self.0, "content-length: {length}\r\n");
         }
         self.0.extend_from_slice(b"\r\n");
-        Cursor::new(self.0)
+        self.0
     }
 }
 

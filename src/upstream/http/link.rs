@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::DropGuard;
 
 use super::answer::{Answer, judge};
@@ -79,6 +79,8 @@ struct HttpLink {
 
 /// How one attempt ended without an answer.
 enum Failed {
+    /// There was no more time.
+    Late,
     Unsent(SendError),
     Broken(SendError),
     Refused(super::answer::Refusal),
@@ -103,9 +105,13 @@ impl Core {
             let session = core.session();
             let seat = seat.map(|seat| (seat, outgoing.max_time));
             let mut cancel = Cancel::new(core, id, seat);
-            let attempt = pin!(self.attempt(&session, &outgoing, id));
-            let Some(answer) = patience.wait(core, attempt).await else {
-                return Err(patience.timeout(core));
+            let attempt = self.attempt(&session, &outgoing, id, patience.fixed());
+            let answer = match seat {
+                None => attempt.await,
+                Some(_) => {
+                    let attempt = pin!(attempt);
+                    patience.wait(core, attempt).await.unwrap_or(Err(Failed::Late))
+                }
             };
             match answer {
                 Ok(Answer::Message(message)) => {
@@ -139,6 +145,7 @@ impl Core {
                         "a request was accepted without an answer",
                     ));
                 }
+                Err(Failed::Late) => return Err(patience.timeout(core)),
                 Err(Failed::Unsent(error)) => {
                     cancel.disarm();
                     return Err(core.road.unanswered(&error));
@@ -177,16 +184,25 @@ impl Core {
         session: &Session,
         outgoing: &Outgoing,
         id: u64,
+        until: Option<Instant>,
     ) -> Result<Answer, Failed> {
-        let head = self.head(session, outgoing);
-        let sent = self.road.post(head, outgoing.draft.render(id)).await;
-        let response =
-            sent.map_err(
-                |error| {
-                    if error.unsent { Failed::Unsent(error) } else { Failed::Broken(error) }
-                },
-            )?;
-        match judge(response, id, false).await {
+        let head = self.head(session, outgoing, id);
+        let sent = self.road.post_draft(head, (&outgoing.draft, id), until).await;
+        let response = sent.map_err(|error| match error {
+            error if error.late => Failed::Late,
+            error if error.unsent => Failed::Unsent(error),
+            error => Failed::Broken(error),
+        })?;
+        let mut answer = judge(response, id, false).await;
+        match &mut answer {
+            Answer::Json { body, .. } | Answer::Stream(body) => body.take_your_time(),
+            // What did not come in time is no answer at all.
+            Answer::Refused(_) if until.is_some_and(|until| now() >= until) => {
+                return Err(Failed::Late);
+            }
+            _ => {}
+        }
+        match answer {
             Answer::Refused(refusal) => Err(Failed::Refused(refusal)),
             answer => Ok(answer),
         }

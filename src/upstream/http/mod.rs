@@ -6,6 +6,7 @@
 //! `conversation` follows one request, `desk` and `attended` bring questions to it, `listen` keeps
 //! the link's own stream, `sse` is the older transport, `link` is the whole.
 
+mod alarm;
 mod answer;
 mod attended;
 mod client;

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method as Verb, Uri};
 
+use tokio::time::Instant;
+
 use super::client::{Host, HttpClient, SendError};
 use super::connection::Response;
 use super::head::RequestHead;
@@ -15,7 +17,7 @@ use crate::base::Name;
 use crate::config::EraSetting;
 use crate::upstream::link::{Cause, LinkError, Ran};
 use crate::wire::header::{LAST_EVENT, SESSION, VERSION};
-use crate::wire::{CapSet, Revision};
+use crate::wire::{CapSet, Draft, Revision};
 
 /// Most that is shown of what an upstream has said in a failure.
 const SHOWN: usize = 500;
@@ -135,6 +137,16 @@ impl Road {
 
     pub(super) async fn post(&self, head: RequestHead, body: Bytes) -> Result<Response, SendError> {
         self.host.send(head, Some(body)).await
+    }
+
+    /// The same with a message that is written right behind its head.
+    pub(super) async fn post_draft(
+        &self,
+        head: RequestHead,
+        (draft, id): (&Draft, u64),
+        until: Option<Instant>,
+    ) -> Result<Response, SendError> {
+        self.host.send_whole(head.with(draft, id), until).await
     }
 
     pub(super) async fn get(

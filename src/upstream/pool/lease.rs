@@ -129,7 +129,11 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn touch(&self) {
-        self.used.store(self.clock.seconds(), Ordering::Relaxed);
+        let now = self.clock.seconds();
+        // Only what changes is written: every call on every processor comes by here.
+        if self.used.load(Ordering::Relaxed) != now {
+            self.used.store(now, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn idle(&self) -> u32 {

@@ -105,7 +105,7 @@ fn key(principal: Option<&str>) -> LinkKey {
         tenant: Some(TenantId::from_bytes([1; 16])),
         upstream: Name::new("u").unwrap(),
         credential: 1,
-        principal: principal.map(Arc::from),
+        principal: principal.map(Into::into),
         capabilities: CapSet::NONE,
     }
 }

@@ -2,11 +2,12 @@
 //! last hour. Somebody looks at all of them now and then; nothing of it is on the way of a call.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::table::Size;
 use crate::base::{now, unix_millis};
+use crate::upstream::link::Holder;
 
 /// How often it is written down what processes use.
 pub const EVERY: Duration = Duration::from_secs(10);
@@ -81,7 +82,7 @@ impl HistoryReport {
 struct Process {
     guardian: u32,
     program: Option<u32>,
-    holder: Option<Arc<str>>,
+    holder: Option<Holder>,
     began: u64,
     /// When it ended, for people and for us.
     ended: Option<(u64, tokio::time::Instant)>,
@@ -150,7 +151,7 @@ impl History {
 
     /// A process begins, for one session or key, or for all of the tenant. `again` where it is a
     /// second try to find out how a program speaks.
-    pub(super) fn began(&self, guardian: u32, holder: Option<&Arc<str>>, again: bool) {
+    pub(super) fn began(&self, guardian: u32, holder: Option<&Holder>, again: bool) {
         let mut book = self.book();
         let before = match holder {
             None => book.shared,
@@ -257,7 +258,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn restarts_are_counted_for_each_holder_and_the_past_has_a_bound() {
         let history = History::default();
-        let (one, two): (Arc<str>, Arc<str>) = ("one".into(), "two".into());
+        let (one, two): (Holder, Holder) = ("one".into(), "two".into());
         history.began(1, Some(&one), false);
         history.began(2, Some(&two), false);
         assert_eq!(history.report(false).restarts, 0);

@@ -8,6 +8,7 @@ use super::history::{History, HistoryReport};
 use super::stderr::Tail;
 use super::table;
 use crate::base::{Name, TenantId};
+use crate::upstream::link::Holder;
 
 /// How much is kept of what they wrote.
 const LOG: usize = 32 * 1024;
@@ -20,7 +21,7 @@ const LOGS: usize = 1_024;
 pub struct Log {
     tail: Arc<Tail>,
     history: Arc<History>,
-    holder: Option<Arc<str>>,
+    holder: Option<Holder>,
 }
 
 impl Log {
@@ -39,7 +40,7 @@ impl Log {
 
     /// For a process of one session or key.
     #[must_use]
-    pub fn held_by(mut self, holder: Option<Arc<str>>) -> Self {
+    pub fn held_by(mut self, holder: Option<Holder>) -> Self {
         self.holder = holder;
         self
     }
