@@ -25,6 +25,15 @@ pub enum Retry {
     MayHaveRun,
 }
 
+/// Where somebody logs in at an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginPage {
+    /// The page.
+    pub link: String,
+    /// The upstream.
+    pub upstream: String,
+}
+
 /// What happened. `server/reply.rs` alone turns this into codes and statuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
@@ -84,10 +93,8 @@ pub enum Kind {
     NeedsSetup,
     /// Somebody has to log in at the upstream; carries the page for that.
     NeedsLogin {
-        /// The page.
-        link: String,
-        /// At which upstream.
-        upstream: String,
+        /// The page, and at which upstream. (Boxed: every answer has room for a fault.)
+        at: Box<LoginPage>,
         /// The client of the older era takes the page as an error of its own (`-32042`).
         asked: bool,
     },

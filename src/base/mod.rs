@@ -23,7 +23,7 @@ pub use calendar::{date, month_of_day, parse_time, rfc3339, seconds_to_next_mont
 pub use clock::{Clock, now, unix_millis, unix_nanos, unix_seconds};
 pub use collections::Map;
 pub use duration::parse_duration;
-pub use fault::{Fault, Kind, Retry, Side};
+pub use fault::{Fault, Kind, LoginPage, Retry, Side};
 pub use glob::Glob;
 pub use id::{GrantId, IdError, KeyId, TenantId};
 pub use name::{Name, NameError, Slot};

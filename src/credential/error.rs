@@ -1,7 +1,7 @@
 //! Why an upstream cannot be used for a tenant, and why a secret is not stored. No text of these
 //! holds a value.
 
-use crate::base::{Fault, Kind, Name, Retry, Side, Slot};
+use crate::base::{Fault, Kind, LoginPage, Name, Retry, Side, Slot};
 use crate::seal::{KeyTag, SealError};
 use crate::store::StoreError;
 
@@ -172,8 +172,8 @@ impl From<CredentialError> for Fault {
             | CredentialError::NoLogin { .. }
             | CredentialError::Login { link: None, .. } => Self::client(Kind::NeedsSetup, public),
             CredentialError::Login { link: Some(link), upstream, .. } => {
-                let upstream = upstream.to_string();
-                Self::client(Kind::NeedsLogin { link, upstream, asked: false }, public)
+                let at = Box::new(LoginPage { link, upstream: upstream.to_string() });
+                Self::client(Kind::NeedsLogin { at, asked: false }, public)
             }
             CredentialError::Waiting { .. } => {
                 let mut fault = Self::upstream(Retry::Safe, public);

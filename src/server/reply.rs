@@ -170,8 +170,8 @@ fn is_tool_result(tool: bool, era: Era, kind: &Kind) -> bool {
 /// A fault as a JSON-RPC message.
 pub(super) fn fault_message(id: &str, era: Era, tool: bool, fault: &Fault) -> String {
     let text = quote(&fault.public);
-    if let (Era::Modern, Kind::NeedsLogin { link, asked: true, .. }) = (era, &fault.kind) {
-        let link = quote(link);
+    if let (Era::Modern, Kind::NeedsLogin { at, asked: true }) = (era, &fault.kind) {
+        let link = quote(&at.link);
         return format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"input_required\",\
              \"inputRequests\":{{\"{LOGIN_KEY}\":{{\"method\":\"elicitation/create\",\"params\":\
@@ -198,12 +198,12 @@ pub(super) fn fault_message(id: &str, era: Era, tool: bool, fault: &Fault) -> St
         Kind::Limited { limit, wait } => {
             format!(",\"data\":{{\"limit\":\"{limit}\",\"retryAfter\":{wait}}}")
         }
-        Kind::NeedsLogin { link, upstream, asked: true } => {
+        Kind::NeedsLogin { at, asked: true } => {
             // Whoever waits for its end asks again: there is no word of it (protocol.md 5.3).
             format!(
                 ",\"data\":{{\"elicitations\":[{{\"mode\":\"url\",\"elicitationId\":{},\"url\":{},\"message\":{}}}]}}",
-                quote(&format!("login-{upstream}")),
-                quote(link),
+                quote(&format!("login-{}", at.upstream)),
+                quote(&at.link),
                 text
             )
         }

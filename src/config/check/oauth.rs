@@ -39,7 +39,7 @@ pub(super) fn check(
     let grant = table.take("grant").and_then(|item| value::word(&item, report, &words));
     let grant = grant.unwrap_or(Grant::AuthorizationCode);
     let client_id = table.take("client_id").and_then(|item| references.read(&item, report));
-    let mut sealed = |name, report: &mut Report<'_>| secret(table.take(name)?, references, report);
+    let mut sealed = |name, report: &mut Report<'_>| secret(&table.take(name)?, references, report);
     let client_secret = sealed("client_secret", report);
     let private_key = sealed("private_key", report);
     let key_id = table.take("key_id").and_then(|item| item.string(report).map(str::to_owned));
@@ -81,12 +81,12 @@ pub(super) fn check(
 
 /// A value that stands in no file.
 fn secret(
-    item: Item<'_>,
+    item: &Item<'_>,
     references: &mut References,
     report: &mut Report<'_>,
 ) -> Option<Template> {
     item.hide(report);
-    let template = references.read(&item, report)?;
+    let template = references.read(item, report)?;
     if template.has_secret() {
         return Some(template);
     }

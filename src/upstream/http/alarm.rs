@@ -59,11 +59,11 @@ mod tests {
         // Looked at, and then meant for later and for sooner.
         for until in [200, 300, 250] {
             alarm.set(Some(start + Duration::from_secs(until)));
-            poll_fn(|context| Poll::Ready(assert!(alarm.poll(context).is_pending()))).await;
+            assert!(poll_fn(|context| Poll::Ready(alarm.poll(context))).await.is_pending());
         }
         poll_fn(|context| alarm.poll(context)).await;
         assert_eq!(now() - start, Duration::from_secs(250));
         alarm.set(None);
-        poll_fn(|context| Poll::Ready(assert!(alarm.poll(context).is_pending()))).await;
+        assert!(poll_fn(|context| Poll::Ready(alarm.poll(context))).await.is_pending());
     }
 }

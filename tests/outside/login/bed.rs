@@ -109,7 +109,9 @@ pub(crate) struct Browser {
 impl Browser {
     fn send(&mut self, method: &str, url: &Url, form: &str) -> Answer {
         let address: SocketAddr =
-            format!("{}:{}", url.host_str().unwrap(), url.port().unwrap()).parse().unwrap();
+            format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"))
+                .parse()
+                .expect("an address");
         let target = &url[url::Position::BeforePath..];
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
