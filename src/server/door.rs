@@ -358,11 +358,13 @@ fn broken(error: &hyper::Error) -> Fault {
 /// True for the paths of the doors of streamable HTTP: `/mcp`, `/mcp/{upstream}` and
 /// `/p/{profile}/mcp`, whether or not there is such an upstream or profile.
 fn is_door(path: &str) -> bool {
-    // One name of the file: what stands deeper, well-known addresses among it, is nowhere.
-    let is_name = |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains('/');
+    // Whoever looks for the metadata of a door finds none, and learns nothing of the door.
+    if path.contains("/.well-known/") {
+        return false;
+    }
     match (path.strip_prefix("/mcp"), path.strip_prefix("/p/")) {
-        (Some(rest), _) => rest.is_empty() || rest.strip_prefix('/').is_some_and(is_name),
-        (_, Some(rest)) => rest.strip_suffix("/mcp").is_some_and(is_name),
+        (Some(rest), _) => rest.is_empty() || (rest.len() > 1 && rest.starts_with('/')),
+        (_, Some(rest)) => rest.strip_suffix("/mcp").is_some_and(|profile| !profile.is_empty()),
         (None, None) => false,
     }
 }

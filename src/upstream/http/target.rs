@@ -155,10 +155,7 @@ impl Road {
         mut head: RequestHead,
         body: Bytes,
     ) -> Result<Response, SendError> {
-        let sent = bearer.header();
-        if let Some(value) = &sent {
-            head.push(&header::AUTHORIZATION, value);
-        }
+        let sent = show(bearer, &mut head);
         let response = self.host.send(head, Some(body)).await?;
         note(bearer, sent.as_ref(), &response);
         Ok(response)
@@ -178,14 +175,31 @@ impl Road {
         Ok(response)
     }
 
-    /// The same with a message that is written right behind its head.
+    /// A POST of a message that is written right behind its head, and whose response must be there
+    /// in time.
     pub(super) async fn post_draft(
         &self,
         head: RequestHead,
         (draft, id): (&Draft, u64),
         until: Option<Instant>,
     ) -> Result<Response, SendError> {
-        self.host.send_whole(head.with(draft, id), until).await
+        match &self.bearer {
+            None => self.host.send_whole(head.with(draft, id), until).await,
+            Some(bearer) => Box::pin(self.post_draft_as(bearer, head, (draft, id), until)).await,
+        }
+    }
+
+    async fn post_draft_as(
+        &self,
+        bearer: &Bearer,
+        mut head: RequestHead,
+        (draft, id): (&Draft, u64),
+        until: Option<Instant>,
+    ) -> Result<Response, SendError> {
+        let sent = show(bearer, &mut head);
+        let response = self.host.send_whole(head.with(draft, id), until).await?;
+        note(bearer, sent.as_ref(), &response);
+        Ok(response)
     }
 
     pub(super) async fn get(
@@ -231,6 +245,15 @@ impl fmt::Debug for Road {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Road").field("upstream", &self.upstream).finish_non_exhaustive()
     }
+}
+
+/// Puts the token of this moment into a head.
+fn show(bearer: &Bearer, head: &mut RequestHead) -> Option<HeaderValue> {
+    let sent = bearer.header();
+    if let Some(value) = &sent {
+        head.push(&header::AUTHORIZATION, value);
+    }
+    sent
 }
 
 /// Whether the token was refused, or does not do for what was asked.
