@@ -12,7 +12,7 @@ const CANARY: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 /// Every entry as an upstream, or why not.
 fn all(client: Client, text: &str) -> Vec<(String, Result<Made, String>)> {
     let around = Around {
-        workspace: Some("/work/it"),
+        workspace: Some("/home/me/it"),
         home: Some("/home/me"),
         open: &["LOG_LEVEL".to_owned()],
         longest: 30,
@@ -127,7 +127,7 @@ fn cursor_and_windsurf_name_variables() {
     let (file, values) = filed(Client::Cursor, &text);
     assert!(file.contains("headers = { Authorization = \"Bearer {secret.authorization}\", X-Team = \"{secret.x_team}\" }"), "{file}");
     assert!(
-        file.contains("command = [\"/work/it/run.sh\", \"--root\", \"/home/me/data\"]"),
+        file.contains("command = [\"/home/me/it/run.sh\", \"--root\", \"/home/me/data\"]"),
         "{file}"
     );
     assert!(
