@@ -32,6 +32,7 @@ const BARE: &[(&str, &str)] = &[
     ("test_input_required_result_multi_round", "Asks twice, one question after the other"),
     ("test_input_required_result_tampered_state", "Refuses a state that was changed"),
     ("test_input_required_result_capabilities", "Asks only what the client can answer"),
+    ("begun_count", "Answers how many calls of sleep have begun"),
     ("cancelled_count", "Answers how many calls of sleep ended before their time"),
     ("crash", "Ends the server's process at once"),
     ("spawn_grandchild", "Starts a process that outlives a plain kill and answers its pid"),

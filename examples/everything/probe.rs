@@ -26,6 +26,7 @@ pub(crate) struct RawMessage(pub(crate) Bytes);
 /// What the probing tools keep between calls.
 #[derive(Clone, Default)]
 pub(crate) struct Probe {
+    begun: Arc<AtomicU64>,
     cancelled: Arc<AtomicU64>,
     last_line: Arc<Mutex<Option<String>>>,
 }
@@ -76,6 +77,7 @@ impl Probe {
                 Ok(ms) => Ok(self.sleep(ms, context).await),
                 Err(error) => Err(error),
             },
+            "begun_count" => Ok(text_result(self.begun.load(Ordering::Relaxed).to_string())),
             "cancelled_count" => {
                 Ok(text_result(self.cancelled.load(Ordering::Relaxed).to_string()))
             }
@@ -92,6 +94,7 @@ impl Probe {
     }
 
     async fn sleep(&self, ms: u64, context: &RequestContext<RoleServer>) -> CallToolResult {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let mut unfinished = Unfinished(&self.cancelled, false);
         if let Some(token) = context.meta.get_progress_token() {
             // Whoever asked for progress knows now that it runs.

@@ -62,6 +62,62 @@ async fn a_modern_link_asks_for_what_is_wanted_and_offered() {
 }
 
 #[tokio::test]
+async fn what_comes_late_on_a_replaced_stream_is_told_once() {
+    let gate = Arc::new(Notify::new());
+    let late = Arc::clone(&gate);
+    let stage = Stage::new(modern(move |seen| {
+        // Each names its stream; the rest is the same on both.
+        let updated = |uri: &str, number: u32| {
+            event(&note(
+                "notifications/resources/updated",
+                json!({"uri": uri, "vendor/number": number,
+                "_meta": {"io.modelcontextprotocol/subscriptionId": seen.body["id"]}}),
+            ))
+        };
+        let mut steps = vec![stream(), acknowledged(seen)];
+        let watched = &seen.body["params"]["notifications"]["resourceSubscriptions"];
+        if watched.as_array().unwrap().len() == 1 {
+            // Written before it knew the other stream, and come after its acknowledgement.
+            steps.push(Step::Until(Arc::clone(&late)));
+            steps.push(updated("a:b", 1));
+            steps.push(updated("a:b", 2));
+            steps.push(updated("late:d", 3));
+        } else {
+            steps.push(updated("a:b", 2));
+        }
+        steps.push(Step::Hang);
+        steps
+    }))
+    .await;
+    stage.link.listen(interest(false, &["a:b"]));
+    stage.link.listening().await;
+    stage.link.listen(interest(false, &["a:b", "c:d"]));
+    stage.link.listening().await;
+    stage.until_event("updated a:b").await;
+    gate.notify_one();
+    stage.until_event("updated late:d").await;
+    assert_eq!(*stage.events.lock().unwrap(), ["updated a:b", "updated a:b", "updated late:d"]);
+    // It is not read for ever.
+    stage.upstream.until_dropped("subscriptions/listen").await;
+}
+
+#[tokio::test]
+async fn what_was_promised_before_it_was_open_is_made_up_for() {
+    let gate = Arc::new(Notify::new());
+    let slow = Arc::clone(&gate);
+    let stage = Stage::new(modern(move |seen| {
+        vec![Step::Until(Arc::clone(&slow)), stream(), acknowledged(seen), Step::Hang]
+    }))
+    .await;
+    stage.link.listen(interest(false, &["a:b"]));
+    // It does not wait for ever.
+    stage.link.listening().await;
+    assert!(stage.events.lock().unwrap().is_empty());
+    gate.notify_one();
+    stage.until_event("missed").await;
+}
+
+#[tokio::test]
 async fn a_stream_that_ends_comes_back_and_says_that_something_may_be_missed() {
     let gate = Arc::new(Notify::new());
     let cut = Arc::clone(&gate);

@@ -16,12 +16,13 @@ use super::client::{HttpClient, SendError};
 use super::conversation::{Cancel, Conversation, HttpExchange, Patience};
 use super::core::{Core, Session};
 use super::ladder::{Found, climb};
+use super::listen::Progress;
 use super::target::{HttpTarget, Road};
 use super::{listen, sse};
 use crate::base::{Tasks, now};
 use crate::upstream::link::{
-    Cause, Facts, Interest, LISTENING, Link, LinkError, Message, Outgoing, Pending, Ran, Reply,
-    Sink,
+    Cause, Event, Facts, Interest, LISTENING, Link, LinkError, Message, Outgoing, Pending, Ran,
+    Reply, Sink,
 };
 use crate::wire::InboundKind;
 
@@ -61,7 +62,10 @@ pub async fn open(
     Ok(Arc::new(HttpLink {
         _stop: core.stop.clone().drop_guard(),
         wanted: watch::channel(Interest::default()).0,
-        tried: Arc::new(watch::channel(None).0),
+        progress: Arc::new(Progress {
+            tried: watch::channel(None).0,
+            late: AtomicBool::new(false),
+        }),
         listening: AtomicBool::new(false),
         core,
     }))
@@ -71,8 +75,7 @@ pub async fn open(
 struct HttpLink {
     core: Arc<Core>,
     wanted: watch::Sender<Interest>,
-    /// For what the stream was opened, or was found not to open.
-    tried: Arc<watch::Sender<Option<Interest>>>,
+    progress: Arc<Progress>,
     listening: AtomicBool,
     _stop: DropGuard,
 }
@@ -254,8 +257,8 @@ impl Link for HttpLink {
             changed
         });
         if wanted && !self.listening.swap(true, Ordering::Relaxed) {
-            let (core, tried) = (Arc::clone(&self.core), Arc::clone(&self.tried));
-            let listener = listen::run(core, self.wanted.subscribe(), tried);
+            let (core, progress) = (Arc::clone(&self.core), Arc::clone(&self.progress));
+            let listener = listen::run(core, self.wanted.subscribe(), progress);
             self.core.tasks.spawn("upstream-listen", listener);
         }
     }
@@ -267,12 +270,21 @@ impl Link for HttpLink {
             if own == Interest::default() {
                 return;
             }
-            let mut tried = self.tried.subscribe();
-            let done = tried.wait_for(|tried| tried.as_ref().is_some_and(|it| it.covers(&own)));
-            tokio::select! {
-                // Neither outcome changes what can be done now.
-                _ = timeout(LISTENING, done) => {}
-                () = self.core.stop.cancelled() => {}
+            let progress = &self.progress;
+            let covers =
+                |tried: &Option<Interest>| tried.as_ref().is_some_and(|tried| tried.covers(&own));
+            let mut tried = progress.tried.subscribe();
+            let late = tokio::select! {
+                done = timeout(LISTENING, tried.wait_for(covers)) => done.is_err(),
+                () = self.core.stop.cancelled() => false,
+            };
+            if late {
+                // Nobody waits longer; what is missed until the stream is open is made up for.
+                progress.late.store(true, Ordering::SeqCst);
+                let open = covers(&progress.tried.borrow());
+                if open && progress.late.swap(false, Ordering::SeqCst) {
+                    self.core.tell(Event::Missed);
+                }
             }
         })
     }

@@ -3,16 +3,18 @@
 //! noticed by TCP keep-alive (see `client`), one that closes by the end of the stream.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 
 use super::answer::{Answer, judge};
 use super::conversation::open_stream;
 use super::core::Core;
 use super::events::Events;
+use super::overlap::{Next, Streams};
 use super::target::Road;
 use crate::base::now;
 use crate::upstream::handshake::own_request;
@@ -28,18 +30,27 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// A stream that lived this long starts the pauses anew.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// What those who wait for a stream know of it.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// For what the stream was opened, or was found not to open.
+    pub(super) tried: watch::Sender<Option<Interest>>,
+    /// Somebody was promised a stream that was not open yet; what came until then is lost.
+    pub(super) late: AtomicBool,
+}
+
 /// Keeps the stream as `wanted` says until the link ends.
 pub(super) async fn run(
     core: Arc<Core>,
     wanted: watch::Receiver<Interest>,
-    tried: Arc<watch::Sender<Option<Interest>>>,
+    progress: Arc<Progress>,
 ) {
     let stop = core.stop.clone();
     let mut listener = Listener {
         core,
         wanted,
-        tried,
-        stream: None,
+        progress,
+        streams: Streams::default(),
         last_id: None,
         session: 0,
         cut: false,
@@ -59,12 +70,12 @@ fn log(road: &Road, what: &str, detail: &str) {
 struct Listener {
     core: Arc<Core>,
     wanted: watch::Receiver<Interest>,
-    tried: Arc<watch::Sender<Option<Interest>>>,
-    stream: Option<Events>,
+    progress: Arc<Progress>,
+    streams: Streams,
     /// From where a legacy stream is resumed, and in which session that means something.
     last_id: Option<String>,
     session: u32,
-    /// A stream was open before, and what came meanwhile is lost.
+    /// A stream was open before, or was promised, and what came meanwhile is lost.
     cut: bool,
     pauses: u32,
     retry: Option<u64>,
@@ -84,8 +95,8 @@ impl Listener {
         loop {
             let interest = self.wanted.borrow_and_update().clone();
             let Some(filter) = self.filter(&interest) else {
-                self.stream = None;
-                self.tried.send_replace(Some(interest));
+                self.streams.close();
+                self.progress.tried.send_replace(Some(interest));
                 (self.cut, self.pauses) = (false, 0);
                 if self.wanted.changed().await.is_err() {
                     return;
@@ -95,10 +106,11 @@ impl Listener {
             let opened = timeout(OPEN, Box::pin(self.open(&filter))).await;
             match opened.unwrap_or_else(|_| Opened::NotNow("it did not open in time".to_owned())) {
                 Opened::Yes(events) => {
-                    self.flush().await;
-                    self.stream = Some(*events);
-                    self.tried.send_replace(Some(interest));
-                    if std::mem::take(&mut self.cut) {
+                    self.streams.replace(*events);
+                    self.progress.tried.send_replace(Some(interest));
+                    // Who was not waited for looks at both in the other order.
+                    let late = self.progress.late.swap(false, Ordering::SeqCst);
+                    if std::mem::take(&mut self.cut) || late {
                         self.core.tell(Event::Missed);
                     }
                     let since = now();
@@ -109,21 +121,22 @@ impl Listener {
                     if now() - since >= STEADY {
                         self.pauses = 0;
                     }
-                    if self.stream.is_none() && !self.pause().await {
+                    if self.streams.current().is_none() && !self.pause().await {
                         return;
                     }
                 }
                 Opened::Never(detail) => {
                     log(&self.core.road, "no event stream", &detail);
-                    self.stream = None;
-                    self.tried.send_replace(Some(interest));
+                    self.streams.close();
+                    self.progress.tried.send_replace(Some(interest));
                     if !self.change().await {
                         return;
                     }
                 }
                 Opened::NotNow(detail) => {
                     log(&self.core.road, "no event stream now", &detail);
-                    self.tried.send_replace(Some(interest));
+                    self.cut = true;
+                    self.progress.tried.send_replace(Some(interest));
                     if !self.pause().await {
                         return;
                     }
@@ -249,7 +262,9 @@ impl Listener {
     /// link was dropped.
     async fn read(&mut self) -> bool {
         loop {
-            let Some(stream) = &mut self.stream else { return true };
+            if self.streams.current().is_none() {
+                return true;
+            }
             tokio::select! {
                 changed = self.wanted.changed() => {
                     if changed.is_err() {
@@ -260,43 +275,35 @@ impl Listener {
                     if !self.core.is_legacy() || now == Interest::default() {
                         return true;
                     }
-                    self.tried.send_replace(Some(now));
+                    self.progress.tried.send_replace(Some(now));
                 }
                 () = self.core.renewed.notified() => {
                     if self.core.session().number != self.session {
-                        (self.stream, self.cut, self.pauses) = (None, false, 0);
+                        self.streams.close();
+                        (self.cut, self.pauses) = (false, 0);
                     }
                 }
-                next = stream.next() => match next {
-                    Ok(Some(message)) => self.take(message),
-                    ended => {
-                        if let Err(broken) = ended {
-                            log(&self.core.road, "event stream cut", &broken.detail);
-                        }
-                        if let Some(id) = stream.last_id() {
-                            self.last_id = Some(id.to_owned());
-                        }
-                        self.retry = stream.retry().or(self.retry);
-                        (self.stream, self.cut) = (None, true);
-                    }
-                },
+                next = self.streams.next() => self.heard(next),
             }
         }
     }
 
-    /// Takes what has already come on the stream that is about to be replaced.
-    async fn flush(&mut self) {
-        while let Some(stream) = &mut self.stream {
-            let next = tokio::select! {
-                biased;
-                next = stream.next() => next.ok().flatten(),
-                () = std::future::ready(()) => None,
-            };
-            match next {
-                Some(message) => self.take(message),
-                None => self.stream = None,
-            }
+    fn heard(&mut self, next: Next) {
+        let broken = match next {
+            Next::Message(message) => return self.take(message),
+            Next::Ended(broken) => broken,
+        };
+        if let Some(broken) = broken {
+            log(&self.core.road, "event stream cut", &broken.detail);
         }
+        if let Some(stream) = self.streams.current() {
+            if let Some(id) = stream.last_id() {
+                self.last_id = Some(id.to_owned());
+            }
+            self.retry = stream.retry().or(self.retry);
+        }
+        self.streams.close();
+        self.cut = true;
     }
 
     fn take(&self, message: Message) {
@@ -315,9 +322,14 @@ impl Listener {
         let share = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
         let asked = Duration::from_millis(self.retry.unwrap_or(0)).min(BACKOFF_MAX);
         let wait = (longest / 2 + (longest / 2).mul_f64(share)).max(asked);
-        tokio::select! {
-            () = sleep(wait) => true,
-            changed = self.wanted.changed() => changed.is_ok(),
+        let end = now() + wait;
+        loop {
+            tokio::select! {
+                () = sleep_until(end) => return true,
+                changed = self.wanted.changed() => return changed.is_ok(),
+                // One that serves until there is a better one.
+                next = self.streams.next() => self.heard(next),
+            }
         }
     }
 }

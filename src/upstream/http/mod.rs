@@ -20,6 +20,7 @@ mod head;
 mod ladder;
 mod link;
 mod listen;
+mod overlap;
 mod sse;
 mod target;
 

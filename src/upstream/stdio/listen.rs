@@ -99,10 +99,16 @@ impl Shared {
                 told.await;
             }
         };
-        tokio::select! {
-            // Either way it goes on.
-            _ = tokio::time::timeout(LISTENING, waiting) => {}
-            () = self.stop.cancelled() => {}
+        let late = tokio::select! {
+            done = tokio::time::timeout(LISTENING, waiting) => done.is_err(),
+            () = self.stop.cancelled() => false,
+        };
+        if late {
+            // Nobody waits longer; what is missed until it is confirmed is made up for.
+            let mut listening = self.listening();
+            if listening.id.is_some() && listening.confirmed < own {
+                listening.cut = true;
+            }
         }
     }
 

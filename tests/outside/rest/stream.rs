@@ -34,8 +34,8 @@ fn all(stream: &mut Stream) -> Vec<(String, Value)> {
     std::iter::from_fn(|| event(stream)).collect()
 }
 
-fn cancelled(bed: &Bed, upstream: &str) -> u64 {
-    let text = bed.text(&format!("{upstream}__cancelled_count"), &json!({}));
+fn count(bed: &Bed, upstream: &str, of: &str) -> u64 {
+    let text = bed.text(&format!("{upstream}__{of}_count"), &json!({}));
     text.parse().expect("a number")
 }
 
@@ -95,7 +95,9 @@ fn a_refusal_at_once_is_a_status_and_a_later_one_an_event() {
         let last = all(&mut stream).pop().expect("it is told how it ended");
         assert_eq!((last.0.as_str(), &last.1["status"]), ("error", &json!(504)));
         assert_eq!(last.1["retry"], "may_have_run");
-        until("it was cancelled", PATIENCE, || (cancelled(&bed, upstream) == 1).then_some(()));
+        until("it was cancelled", PATIENCE, || {
+            (count(&bed, upstream, "cancelled") == 1).then_some(())
+        });
     }
 }
 
@@ -110,7 +112,7 @@ fn whoever_hangs_up_cancels_the_call() {
         assert_eq!(event(&mut stream).expect("progress").0, "progress");
         drop(stream);
         until("the stream's call ends", PATIENCE, || {
-            (cancelled(&bed, upstream) == 1).then_some(())
+            (count(&bed, upstream, "cancelled") == 1).then_some(())
         });
         let key = format!("Bearer {}", bed.proxy.key());
         let path = format!("/api/v1/tools/{tool}/call");
@@ -118,13 +120,11 @@ fn whoever_hangs_up_cancels_the_call() {
         let bytes = post(bed.proxy.address(), &path, &headers, body.to_string().as_bytes());
         let mut raw = Raw::connect(bed.proxy.address());
         raw.send(&bytes).expect("it is sent");
-        let running = || {
-            let state = value(&bed.get(&format!("/api/v1/upstreams/{upstream}")));
-            (state["running_requests"].as_u64() > Some(0)).then_some(())
-        };
-        until("it runs", PATIENCE, running);
+        until("it runs", PATIENCE, || (count(&bed, upstream, "begun") == 2).then_some(()));
         drop(raw);
-        until("the other call ends", PATIENCE, || (cancelled(&bed, upstream) == 2).then_some(()));
+        until("the other call ends", PATIENCE, || {
+            (count(&bed, upstream, "cancelled") == 2).then_some(())
+        });
     }
 }
 
