@@ -17,98 +17,75 @@ pub enum IdError {
     Key,
 }
 
-/// The immutable random id of a tenant (128 bits). Names may be reused, ids never are, so
-/// everything that is bound to a tenant (sealed rows, sessions, pools, caches) is bound to this.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TenantId([u8; 16]);
+/// An id of 128 random bits, written as 32 lower-case hex digits.
+macro_rules! random_id {
+    ($(#[$about:meta])* $name:ident, $error:expr) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; 16]);
 
-impl TenantId {
-    /// From 16 random bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
+        impl $name {
+            /// From 16 random bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
 
-    /// The 16 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Display for TenantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for TenantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TenantId({self})")
-    }
-}
-
-impl FromStr for TenantId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let digits = text.as_bytes();
-        if digits.len() != 32 {
-            return Err(IdError::Tenant);
+            /// The 16 bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
         }
-        let mut bytes = [0; 16];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let (high, low) = (nibble(pair[0])?, nibble(pair[1])?);
-            *byte = high << 4 | low;
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
         }
-        Ok(Self(bytes))
-    }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                unhex(text).map(Self).ok_or($error)
+            }
+        }
+    };
 }
 
-fn nibble(digit: u8) -> Result<u8, IdError> {
+random_id! {
+    /// The immutable random id of a tenant. Names may be reused, ids never are, so everything that
+    /// is bound to a tenant (sealed rows, sessions, pools, caches) is bound to this.
+    TenantId, IdError::Tenant
+}
+
+random_id! {
+    /// The random id of what somebody has allowed a client: of all tokens that come of it.
+    GrantId, IdError::Grant
+}
+
+/// 16 bytes out of 32 lower-case hex digits.
+fn unhex(text: &str) -> Option<[u8; 16]> {
+    let digits: &[u8; 32] = text.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
     match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(IdError::Tenant),
-    }
-}
-
-/// The random id of what somebody has allowed a client: of all tokens that come of it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GrantId([u8; 16]);
-
-impl GrantId {
-    /// From 16 random bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 16 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Display for GrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for GrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GrantId({self})")
-    }
-}
-
-impl FromStr for GrantId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let same_shape: TenantId = text.parse().map_err(|_| IdError::Grant)?;
-        Ok(Self(same_shape.0))
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 
@@ -158,7 +135,12 @@ mod tests {
     fn ids_read_back_what_they_print() {
         let tenant = TenantId::from_bytes([0xa5; 16]);
         assert_eq!(tenant.to_string().parse(), Ok(tenant));
-        assert_eq!("zz".parse::<TenantId>(), Err(IdError::Tenant));
+        for wrong in
+            ["zz", "", "A5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5", "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"]
+        {
+            assert_eq!(wrong.parse::<TenantId>(), Err(IdError::Tenant), "{wrong}");
+            assert_eq!(wrong.parse::<GrantId>(), Err(IdError::Grant), "{wrong}");
+        }
         let grant = GrantId::from_bytes([0x1f; 16]);
         assert_eq!(grant.to_string().parse(), Ok(grant));
         let key: KeyId = "abcDEF0129".parse().unwrap();
