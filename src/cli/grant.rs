@@ -7,8 +7,18 @@ use serde_json::json;
 use super::reach::Reach;
 use super::refusal::is_unknown;
 use super::screen::Screen;
-use super::table::{Table, cell};
+use super::table::{Column, cell, list, moment_of};
 use super::whose::{self, of};
+
+const COLUMNS: [Column; 7] = [
+    ("ID", "/id", cell),
+    ("TENANT", "/tenant", cell),
+    ("KEY", "/key", cell),
+    ("CLIENT", "/client_name", cell),
+    ("DOOR", "/resource", cell),
+    ("USED", "/used_at", moment_of),
+    ("ENDED", "/ended_by", cell),
+];
 
 /// Grants: what people have allowed to clients that do OAuth, such as Claude and ChatGPT.
 #[derive(Debug, Subcommand)]
@@ -44,7 +54,10 @@ impl GrantCommand {
     /// With the line to print.
     pub(super) async fn run(self, reach: &Reach, screen: &mut Screen) -> anyhow::Result<()> {
         match self {
-            Self::List { tenant, json } => list(reach, screen, tenant.as_deref(), json).await,
+            Self::List { tenant, json } => {
+                let all = whose::all(reach, tenant.as_deref(), "/api/v1/grants").await?;
+                list(screen, &all, json, "Nobody has allowed a client anything.", &COLUMNS)
+            }
             Self::Revoke { id, tenant, json } => {
                 let tenant = whose::the_tenant(reach, tenant.as_deref()).await?;
                 let path = format!("/api/v1/grants/{id}");
@@ -67,32 +80,4 @@ impl GrantCommand {
             }
         }
     }
-}
-
-async fn list(
-    reach: &Reach,
-    screen: &mut Screen,
-    only: Option<&str>,
-    json: bool,
-) -> anyhow::Result<()> {
-    let mut grants = Vec::new();
-    for tenant in whose::tenants(reach, only).await? {
-        let all = reach.all(Some(&tenant), "/api/v1/grants").await?;
-        grants.extend(all.into_iter().map(|grant| of(&tenant, grant)));
-    }
-    if json {
-        screen.json(&json!(grants))?;
-        return Ok(());
-    }
-    if grants.is_empty() {
-        screen.note("Nobody has allowed a client anything.")?;
-        return Ok(());
-    }
-    let mut table = Table::new(&["ID", "TENANT", "KEY", "CLIENT", "DOOR", "USED", "ENDED"]);
-    for grant in &grants {
-        let cells = ["id", "tenant", "key", "client_name", "resource", "used_at", "ended_by"];
-        table.row(cells.map(|name| cell(&grant[name])).to_vec());
-    }
-    screen.say(&table.render())?;
-    Ok(())
 }

@@ -8,9 +8,22 @@ use super::open::seconds;
 use super::reach::Reach;
 use super::refusal::is_unknown;
 use super::screen::Screen;
-use super::table::{Table, cell, minute, moment_of};
+use super::table::{Column, cell, list, minute, moment_of};
 use super::whose::{self, post};
 use crate::base::{KeyId, unix_seconds};
+
+const COLUMNS: [Column; 10] = [
+    ("ID", "/id", cell),
+    ("TENANT", "/tenant", cell),
+    ("NAME", "/name", cell),
+    ("ROLE", "/role", cell),
+    ("SCOPES", "/scopes", cell),
+    ("STATE", "/state", cell),
+    ("CREATED", "/created_at", moment_of),
+    ("EXPIRES", "/expires_at", moment_of),
+    ("LAST USED", "/last_used_at", moment_of),
+    ("ORIGIN", "/origin", cell),
+];
 
 /// Keys: what a client shows to be let in.
 #[derive(Debug, Subcommand)]
@@ -113,7 +126,15 @@ impl KeyCommand {
                 let made = post(reach, tenant.as_deref(), "/api/v1/keys", wanted).await?;
                 print(screen, &made, json)
             }
-            Self::List { tenant, json } => list(reach, screen, tenant.as_deref(), json).await,
+            Self::List { tenant, json } => {
+                let only = tenant.as_deref();
+                let mut keys = whose::all(reach, only, "/api/v1/keys").await?;
+                if only.is_none() && reach.is_operator() {
+                    keys.extend(reach.all(None, "/api/v1/keys").await?);
+                }
+                let none = "There are no keys; make one with `mcp-proxy key create --tenant TENANT --name NAME`.";
+                list(screen, &keys, json, none, &COLUMNS)
+            }
             Self::Rotate { id, grace, expires, json } => {
                 let old = find(reach, &id).await?;
                 let ends_at = unix_seconds().saturating_add(seconds(&grace)?);
@@ -202,51 +223,5 @@ fn print(screen: &mut Screen, key: &Value, json: bool) -> anyhow::Result<()> {
     ))?;
     screen.note("It is shown only now; keep it as you keep a password:")?;
     screen.say(key["key"].as_str().context("the proxy did not show the new key; revoke it")?)?;
-    Ok(())
-}
-
-async fn list(
-    reach: &Reach,
-    screen: &mut Screen,
-    only: Option<&str>,
-    json: bool,
-) -> anyhow::Result<()> {
-    let mut keys = Vec::new();
-    for tenant in whose::tenants(reach, only).await? {
-        keys.extend(reach.all(Some(&tenant), "/api/v1/keys").await?);
-    }
-    if only.is_none() && reach.is_operator() {
-        keys.extend(reach.all(None, "/api/v1/keys").await?);
-    }
-    if json {
-        screen.json(&json!(keys))?;
-        return Ok(());
-    }
-    if keys.is_empty() {
-        screen.note(
-            "There are no keys; make one with `mcp-proxy key create --tenant TENANT --name NAME`.",
-        )?;
-        return Ok(());
-    }
-    let mut table = Table::new(&[
-        "ID",
-        "TENANT",
-        "NAME",
-        "ROLE",
-        "SCOPES",
-        "STATE",
-        "CREATED",
-        "EXPIRES",
-        "LAST USED",
-        "ORIGIN",
-    ]);
-    for key in &keys {
-        let words =
-            ["id", "tenant", "name", "role", "scopes", "state"].map(|name| cell(&key[name]));
-        let times = ["created_at", "expires_at", "last_used_at"].map(|name| moment_of(&key[name]));
-        let row = words.into_iter().chain(times).chain([cell(&key["origin"])]);
-        table.row(row.collect());
-    }
-    screen.say(&table.render())?;
     Ok(())
 }

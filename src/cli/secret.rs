@@ -14,12 +14,21 @@ use zeroize::Zeroizing;
 use super::reach::Reach;
 use super::refusal::is_unknown;
 use super::screen::Screen;
-use super::table::{Table, cell, moment_of};
+use super::table::{Column, cell, list, moment_of};
 use super::whose::{self, of};
 use crate::base::{Name, Secret, Slot};
 
 /// More than a value may have, so that a longer one is seen as too long.
 const LIMIT: u64 = 70_000;
+
+const COLUMNS: [Column; 6] = [
+    ("TENANT", "/tenant", cell),
+    ("UPSTREAM", "/upstream", cell),
+    ("SECRET", "/slot", cell),
+    ("GENERATION", "/generation", cell),
+    ("SET", "/set_at", moment_of),
+    ("ORIGIN", "/origin", cell),
+];
 
 /// Secrets: each tenant's own credentials for the upstreams.
 #[derive(Debug, Subcommand)]
@@ -91,7 +100,11 @@ impl SecretCommand {
     pub async fn run(self, reach: &Reach, screen: &mut Screen) -> anyhow::Result<()> {
         match self {
             Self::Set(args) => set(reach, screen, args).await,
-            Self::List { tenant, json } => list(reach, screen, tenant.as_deref(), json).await,
+            Self::List { tenant, json } => {
+                let all = whose::all(reach, tenant.as_deref(), "/api/v1/secrets").await?;
+                let none = "There are no secrets; set one with `mcp-proxy secret set --tenant TENANT UPSTREAM SECRET`.";
+                list(screen, &all, json, none, &COLUMNS)
+            }
             Self::Remove { tenant, upstream, slot, json } => {
                 let tenant = whose::tenant(reach, &tenant).await?;
                 let (upstream, slot) = (Name::new(&upstream)?, Slot::new(&slot)?);
@@ -170,35 +183,4 @@ fn read(from: impl Read) -> anyhow::Result<Secret> {
     let text = std::str::from_utf8(&bytes).ok().context("the value is not UTF-8")?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
-}
-
-async fn list(
-    reach: &Reach,
-    screen: &mut Screen,
-    only: Option<&str>,
-    json: bool,
-) -> anyhow::Result<()> {
-    let mut secrets = Vec::new();
-    for tenant in whose::tenants(reach, only).await? {
-        let all = reach.all(Some(&tenant), "/api/v1/secrets").await?;
-        secrets.extend(all.into_iter().map(|secret| of(&tenant, secret)));
-    }
-    if json {
-        screen.json(&json!(secrets))?;
-        return Ok(());
-    }
-    if secrets.is_empty() {
-        screen.note(
-            "There are no secrets; set one with `mcp-proxy secret set --tenant TENANT UPSTREAM SECRET`.",
-        )?;
-        return Ok(());
-    }
-    let mut table = Table::new(&["TENANT", "UPSTREAM", "SECRET", "GENERATION", "SET", "ORIGIN"]);
-    for secret in &secrets {
-        let words = ["tenant", "upstream", "slot", "generation"].map(|name| cell(&secret[name]));
-        let rest = [moment_of(&secret["set_at"]), cell(&secret["origin"])];
-        table.row(words.into_iter().chain(rest).collect());
-    }
-    screen.say(&table.render())?;
-    Ok(())
 }

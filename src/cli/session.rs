@@ -7,8 +7,18 @@ use serde_json::json;
 use super::reach::Reach;
 use super::refusal::is_unknown;
 use super::screen::Screen;
-use super::table::{Table, cell};
+use super::table::{Column, cell, list};
 use super::whose::{self, of};
+
+const COLUMNS: [Column; 7] = [
+    ("ID", "/id", cell),
+    ("TENANT", "/tenant", cell),
+    ("KEY", "/key", cell),
+    ("DOOR", "/door", cell),
+    ("REVISION", "/revision", cell),
+    ("CLIENT", "/client/name", cell),
+    ("IDLE (S)", "/idle_seconds", cell),
+];
 
 /// Sessions: what clients of revisions before 2026-07-28 have open.
 #[derive(Debug, Subcommand)]
@@ -44,7 +54,10 @@ impl SessionCommand {
     /// With the line to print.
     pub(super) async fn run(self, reach: &Reach, screen: &mut Screen) -> anyhow::Result<()> {
         match self {
-            Self::List { tenant, json } => list(reach, screen, tenant.as_deref(), json).await,
+            Self::List { tenant, json } => {
+                let all = whose::all(reach, tenant.as_deref(), "/api/v1/sessions").await?;
+                list(screen, &all, json, "No session is open.", &COLUMNS)
+            }
             Self::End { id, tenant, json } => {
                 let tenant = whose::the_tenant(reach, tenant.as_deref()).await?;
                 let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
@@ -69,34 +82,4 @@ impl SessionCommand {
             }
         }
     }
-}
-
-async fn list(
-    reach: &Reach,
-    screen: &mut Screen,
-    only: Option<&str>,
-    json: bool,
-) -> anyhow::Result<()> {
-    let mut sessions = Vec::new();
-    for tenant in whose::tenants(reach, only).await? {
-        let all = reach.all(Some(&tenant), "/api/v1/sessions").await?;
-        sessions.extend(all.into_iter().map(|session| of(&tenant, session)));
-    }
-    if json {
-        screen.json(&json!(sessions))?;
-        return Ok(());
-    }
-    if sessions.is_empty() {
-        screen.note("No session is open.")?;
-        return Ok(());
-    }
-    let headings = ["ID", "TENANT", "KEY", "DOOR", "REVISION", "CLIENT", "IDLE (S)"];
-    let mut table = Table::new(&headings);
-    for session in &sessions {
-        let first = ["id", "tenant", "key", "door", "revision"].map(|name| cell(&session[name]));
-        let rest = [cell(&session["client"]["name"]), cell(&session["idle_seconds"])];
-        table.row(first.into_iter().chain(rest).collect());
-    }
-    screen.say(&table.render())?;
-    Ok(())
 }

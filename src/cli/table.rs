@@ -1,5 +1,9 @@
 //! Columns and times for people.
 
+use serde_json::{Value, json};
+
+use super::screen::Screen;
+
 /// Rows under headings, each column as wide as its widest cell.
 pub(super) struct Table {
     headings: Vec<&'static str>,
@@ -34,20 +38,48 @@ impl Table {
     }
 }
 
+/// A heading, where its cells stand in a document of the API (RFC 6901), and how they are written.
+pub(super) type Column = (&'static str, &'static str, fn(&Value) -> String);
+
+/// Prints a list of the API: its documents as they are, or a table of them, or that there are none.
+pub(super) fn list(
+    screen: &mut Screen,
+    all: &[Value],
+    json: bool,
+    none: &str,
+    columns: &[Column],
+) -> anyhow::Result<()> {
+    if json {
+        return Ok(screen.json(&json!(all))?);
+    }
+    if all.is_empty() {
+        return Ok(screen.note(none)?);
+    }
+    let headings: Vec<_> = columns.iter().map(|(heading, ..)| *heading).collect();
+    let mut table = Table::new(&headings);
+    for one in all {
+        let cells = columns
+            .iter()
+            .map(|(_, place, write)| write(one.pointer(place).unwrap_or(&Value::Null)));
+        table.row(cells.collect());
+    }
+    Ok(screen.say(&table.render())?)
+}
+
 /// What a document of the API says, for a cell.
-pub(super) fn cell(value: &serde_json::Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
-        serde_json::Value::Null => "-".to_owned(),
-        serde_json::Value::String(text) if text.is_empty() => "-".to_owned(),
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Array(items) if items.is_empty() => "-".to_owned(),
-        serde_json::Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
 }
 
 /// A point in time of a document of the API, to the minute.
-pub(super) fn moment_of(value: &serde_json::Value) -> String {
+pub(super) fn moment_of(value: &Value) -> String {
     match value.as_str() {
         Some(time) => time.replacen('T', " ", 1).chars().take(16).collect(),
         None => "-".to_owned(),

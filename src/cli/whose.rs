@@ -46,6 +46,20 @@ pub(super) async fn tenants(reach: &Reach, only: Option<&str>) -> anyhow::Result
     }
 }
 
+/// The entries of a list of the API of all tenants that are meant.
+pub(super) async fn all(
+    reach: &Reach,
+    only: Option<&str>,
+    path: &str,
+) -> anyhow::Result<Vec<Value>> {
+    let mut entries = Vec::new();
+    for tenant in tenants(reach, only).await? {
+        let all = reach.all(Some(&tenant), path).await?;
+        entries.extend(all.into_iter().map(|entry| of(&tenant, entry)));
+    }
+    Ok(entries)
+}
+
 /// The one tenant that is meant where none need be named.
 pub(super) async fn the_tenant(reach: &Reach, given: Option<&str>) -> anyhow::Result<String> {
     match &tenants(reach, given).await?[..] {
