@@ -22,6 +22,8 @@ use crate::auth::Principal;
 use crate::base::unix_seconds;
 use crate::pipeline::{Carrier, Posting};
 use crate::store::NewGrant;
+use crate::telemetry::meters;
+use crate::telemetry::metrics::Consent;
 
 /// How long a code is good, in seconds.
 const CODE: u64 = 60;
@@ -125,9 +127,9 @@ fn state(form: &Form) -> Result<Option<&str>, Told> {
     if state.is_none_or(fits) { Ok(state) } else { Err(wrong) }
 }
 
-/// Leads back to a client (RFC 6749, section 4.1.2; `iss`: RFC 9207).
-fn back(callback: &str, state: Option<&str>, ask: &Ask, answer: &[(&str, &str)]) -> Whole {
-    let Ok(mut url) = Url::parse(callback) else { return broken() };
+/// The way back to a client (RFC 6749, section 4.1.2; `iss`: RFC 9207).
+fn back(callback: &str, state: Option<&str>, ask: &Ask, answer: &[(&str, &str)]) -> Option<Url> {
+    let mut url = Url::parse(callback).ok()?;
     {
         let mut query = url.query_pairs_mut();
         query.extend_pairs(answer);
@@ -136,7 +138,16 @@ fn back(callback: &str, state: Option<&str>, ask: &Ask, answer: &[(&str, &str)])
         }
         query.append_pair("iss", &ask.base.issuer());
     }
-    lead(url.as_str()).unwrap_or_else(broken)
+    Some(url)
+}
+
+/// Answers a client for somebody, who is told so.
+fn answer(transaction: &Transaction, client: &Client, ask: &Ask, answer: &[(&str, &str)]) -> Whole {
+    let callback = transaction.callback.as_str();
+    let allowed = answer.iter().any(|(name, _)| *name == "code");
+    back(callback, transaction.state.as_deref(), ask, answer)
+        .and_then(|to| consent::answered_page(client, callback, to.as_str(), allowed))
+        .unwrap_or_else(broken)
 }
 
 impl Connect {
@@ -168,7 +179,8 @@ impl Connect {
             Ok(read) => read,
             Err((error, words)) => {
                 let answer = [("error", error), ("error_description", words)];
-                return back(callback, state, ask, &answer);
+                let to = back(callback, state, ask, &answer);
+                return to.and_then(|to| lead(to.as_str())).unwrap_or_else(broken);
             }
         };
         let (browser, cookie) = match self.browsers.known(&ask.headers, &ask.base.0) {
@@ -252,6 +264,7 @@ impl Connect {
                 with_cookie(page, Some(cookie))
             }
             Err((error, denied)) => {
+                meters().connector.consent(Consent::KeyRefused);
                 tracing::info!(address = %ask.address, reason = ?denied, "nobody signs in at the connector");
                 if let Some(denied) = &denied {
                     self.line.note_denied(denied);
@@ -301,6 +314,7 @@ impl Connect {
             Ok(reach) => reach,
             Err(why) => return consent::no_door_page(&request, &why),
         };
+        meters().connector.consent(Consent::Shown);
         consent::consent_page(&request, &shown, who, &reach)
     }
 
@@ -363,8 +377,9 @@ impl Connect {
         if self.note(Some(who), "connect/allow", &client.id, Outcome::Ok, ask).await.is_err() {
             return broken();
         }
+        meters().connector.consent(Consent::Allowed);
         tracing::info!(client = client.id, key = %who.key(), grant = %ticket.grant, "a client was let in");
-        back(&transaction.callback, transaction.state.as_deref(), ask, &[("code", &code)])
+        answer(transaction, client, ask, &[("code", &code)])
     }
 
     async fn deny(
@@ -383,9 +398,11 @@ impl Connect {
             }
             drop(self.note(Some(who), "connect/deny", &client.id, Outcome::Refused, ask).await);
         }
+        meters().connector.consent(Consent::Denied);
+        tracing::info!(client = client.id, address = %ask.address, "a client was not let in");
         let words = "the person did not allow it";
-        let answer = [("error", "access_denied"), ("error_description", words)];
-        back(&transaction.callback, transaction.state.as_deref(), ask, &answer)
+        let denied = [("error", "access_denied"), ("error_description", words)];
+        answer(transaction, client, ask, &denied)
     }
 
     fn grant(

@@ -1,16 +1,31 @@
 //! Where people may be led back to: the callbacks of the clients that these doors are made for,
 //! loopback, and what the file adds. A client that nobody here knows cannot name its own place.
+//!
+//! Codex, Gemini CLI, Zed, Claude Code and most others listen on loopback, at a port of the moment.
+//! A scheme of an app's own (RFC 8252, section 7.1) can be claimed by another app of that computer, as a
+//! port of loopback can: the code is of no use there without the verifier (PKCE), and the page says
+//! that the answer stays on the computer of whoever reads it.
 
 use url::Url;
 
 use crate::base::{is_loopback, redirect_trouble};
 use crate::config::Connect;
 
-/// Claude (both hosts), and the one of ChatGPT that all its connectors had.
-const KNOWN: [&str; 3] = [
-    "https://claude.ai/api/mcp/auth_callback",
-    "https://claude.com/api/mcp/auth_callback",
-    "https://chatgpt.com/connector_platform_oauth_redirect",
+/// Callbacks as clients register them, and the app on the person's own computer that gets the
+/// answer in the end. A registration is taken whole or not at all, so all that a client names are here.
+const KNOWN: [(&str, Option<&str>); 8] = [
+    ("https://claude.ai/api/mcp/auth_callback", None),
+    ("https://claude.com/api/mcp/auth_callback", None),
+    // The one that all connectors of ChatGPT had.
+    ("https://chatgpt.com/connector_platform_oauth_redirect", None),
+    // Cursor names both, and one on loopback.
+    ("https://www.cursor.com/agents/mcp/oauth/callback", None),
+    ("cursor://anysphere.cursor-mcp/oauth/callback", Some("Cursor")),
+    // VS Code names both, and four on loopback. They hand on what they get to the app.
+    ("https://vscode.dev/redirect", Some("Visual Studio Code")),
+    ("https://insiders.vscode.dev/redirect", Some("Visual Studio Code Insiders")),
+    // Antigravity took the place of Gemini CLI for many.
+    ("https://antigravity.google/oauth-callback", None),
 ];
 /// ChatGPT gives each connector one of its own below this.
 const CHATGPT: &str = "https://chatgpt.com/connector/oauth/";
@@ -20,10 +35,15 @@ pub(super) fn is_allowed(connect: &Connect, callback: &str) -> bool {
     if redirect_trouble(callback).is_some() {
         return false;
     }
-    KNOWN.contains(&callback)
+    KNOWN.iter().any(|(known, _)| *known == callback)
         || connect.redirects.iter().any(|known| known == callback)
         || callback.strip_prefix(CHATGPT).is_some_and(is_id)
         || Url::parse(callback).is_ok_and(|url| url.scheme() == "http" && is_loopback(&url))
+}
+
+/// The app that gets what is sent there, of those that are known.
+fn app(callback: &str) -> Option<&'static str> {
+    KNOWN.iter().find(|(known, _)| *known == callback).and_then(|(_, app)| *app)
 }
 
 fn is_id(text: &str) -> bool {
@@ -34,31 +54,24 @@ fn is_id(text: &str) -> bool {
 /// Who gets what is sent there, as people read it.
 pub(super) fn host(callback: &str) -> String {
     let Ok(url) = Url::parse(callback) else { return callback.to_owned() };
-    match (url.scheme(), url.host_str()) {
-        ("http" | "https", Some(host)) if is_loopback(&url) => {
+    match (url.scheme(), url.host_str(), app(callback)) {
+        ("http" | "https", Some(host), _) if is_loopback(&url) => {
             format!("a program on this computer ({host})")
         }
-        ("https", Some(host)) => {
+        ("https", Some(host), Some(app)) => {
+            format!("{host}, which hands it to {app} on this computer")
+        }
+        ("https", Some(host), None) => {
             url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
         }
-        (scheme, _) => format!("an app on this computer ({scheme}:)"),
+        (scheme, _, app) => format!("{} on this computer ({scheme}:)", app.unwrap_or("an app")),
     }
 }
 
 /// Whether whatever runs on the person's machine gets it, and nobody can say who that is.
 pub(super) fn is_local(callback: &str) -> bool {
-    Url::parse(callback).is_ok_and(|url| url.scheme() != "https" || is_loopback(&url))
-}
-
-/// The source by which a page's policy lets a form lead there.
-pub(super) fn source(callback: &str) -> String {
-    let Ok(url) = Url::parse(callback) else { return String::new() };
-    match url.host() {
-        // Policies have no words for addresses of IPv6.
-        Some(url::Host::Ipv6(_)) => format!("{}:", url.scheme()),
-        Some(_) if matches!(url.scheme(), "http" | "https") => url.origin().ascii_serialization(),
-        _ => format!("{}:", url.scheme()),
-    }
+    app(callback).is_some()
+        || Url::parse(callback).is_ok_and(|url| url.scheme() != "https" || is_loopback(&url))
 }
 
 #[cfg(test)]
@@ -69,7 +82,7 @@ mod tests {
     fn only_known_callbacks_and_loopback_are_allowed() {
         let own = "https://app.example.com/cb".to_owned();
         let connect = Connect { redirects: vec![own], ..Connect::default() };
-        for good in KNOWN.into_iter().chain([
+        for good in KNOWN.into_iter().map(|(known, _)| known).chain([
             "https://chatgpt.com/connector/oauth/OUbdUMlL15Ct",
             "http://127.0.0.1:33418/callback",
             "http://localhost:1/",
@@ -94,6 +107,14 @@ mod tests {
             "https://app.example.com/cb2",
             "https://app.example.com",
             "cursor://x/y",
+            "cursor://anysphere.cursor-mcp/oauth/callback/x",
+            "cursor://anysphere.cursor-mcp/oauth/callback?x=1",
+            "cursor:anysphere.cursor-mcp/oauth/callback",
+            "CURSOR://anysphere.cursor-mcp/oauth/callback",
+            "vscode://dynamicauthprovider/x",
+            "https://vscode.dev/redirect/mcp/install",
+            "https://vscode.dev/redirect?url=vscode://x",
+            "https://cursor.com/agents/mcp/oauth/callback",
             "http://192.168.0.1/cb",
         ] {
             assert!(!is_allowed(&connect, wrong), "{wrong}");
@@ -101,11 +122,25 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_names_where_a_form_leads() {
-        assert_eq!(source("https://claude.ai/api"), "https://claude.ai");
-        assert_eq!(source("http://127.0.0.1:99/cb"), "http://127.0.0.1:99");
-        assert_eq!(source("http://[::1]:99/cb"), "http:");
-        assert_eq!(source("cursor://a/b"), "cursor:");
-        assert!(is_local("cursor://a/b") && is_local("http://localhost/") && !is_local(KNOWN[0]));
+    fn people_read_who_gets_the_answer() {
+        for (callback, shown, local) in [
+            ("https://claude.ai/api/mcp/auth_callback", "claude.ai", false),
+            ("https://app.example.com:8443/cb", "app.example.com:8443", false),
+            ("http://127.0.0.1:99/cb", "a program on this computer (127.0.0.1)", true),
+            ("http://[::1]:99/cb", "a program on this computer ([::1])", true),
+            (
+                "cursor://anysphere.cursor-mcp/oauth/callback",
+                "Cursor on this computer (cursor:)",
+                true,
+            ),
+            (
+                "https://vscode.dev/redirect",
+                "vscode.dev, which hands it to Visual Studio Code on this computer",
+                true,
+            ),
+            ("windsurf://x/y", "an app on this computer (windsurf:)", true),
+        ] {
+            assert_eq!((host(callback).as_str(), is_local(callback)), (shown, local));
+        }
     }
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::callback;
 use super::client::{Client, Known};
-use super::page::{Whole, escape, hidden, key_field, page, rows};
+use super::page::{Whole, escape, hidden, key_field, onward, page, rows};
 use crate::auth::Principal;
 
 /// Names of tools that are shown of one server.
@@ -65,10 +65,6 @@ impl Request<'_> {
             "<form method=\"post\" action=\"/connect/authorize\" autocomplete=\"off\">{sealed}{inner}</form>"
         )
     }
-
-    fn goes_to(&self) -> [String; 1] {
-        [callback::source(self.callback)]
-    }
 }
 
 /// The page on which somebody signs in, with what was wrong about the last try.
@@ -85,7 +81,7 @@ pub(super) fn key_page(request: &Request<'_>, problem: Option<&str>) -> Whole {
         request.about(),
         request.warning(),
     );
-    page(StatusCode::OK, "Sign in", &body, &request.goes_to())
+    page(StatusCode::OK, "Sign in", &body)
 }
 
 /// The page on which somebody allows or denies.
@@ -131,7 +127,7 @@ pub(super) fn consent_page(
         request.warning(),
         reach.tools.as_deref().map(names).unwrap_or_default(),
     );
-    page(StatusCode::OK, &format!("Allow {name}?"), &body, &request.goes_to())
+    page(StatusCode::OK, &format!("Allow {name}?"), &body)
 }
 
 /// The names of the tools, server by server.
@@ -165,5 +161,22 @@ pub(super) fn no_door_page(request: &Request<'_>, why: &str) -> Whole {
     );
     let body =
         format!("{}<p class=\"bad\" role=\"alert\">{}</p>{form}", request.about(), escape(why));
-    page(StatusCode::FORBIDDEN, "This key does not open that", &body, &request.goes_to())
+    page(StatusCode::FORBIDDEN, "This key does not open that", &body)
+}
+
+/// The page after somebody has allowed or denied, which leads back to the client.
+pub(super) fn answered_page(
+    client: &Client,
+    callback: &str,
+    to: &str,
+    allowed: bool,
+) -> Option<Whole> {
+    let (name, host) = (escape(&client.name), escape(&callback::host(callback)));
+    let (title, what) =
+        if allowed { ("Allowed", "is let in") } else { ("Not allowed", "was given nothing") };
+    let body = format!(
+        "<p><strong>{name}</strong> {what}. Its answer goes to <strong>{host}</strong>.</p>\
+         <p class=\"soft\">If nothing opens, continue yourself. You can close this page then.</p>"
+    );
+    onward(title, &body, to)
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::form::Twice;
 use super::page::Whole;
+use crate::telemetry::metrics::OAuthAnswer;
 
 /// What a client is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +64,17 @@ impl OAuthError {
             status: StatusCode::SERVICE_UNAVAILABLE,
             wait: Some(5),
             ..Self::new("temporarily_unavailable", "the store does not answer; try again soon")
+        }
+    }
+
+    /// As it is counted.
+    pub(super) fn counted(&self) -> OAuthAnswer {
+        match (self.status, self.code) {
+            (StatusCode::TOO_MANY_REQUESTS, _) => OAuthAnswer::Limited,
+            (StatusCode::SERVICE_UNAVAILABLE, _) => OAuthAnswer::Failed,
+            (_, "invalid_client") => OAuthAnswer::InvalidClient,
+            (_, "invalid_grant") => OAuthAnswer::InvalidGrant,
+            _ => OAuthAnswer::Refused,
         }
     }
 

@@ -111,6 +111,11 @@ impl Connect {
         let (Ok(access), Some(refresh)) = (access, refresh) else {
             return Err(OAuthError::unavailable());
         };
+        if record.generation == 1 {
+            tracing::info!(client = grant.client, key = %grant.key, grant = %grant.id, "a client has got its tokens");
+        } else {
+            tracing::debug!(client = grant.client, grant = %grant.id, "a client has got new tokens");
+        }
         Ok(reply(
             StatusCode::OK,
             &json!({

@@ -36,11 +36,11 @@ label{display:block;margin:1rem 0 .25rem;font-weight:600}\
 input[type=password]{display:block;width:100%;min-height:2.75rem;padding:.5rem .75rem;font:inherit;color:inherit;\
 background:var(--card);border:1px solid var(--soft);border-radius:8px}\
 input[aria-invalid=true]{border:2px solid var(--bad)}\
-button{display:inline-block;min-height:2.75rem;padding:.5rem 1.25rem;font:inherit;font-weight:600;cursor:pointer;\
-border:1px solid var(--main);border-radius:8px;background:var(--card);color:var(--main)}\
-button.main{background:var(--main);color:var(--main-text)}\
+button,a.main{display:inline-block;min-height:2.75rem;padding:.5rem 1.25rem;font:inherit;font-weight:600;cursor:pointer;\
+border:1px solid var(--main);border-radius:8px;background:var(--card);color:var(--main);text-align:center;text-decoration:none}\
+button.main,a.main{background:var(--main);color:var(--main-text)}\
 button.link{min-height:2.75rem;padding:.5rem 0;border:0;background:none;text-decoration:underline}\
-.row{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0 .5rem}.row button{flex:1 1 8rem}\
+.row{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0 .5rem}.row>*{flex:1 1 8rem}\
 :focus-visible{outline:3px solid var(--focus);outline-offset:2px}\
 .bad,.warn{margin:.75rem 0;padding:.625rem .75rem;border-left:4px solid;border-radius:4px}\
 .bad{color:var(--bad);background:var(--bad-back)}.warn{color:var(--warn);background:var(--warn-back)}";
@@ -113,9 +113,8 @@ pub(super) fn rows(rows: &[(&str, &str)]) -> String {
     list + "</dl>"
 }
 
-/// A page. `body` is HTML in which all foreign text was escaped; `goes_to` are the sources to which
-/// a form of it may lead besides this server (browsers hold redirects after a form to it, too).
-pub(super) fn page(status: StatusCode, title: &str, body: &str, goes_to: &[String]) -> Whole {
+/// A page. `body` is HTML in which all foreign text was escaped.
+pub(super) fn page(status: StatusCode, title: &str, body: &str) -> Whole {
     let title = escape(title);
     let text = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -126,9 +125,8 @@ pub(super) fn page(status: StatusCode, title: &str, body: &str, goes_to: &[Strin
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     let policy = format!(
-        "default-src 'none'; style-src {}; form-action 'self'{}; frame-ancestors 'none'; base-uri 'none'",
+        "default-src 'none'; style-src {}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         style_source(),
-        goes_to.iter().fold(String::new(), |all, source| all + " " + source),
     );
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -141,7 +139,22 @@ pub(super) fn page(status: StatusCode, title: &str, body: &str, goes_to: &[Strin
 
 /// A page that says only that something is not possible, why, and what to do.
 pub(super) fn refusal(status: StatusCode, title: &str, why: &str) -> Whole {
-    page(status, title, &format!("<p>{}</p>", escape(why)), &[])
+    page(status, title, &format!("<p>{}</p>", escape(why)))
+}
+
+/// A page that goes on to another place by itself, for an answer to a form. Not a redirect: browsers
+/// hold those to what the page of the form may lead to, and the redirects after them as well, so that
+/// a callback that leads on would end there; and an app that is opened leaves this page as it is. `to` is
+/// a URL that was judged.
+pub(super) fn onward(title: &str, body: &str, to: &str) -> Option<Whole> {
+    let refresh = HeaderValue::from_str(&format!("0;url={to}")).ok()?;
+    let body = format!(
+        "{body}<p class=\"row\"><a class=\"main\" href=\"{}\" rel=\"noreferrer\">Continue</a></p>",
+        escape(to)
+    );
+    let mut page = page(StatusCode::OK, title, &body);
+    page.headers_mut().insert(header::REFRESH, refresh);
+    Some(page)
 }
 
 /// What every answer to a browser says: not to be kept, not to be framed, not to be told to others.
@@ -176,9 +189,9 @@ mod tests {
     fn foreign_text_stays_text() {
         assert_eq!(escape("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
         assert_eq!(escape("a\u{202e}b\n"), "a\u{fffd}b\u{fffd}");
-        let page = page(StatusCode::OK, "<x>", "", &["https://a.example".to_owned()]);
+        let page = page(StatusCode::OK, "<x>", "");
         let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-        assert!(policy.contains("form-action 'self' https://a.example;"), "{policy}");
+        assert!(policy.contains("form-action 'self';"), "{policy}");
         assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"));
         assert!(!STYLE.contains("</"), "the style must not end itself");
     }

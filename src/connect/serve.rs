@@ -27,6 +27,8 @@ use crate::config::{Config, SecretSource};
 use crate::pipeline::Line;
 use crate::seal::Ring;
 use crate::store::Stores;
+use crate::telemetry::meters;
+use crate::telemetry::metrics::{OAuthAnswer, OAuthAsk};
 
 /// Longest body in bytes.
 const LONGEST: usize = 16 << 10;
@@ -151,6 +153,20 @@ impl<'a> Route<'a> {
             "/connect/register" => Self::Register,
             "/connect/revoke" => Self::Revoke,
             _ => Self::Door(metadata::door(path)?),
+        })
+    }
+
+    /// What a client asks there, and with this body.
+    fn asks(self, body: &[u8]) -> Option<OAuthAsk> {
+        Some(match self {
+            Self::Register => OAuthAsk::Register,
+            Self::Revoke => OAuthAsk::Revoke,
+            Self::Token => match Form::read(body).any("grant_type") {
+                Some("authorization_code") => OAuthAsk::Code,
+                Some("refresh_token") => OAuthAsk::Refresh,
+                _ => OAuthAsk::Token,
+            },
+            Self::Door(_) | Self::Server | Self::Authorize => return None,
         })
     }
 
@@ -295,8 +311,9 @@ impl Connect {
         };
         let body = match read {
             Ok(body) => body,
-            Err(error) => return error.reply(),
+            Err(error) => return told(route.asks(&[]), Err(error), address),
         };
+        let asked = route.asks(&body);
         let query = head.uri.query().map(str::to_owned);
         let ask = Ask { headers: head.headers, query, body, address, base };
         let done = match (route, head.method) {
@@ -307,10 +324,7 @@ impl Connect {
             (Route::Revoke, _) => self.revoke(&ask).await,
             (Route::Door(_) | Route::Server, _) => return not_found("nothing is here"),
         };
-        done.unwrap_or_else(|error| {
-            tracing::debug!(%address, %error, "refused by the OAuth server");
-            error.reply()
-        })
+        told(asked, done, address)
     }
 
     /// Writes down what somebody with a good key did or was refused; waits until it is on disk.
@@ -384,6 +398,23 @@ fn check<B>(
     }
     Guard::new(&config.server).check(&judged).map_err(|fault| fault.public.into_owned())?;
     Ok(origin.filter(|origin| origin.as_bytes() != b"null").cloned())
+}
+
+/// What a client is told, once that was counted.
+fn told(asked: Option<OAuthAsk>, done: Result<Whole, OAuthError>, address: IpAddr) -> Whole {
+    let answer = done.as_ref().map_or_else(OAuthError::counted, |_| OAuthAnswer::Ok);
+    if let Some(asked) = asked {
+        meters().connector.answered(asked, answer);
+    }
+    done.unwrap_or_else(|error| {
+        // Whoever asks without end fills no log.
+        if answer == OAuthAnswer::Limited {
+            tracing::debug!(%address, ?asked, %error, "refused by the OAuth server");
+        } else {
+            tracing::info!(%address, ?asked, %error, "refused by the OAuth server");
+        }
+        error.reply()
+    })
 }
 
 /// Reads a body.

@@ -64,7 +64,11 @@ impl Transaction {
     pub(super) fn open(connect: &Connect, browser: &Browser, text: &str) -> Option<Self> {
         let value = connect.browsers.open(PURPOSE, browser, text)?;
         let read: Self = serde_json::from_slice(&value).ok()?;
-        (read.until > unix_seconds()).then_some(read)
+        read.is_good(unix_seconds()).then_some(read)
+    }
+
+    fn is_good(&self, now: u64) -> bool {
+        now < self.until
     }
 
     /// Says that this browser was shown what this key would give: only that can be allowed.
@@ -84,5 +88,19 @@ impl Transaction {
             .browsers
             .open(SHOWN, browser, text)
             .is_some_and(|value| value == [&self.nonce, key.as_bytes()].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_good_for_ten_minutes() {
+        let before = unix_seconds();
+        let page = Transaction::new("c", "http://127.0.0.1/cb", None, "x", "/connect/mcp").unwrap();
+        let after = unix_seconds();
+        assert!(page.is_good(before + LIFE - 1));
+        assert!(!page.is_good(after + LIFE) && LIFE == 600);
     }
 }

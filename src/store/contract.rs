@@ -299,10 +299,24 @@ async fn grants(stores: &Stores) {
     let denied = GrantId::from_bytes([3; 16]);
     assert!(grants.open(new(denied), true).await.unwrap());
     assert_eq!(grants.present(own.id, denied, 0, 110).await.unwrap(), Presented::Over);
+    let (long, quarter) = (GrantId::from_bytes([4; 16]), 90 * 86_400);
+    assert!(grants.open(new(long), false).await.unwrap());
+    assert!(matches!(grants.present(own.id, long, 0, 120).await.unwrap(), Presented::Good(_)));
+    let late = 120 + quarter;
+    assert_eq!(grants.present(own.id, long, 1, late).await.unwrap(), Presented::Over, "unused");
+    let good = grants.present(own.id, long, 1, late - 1).await.unwrap();
+    assert!(matches!(good, Presented::Good(_)), "a moment before it is good");
+    // The others have ended or were never used; this one goes on for as long again.
+    assert_eq!(grants.prune(late).await.unwrap(), 3);
+    assert_eq!(grants.live(vec![id, long]).await.unwrap(), [long]);
+    assert_eq!(grants.prune(late - 1 + quarter).await.unwrap(), 0);
+    assert_eq!(grants.prune(late + quarter).await.unwrap(), 1);
     assert_eq!(clients.prune(50, 50).await.unwrap(), 1, "nobody has allowed `b` anything");
     assert_eq!(clients.prune(1_000, 1_000).await.unwrap(), 1, "and nothing goes on for `a`");
+    let last = GrantId::from_bytes([5; 16]);
+    assert!(grants.open(new(last), false).await.unwrap());
     assert!(stores.tenants.remove(own.id).await.unwrap());
-    assert_eq!(grants.find(own.id, id).await.unwrap(), None, "they go with their tenant");
+    assert_eq!(grants.find(own.id, last).await.unwrap(), None, "they go with their tenant");
 }
 
 async fn changes(stores: &Stores) {

@@ -244,8 +244,12 @@ async fn authorize(
             visit.ask(&url, sent, Wanted::Whole).await.map_err(|wrong| bare(wrong, &url))?;
         let place = without_query(&place);
         jar.keep(&got.headers);
-        if matches!(got.status, 302 | 303) {
-            let location = got.header("location");
+        // A page may also go on by itself.
+        let onward = match got.status {
+            302 | 303 => Some(got.header("location")),
+            _ => got.header("refresh").strip_prefix("0;url="),
+        };
+        if let Some(location) = onward {
             if location.starts_with(redirect) {
                 visit.done(&place, "the page takes the key, and leads back");
                 return Ok((code(&place, location, &state, &server.issuer)?, verifier));

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use url::Url;
 
 use crate::base::{Name, rfc3339};
-use crate::connect::page::{Whole, escape, hidden, key_field, page, rows};
+use crate::connect::page::{Whole, escape, hidden, key_field, onward, page, refusal, rows};
 use crate::credential::LoginState;
 
 fn form(token: &str, fields: &str, buttons: &[(&str, &str, &str)]) -> String {
@@ -40,7 +40,7 @@ pub(super) fn sign_in(upstream: Option<&str>, token: &str, problem: Option<&str>
         None => "<p>Sign in to see where your tenant is logged in.</p>".to_owned(),
     };
     let body = why + &form(token, &key_field(problem), &[("sign-in", "Sign in", "main")]);
-    page(StatusCode::OK, "Sign in", &body, &[])
+    page(StatusCode::OK, "Sign in", &body)
 }
 
 /// Every upstream with a login.
@@ -60,7 +60,7 @@ pub(super) fn list(tenant: &str, logins: &[(Name, LoginState)], token: &str) -> 
     }
     body += "</ul>";
     body += &form(token, "", &[("sign-out", "Sign out here", "link")]);
-    page(StatusCode::OK, "Logins", &body, &[])
+    page(StatusCode::OK, "Logins", &body)
 }
 
 /// One of them.
@@ -97,7 +97,7 @@ pub(super) fn one(
     let note =
         "<p class=\"soft\">Whoever has a key of this tenant uses this login through the proxy.</p>";
     let body = rows(&shown) + note + &form(token, "", &buttons);
-    page(StatusCode::OK, "Login at an upstream", &body, &[])
+    page(StatusCode::OK, "Login at an upstream", &body)
 }
 
 /// The link was made for somebody else.
@@ -109,30 +109,26 @@ pub(super) fn misled(tenant: &str, token: &str) -> Whole {
         escape(tenant),
         form(token, "", &[("sign-out", "Sign out here", "main")])
     );
-    page(StatusCode::FORBIDDEN, "Not your link", &body, &[])
+    page(StatusCode::FORBIDDEN, "Not your link", &body)
 }
 
-/// On to the authorization server. Not by a redirect: browsers hold those to the policy of the
-/// form, and a person sees here where it goes.
+/// On to the authorization server; a person sees here where it goes.
 pub(super) fn leave(upstream: &str, url: &str) -> Whole {
     let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
     let body = format!(
-        "<p>To log in at <strong>{}</strong> you are led to <strong>{}</strong>.</p>\
-         <p><a href=\"{}\" rel=\"noreferrer\">Continue</a></p>",
+        "<p>To log in at <strong>{}</strong> you are led to <strong>{}</strong>.</p>",
         escape(upstream),
         escape(&host.unwrap_or_default()),
-        escape(url)
     );
-    let mut page = page(StatusCode::OK, "Logging in", &body, &[]);
-    if let Ok(value) = HeaderValue::from_str(&format!("0;url={url}")) {
-        page.headers_mut().insert(header::REFRESH, value);
-    }
-    page
+    onward("Logging in", &body, url).unwrap_or_else(|| {
+        let why = "The address of the login cannot be opened.";
+        refusal(StatusCode::BAD_GATEWAY, "This does not work", why)
+    })
 }
 
 /// All is well.
 pub(super) fn done(tenant: &str, upstream: &str) -> Whole {
     let body = rows(&[("Tenant", tenant), ("Upstream", upstream)])
         + "<p>You can close this page and go on where you came from.</p>";
-    page(StatusCode::OK, "Logged in", &body, &[])
+    page(StatusCode::OK, "Logged in", &body)
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::cell::{Counter, Gauge};
+use super::connector::ConnectorMeter;
 use super::page::{Kind, Page};
 use super::process::{process, trees};
 use super::upstream::{LinkEnd, UpstreamMeter};
@@ -56,6 +57,8 @@ pub struct Meters {
     pub bodies_kept: Counter,
     /// Bodies of calls that were to be kept, and found no place in the queue.
     pub bodies_dropped: Counter,
+    /// Our OAuth server.
+    pub connector: ConnectorMeter,
     replies: [[Counter; STATUSES]; Surface::ALL.len()],
     denials: [Counter; DENIALS],
     own: UpstreamMeter,
@@ -89,6 +92,7 @@ impl Meters {
             spans_failed: Counter::new(),
             bodies_kept: Counter::new(),
             bodies_dropped: Counter::new(),
+            connector: ConnectorMeter::new(),
             replies: [const { [const { Counter::new() }; STATUSES] }; Surface::ALL.len()],
             denials: [const { Counter::new() }; DENIALS],
             own: UpstreamMeter::new(),
@@ -208,6 +212,7 @@ impl Meters {
         page.family("mcp_proxy_bodies_total", counter, help);
         page.sample(&[("result", "kept")], self.bodies_kept.get());
         page.sample(&[("result", "dropped")], self.bodies_dropped.get());
+        self.connector.write(page);
 
         let all: Vec<(&str, Arc<UpstreamMeter>)> =
             upstreams.iter().map(|name| (name.as_str(), self.upstream(name))).collect();

@@ -7,12 +7,14 @@
 //! write either OpenMetrics or the older text, not both.
 
 mod cell;
+mod connector;
 mod meters;
 mod page;
 mod process;
 mod upstream;
 
 pub use cell::{Counter, Gauge, Histogram, Standing};
+pub use connector::{ConnectorMeter, Consent, OAuthAnswer, OAuthAsk};
 pub use meters::{Meters, Surface, meters};
 pub use page::{Form, Kind, Page};
 pub use process::{own_use, process};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::{Url, form_urlencoded};
@@ -16,6 +17,8 @@ use crate::support::{Answer, Proxy, Setup};
 pub(crate) const PUBLIC: &str = "https://mcp.example.test";
 pub(crate) const ISSUER: &str = "https://mcp.example.test/connect";
 pub(crate) const RESOURCE: &str = "https://mcp.example.test/connect/mcp";
+/// A key that somebody types by mistake.
+pub(crate) const TYPED: &str = "a-key-that-somebody-types-by-mistake-0001";
 /// A callback on loopback, and one of Claude.
 pub(crate) const LOCAL: &str = "http://127.0.0.1:33418/callback";
 pub(crate) const CLAUDE: &str = "https://claude.ai/api/mcp/auth_callback";
@@ -76,8 +79,23 @@ impl Bed {
 
     /// The same after a restart.
     pub(crate) fn restarted(self) -> Self {
+        self.later("")
+    }
+
+    /// The same after a restart, before which this was done to the store.
+    pub(crate) fn later(self, sql: &str) -> Self {
         let Self { proxy, boss } = self;
-        Self { proxy: proxy.stop().serve(), boss }
+        let setup = proxy.stop();
+        let store = Connection::open(setup.folder().join("mcp-proxy.db")).expect("the store");
+        store.execute_batch(sql).expect("the store takes it");
+        drop(store);
+        Self { proxy: setup.serve(), boss }
+    }
+
+    /// The same with everything in the log.
+    pub(crate) fn at_trace(self) -> Self {
+        let Self { proxy, boss } = self;
+        Self { proxy: proxy.stop().serve_at_trace(), boss }
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -193,6 +211,8 @@ pub(crate) fn asking(client: &str, more: &[(&str, &str)]) -> String {
 #[derive(Default, Clone)]
 pub(crate) struct Browser {
     pub(crate) cookies: BTreeMap<String, String>,
+    /// Every page that it was shown, but for those that lead back to a client.
+    pub(crate) seen: String,
 }
 
 impl Browser {
@@ -201,6 +221,9 @@ impl Browser {
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let ask = if cookies.is_empty() { ask } else { ask.header("Cookie", &cookies.join("; ")) };
         let answer = ask.at(bed.address());
+        if led(&answer).is_none() {
+            self.seen += &answer.text();
+        }
         for (_, cookie) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
             let (name, value) =
                 cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
@@ -241,10 +264,16 @@ impl Browser {
 
     /// Answers a page; gives where it is led.
     pub(crate) fn answer(&mut self, bed: &Bed, page: &Answer, answer: &str) -> String {
-        let led = self.submit(bed, page, &[("answer", answer)]);
-        assert_eq!(led.status, 303, "{}", led.text());
-        led.header("location").expect("a place").to_owned()
+        let page = self.submit(bed, page, &[("answer", answer)]);
+        assert_eq!(page.status, 200, "{}", page.text());
+        led(&page).unwrap_or_else(|| panic!("it leads nowhere: {}", page.text()))
     }
+}
+
+/// Where an answer leads a browser: by a redirect, or as a page that goes on by itself.
+pub(crate) fn led(answer: &Answer) -> Option<String> {
+    let by_page = answer.header("refresh").and_then(|text| text.strip_prefix("0;url="));
+    answer.header("location").or(by_page).map(str::to_owned)
 }
 
 /// The hidden fields of a page.

@@ -1,8 +1,7 @@
-//! Attacks on the way to a code (security.md T21): none of them gets one.
+//! Wrong requests on the way to a code: each is told in its own place, and none of them gets one.
+//! `deputy` has the attacks that are none of a client's own mistakes.
 
-use serde_json::json;
-
-use super::bed::{Bed, Browser, LOCAL, OTHER, asking, field, has_code, hidden, public};
+use super::bed::{Bed, Browser, LOCAL, asking, field, has_code, led, public};
 use super::world::Ask;
 use crate::support::Answer;
 
@@ -44,7 +43,7 @@ fn a_wrong_place_to_go_back_to_leads_nowhere() {
     ] {
         let answer = ask(&bed, &client, &[("redirect_uri", callback)]);
         assert_eq!(answer.status, 400, "{callback}: {}", answer.text());
-        assert!(answer.header("location").is_none(), "{callback} is led somewhere");
+        assert!(led(&answer).is_none(), "{callback} is led somewhere");
     }
     for (unknown, more) in [
         ("mcpc_unknown", &[][..]),
@@ -57,7 +56,7 @@ fn a_wrong_place_to_go_back_to_leads_nowhere() {
         let mut browser = Browser::default();
         let answer = browser.open(&bed, &asking(unknown, more));
         assert_eq!(answer.status, 400, "{unknown}: {}", answer.text());
-        assert!(answer.header("location").is_none());
+        assert!(led(&answer).is_none());
     }
 }
 
@@ -98,90 +97,6 @@ fn a_wrong_request_goes_back_with_its_error_and_our_name() {
     assert_eq!(field(back, "error").as_deref(), Some("invalid_target"));
     let twice = format!("{}&redirect_uri=https%3A%2F%2Fevil.example", asking(&client, &[]));
     assert_eq!(Browser::default().open(&bed, &twice).status, 400);
-}
-
-#[test]
-fn a_page_is_answered_once_and_in_its_own_browser() {
-    let bed = Bed::new();
-    let client = bed.register(&["http://127.0.0.1:1/callback"]);
-    let mut browser = Browser::default();
-    let consent = browser.consent(&bed, &client, &bed.boss);
-    let no_code = |answer: &Answer, what: &str| {
-        let led = answer.header("location").unwrap_or_default();
-        assert!(!has_code(led), "{what}: {led}");
-        assert!(answer.status >= 400, "{what}: {}", answer.status);
-    };
-    let allow: &[(&str, &str)] = &[("answer", "allow")];
-    // Elsewhere: in another browser, without cookies, with a part of them, signed in as another.
-    no_code(&Browser::default().submit(&bed, &consent, allow), "without cookies");
-    let mut second = Browser::default();
-    second.consent(&bed, &client, &bed.boss);
-    no_code(&second.submit(&bed, &consent, allow), "the same person elsewhere");
-    let mut victim = Browser::default();
-    victim.consent(&bed, &client, OTHER);
-    no_code(&victim.submit(&bed, &consent, allow), "another person");
-    let mut mixed = victim.clone();
-    mixed.cookies.extend(
-        browser
-            .cookies
-            .iter()
-            .filter(|(n, _)| n.contains("session"))
-            .map(|(n, v)| (n.clone(), v.clone())),
-    );
-    no_code(&mixed.submit(&bed, &consent, allow), "a session of another browser");
-    // Forged: no transaction, another's, a changed one, none of the browser's own.
-    no_code(
-        &browser.submit(&bed, &consent, &[("answer", "allow"), ("transaction", "")]),
-        "no transaction",
-    );
-    let theirs = hidden(&second.open(&bed, &asking(&client, &[])).text());
-    no_code(
-        &browser.submit(&bed, &consent, &[("answer", "allow"), ("transaction", &theirs[0].1)]),
-        "another's transaction",
-    );
-    let mut changed = hidden(&consent.text())[0].1.clone().into_bytes();
-    changed[40] ^= 1;
-    let changed = String::from_utf8(changed).expect("base64url");
-    no_code(
-        &browser.submit(&bed, &consent, &[("answer", "allow"), ("transaction", &changed)]),
-        "a changed one",
-    );
-    // What was not shown is not allowed: the page asks again.
-    for shown in ["", "junk", &hidden(&consent.text())[0].1] {
-        let again = browser.submit(&bed, &consent, &[("answer", "allow"), ("shown", shown)]);
-        assert_eq!(again.status, 200, "{shown}");
-        assert!(again.header("location").is_none());
-    }
-    // From another site, by a form of its own.
-    let body = format!("transaction={}&answer=allow", hidden(&consent.text())[0].1);
-    let forged = |origin: &str, site: &str| {
-        let ask = Ask::new("POST", "/connect/authorize").text(&body);
-        let ask = ask.header("Content-Type", "application/x-www-form-urlencoded");
-        let ask = ask.header("Origin", origin).header("Sec-Fetch-Site", site);
-        browser.clone().send(&bed, ask)
-    };
-    assert_eq!(forged("https://evil.example", "cross-site").status, 403);
-    assert_eq!(forged("null", "cross-site").status, 403);
-    assert_eq!(forged("https://mcp.example.test.evil.example", "same-site").status, 403);
-    let mut get = browser.clone();
-    no_code(&get.open(&bed, &format!("/connect/authorize?{body}")), "a GET");
-    let wrong_kind = Ask::new("POST", "/connect/authorize").json(&json!({ "answer": "allow" }));
-    no_code(&browser.clone().send(&bed, wrong_kind), "JSON");
-    // The person is asked for each client, also when signed in and asked before.
-    let back = browser.answer(&bed, &consent, "allow");
-    assert!(has_code(&back));
-    no_code(&browser.submit(&bed, &consent, allow), "the same page again");
-    let other = bed.register(&["http://127.0.0.1:1/callback"]);
-    for id in [&client, &other] {
-        let page = browser.open(&bed, &asking(id, &[("prompt", "none")]));
-        assert_eq!(page.status, 200, "nothing is allowed without asking");
-    }
-    // Denied is denied, also for who goes back.
-    let page = browser.open(&bed, &asking(&client, &[]));
-    let back = browser.answer(&bed, &page, "deny");
-    assert_eq!(field(&back, "error").as_deref(), Some("access_denied"));
-    assert_eq!(field(&back, "state").as_deref(), Some("the-state"));
-    no_code(&browser.submit(&bed, &page, allow), "after a no");
 }
 
 #[test]

@@ -126,8 +126,8 @@ fn profiles_have_doors_of_their_own_and_clients_of_the_file_prove_who_they_are()
         ),
     );
     assert_eq!(page.status, 403, "{}", page.text());
-    let led = browser.submit(&bed, &page, &[("answer", "allow")]);
-    assert_ne!(led.status, 303);
+    let refused = browser.submit(&bed, &page, &[("answer", "allow")]);
+    assert!(super::bed::led(&refused).is_none());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn claude_and_a_client_with_a_secret_register_themselves() {
     let page = browser.open(&bed, &asking(id, &[("redirect_uri", CLAUDE), ("scope", "claudeai")]));
     assert!(page.text().contains("<dd>claude.ai</dd>") && !page.text().contains("class=\"warn\""));
     let policy = page.header("content-security-policy").expect("a policy");
-    assert!(policy.contains("form-action 'self' https://claude.ai;"), "{policy}");
+    assert!(policy.contains("form-action 'self';"), "{policy}");
     let page = browser.submit(&bed, &page, &[("answer", "key"), ("key", &bed.boss)]);
     let code = field(&browser.answer(&bed, &page, "allow"), "code").expect("a code");
     let wrong = bed.redeem(id, &code, &[("redirect_uri", CLAUDE)]);

@@ -4,9 +4,12 @@
 use crate::admin::world;
 
 mod bed;
+mod canaries;
 mod clean;
 mod codes;
+mod deputy;
 mod documents;
 mod flow;
+mod life;
 mod pages;
 mod tokens;

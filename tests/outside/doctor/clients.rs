@@ -17,6 +17,8 @@ fn clients_come_in() {
         // With a login instead of the key in a header.
         ("codex", &["--url", &connector]),
         ("gemini", &["--url", &connector]),
+        ("cursor", &["--url", &connector]),
+        ("vscode", &["--url", &connector]),
     ] {
         let (code, found) = world.doctor(&[&["--as", client], more].concat());
         assert_eq!((code, wrong(&found)), (Some(0), vec![]), "{client}: {found:#?}");

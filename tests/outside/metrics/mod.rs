@@ -2,9 +2,9 @@
 //! Prometheus reads, traces join the client with the upstream and reach a collector, and without
 //! one what a client says of traces passes as it was written.
 
-mod access;
+pub(crate) mod access;
 mod counts;
-mod page;
+pub(crate) mod page;
 mod real;
 mod recorder;
 mod traces;
