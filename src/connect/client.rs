@@ -12,13 +12,16 @@ use super::callback;
 use super::document;
 use super::error::OAuthError;
 use super::form::Form;
-use super::serve::Connect;
+use super::serve::{Ask, Connect};
+use crate::auth::{Assertion, Assertions, ClientKeys};
 use crate::base::{redirect_trouble, same_redirect};
 use crate::config::SecretSource;
 use crate::seal::Digest;
 
 /// How ids of clients begin that registered themselves.
 pub(super) const MADE: &str = "mcpc_";
+/// What an assertion of a client is (RFC 7523, section 2.2).
+const JWT: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Longest name that people are shown.
 const LONGEST_NAME: usize = 64;
 
@@ -27,10 +30,18 @@ const LONGEST_NAME: usize = 64;
 pub(super) enum Known {
     /// The file names it; without a secret it is a public client.
     File(Option<SecretSource>),
-    /// A document at its id.
-    Document,
+    /// A document at its id; with its keys, if it can sign who it is.
+    Document(Option<Proof>),
     /// It registered itself; with the digest of its secret, if it has one.
     Registered(Option<Digest>),
+}
+
+/// How a client signs who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Proof {
+    pub(super) keys: ClientKeys,
+    /// It never comes without.
+    pub(super) needed: bool,
 }
 
 /// A client.
@@ -102,15 +113,20 @@ impl Connect {
     }
 
     /// The client that calls the token endpoint, once it has proved who it is (RFC 6749, section
-    /// 2.3.1).
-    pub(super) async fn proven(
-        &self,
-        headers: &HeaderMap,
-        form: &Form,
-    ) -> Result<Client, OAuthError> {
+    /// 2.3.1; RFC 7523, section 2.2).
+    pub(super) async fn proven(&self, ask: &Ask, form: &Form) -> Result<Client, OAuthError> {
         let (named, posted) = (form.one("client_id")?, form.one("client_secret")?);
-        let basic = basic(headers)?;
-        let (id, secret) = match (&basic, named) {
+        let (basic, signed) = (basic(&ask.headers)?, form.one("client_assertion")?);
+        if signed.is_some() {
+            if form.one("client_assertion_type")? != Some(JWT) {
+                return Err(OAuthError::request("`client_assertion_type` is not known here"));
+            }
+            if basic.is_some() || posted.is_some() {
+                return Err(OAuthError::request("the client proves who it is in two ways"));
+            }
+        }
+        let claimed = signed.and_then(Assertions::claimed);
+        let (id, secret) = match (&basic, named.or(claimed.as_deref())) {
             (Some(_), _) if posted.is_some() => {
                 return Err(OAuthError::request("the client shows its secret in two places"));
             }
@@ -127,6 +143,12 @@ impl Connect {
             Err(NoClient::Unknown | NoClient::Document(_)) => return Err(OAuthError::client()),
         };
         let wanted = match &client.known {
+            Known::Document(Some(proof)) if proof.needed || signed.is_some() => {
+                self.signed(ask, id, proof, signed).await?;
+                return Ok(client);
+            }
+            // Who has no keys here proves nothing with them.
+            _ if signed.is_some() => return Err(OAuthError::client()),
             Known::File(Some(source)) => {
                 // Read at the moment of use, so that a secret that was changed holds at once.
                 let own = (self.resolve)(source).map_err(|reason| {
@@ -136,7 +158,7 @@ impl Connect {
                 Some(self.secret_digest(id, own.expose()))
             }
             Known::Registered(digest) => *digest,
-            Known::File(None) | Known::Document => None,
+            Known::File(None) | Known::Document(_) => None,
         };
         match (wanted, secret) {
             (None, _) => Ok(client),
@@ -147,6 +169,25 @@ impl Connect {
             }
             (Some(_), _) => Err(OAuthError::client()),
         }
+    }
+
+    /// Whether a client has signed who it is.
+    async fn signed(
+        &self,
+        ask: &Ask,
+        client: &str,
+        proof: &Proof,
+        signed: Option<&str>,
+    ) -> Result<(), OAuthError> {
+        let issuer = ask.base.issuer();
+        let audiences = [format!("{issuer}/token"), format!("{issuer}/revoke"), issuer];
+        let trust = document::trust(&self.config().connect);
+        let text = signed.ok_or_else(OAuthError::client)?;
+        let shown = Assertion { text, client, audiences: &audiences, keys: &proof.keys, trust };
+        self.assertions.check(&shown).await.map_err(|reason| {
+            tracing::info!(client, %reason, "a client has not proved who it is");
+            OAuthError::client()
+        })
     }
 
     /// What is kept of a client's secret.

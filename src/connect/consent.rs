@@ -34,7 +34,7 @@ impl Request<'_> {
     fn vouched(&self) -> &'static str {
         match self.client.known {
             Known::File(_) => "known to the operator",
-            Known::Document => "by its own document",
+            Known::Document(_) => "by its own document",
             Known::Registered(_) => "registered itself; the name is its own choice",
         }
     }
@@ -43,7 +43,7 @@ impl Request<'_> {
         let host = callback::host(self.callback);
         let mut about =
             vec![("Application", self.client.name.as_str()), ("Known as", self.vouched())];
-        if self.client.known == Known::Document {
+        if matches!(self.client.known, Known::Document(_)) {
             about.push(("Document", &self.client.id));
         }
         about.push(("Answer goes to", &host));
@@ -175,8 +175,8 @@ pub(super) fn answered_page(
     let (title, what) =
         if allowed { ("Allowed", "is let in") } else { ("Not allowed", "was given nothing") };
     let body = format!(
-        "<p><strong>{name}</strong> {what}. Its answer goes to <strong>{host}</strong>.</p>\
-         <p class=\"soft\">If nothing opens, continue yourself. You can close this page then.</p>"
+        "<p><strong>{name}</strong> {what}. The answer goes to <strong>{host}</strong>.</p>\
+         <p class=\"soft\">If nothing opens, go on by the button. You can close this page afterwards.</p>"
     );
     onward(title, &body, to)
 }

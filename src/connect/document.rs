@@ -10,7 +10,8 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use url::Url;
 
-use super::client::{Client, Known, shown_name};
+use super::client::{Client, Known, Proof, shown_name};
+use crate::auth::ClientKeys;
 use crate::base::{is_loopback, now};
 use crate::config::Connect;
 use crate::egress::{Egress, Trust};
@@ -38,7 +39,18 @@ struct Document {
     #[serde(default)]
     redirect_uris: Vec<String>,
     token_endpoint_auth_method: Option<String>,
+    /// All that it can do (OpenID Connect RP Metadata Choices 1.0): one document serves many servers.
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Vec<String>,
+    jwks_uri: Option<String>,
+    jwks: Option<Set>,
     client_secret: Option<serde_json::Value>,
+}
+
+/// Public keys (RFC 7517, section 5).
+#[derive(Debug, Deserialize)]
+struct Set {
+    keys: Vec<serde_json::Value>,
 }
 
 type Kept = (Instant, Result<Client, String>);
@@ -64,6 +76,11 @@ pub(super) fn url(id: &str, connect: &Connect) -> Option<Url> {
     (scheme && plain && url.path() != "/" && url.as_str() == id).then_some(url)
 }
 
+/// How far URLs are trusted that clients name.
+pub(super) fn trust(connect: &Connect) -> Trust {
+    if connect.allow_private { Trust::Private } else { Trust::Stranger }
+}
+
 impl Documents {
     fn all(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,10 +96,10 @@ impl Documents {
         {
             return known.clone();
         }
-        let trust = if connect.allow_private { Trust::Private } else { Trust::Stranger };
+        let trust = trust(connect);
         let (life, read) = match self.egress.get(url, trust).await {
             Ok(fetched) if fetched.status == StatusCode::OK => {
-                (life(&fetched.headers), read(url, &fetched.body))
+                (life(&fetched.headers), read(url, &fetched.body, connect))
             }
             Ok(_) => (None, Err("its server did not give the document".to_owned())),
             Err(error) => (None, Err(error.to_string())),
@@ -119,7 +136,30 @@ fn life(headers: &HeaderMap) -> Option<Duration> {
     age
 }
 
-fn read(url: &Url, body: &[u8]) -> Result<Client, String> {
+/// How a client proves who it is, as its document says.
+fn proof(document: &Document, connect: &Connect) -> Result<Option<Proof>, String> {
+    let supported = &document.token_endpoint_auth_methods_supported;
+    let usual = document.token_endpoint_auth_method.as_deref().unwrap_or("none");
+    let can = |method: &str| usual == method || supported.iter().any(|own| own == method);
+    let keys = match (&document.jwks, document.jwks_uri.as_deref()) {
+        (Some(set), None) => Some(ClientKeys::Here(set.keys.clone())),
+        (None, Some(place)) => self::url(place, connect).map(ClientKeys::At),
+        _ => None,
+    };
+    let needed = !can("none");
+    match keys {
+        Some(keys) if can("private_key_jwt") => Ok(Some(Proof { keys, needed })),
+        None if needed && can("private_key_jwt") => {
+            Err("its document does not say where the keys are with which it signs".to_owned())
+        }
+        _ if needed => Err("its document asks for a proof that is not known here; `none` and \
+                            `private_key_jwt` are"
+            .to_owned()),
+        _ => Ok(None),
+    }
+}
+
+fn read(url: &Url, body: &[u8], connect: &Connect) -> Result<Client, String> {
     if body.len() > LONGEST {
         return Err("its document is larger than 64 KiB".to_owned());
     }
@@ -128,13 +168,10 @@ fn read(url: &Url, body: &[u8]) -> Result<Client, String> {
     if document.client_id != url.as_str() {
         return Err("its document is about another client".to_owned());
     }
-    if document.client_secret.is_some()
-        || document.token_endpoint_auth_method.is_some_and(|method| method != "none")
-    {
-        return Err(
-            "its document asks for a proof that is not known here; only `none` is".to_owned()
-        );
+    if document.client_secret.is_some() {
+        return Err("its document has a secret in it, which everybody can read".to_owned());
     }
+    let proof = proof(&document, connect)?;
     if document.redirect_uris.is_empty() || document.redirect_uris.len() > CALLBACKS {
         return Err("its document names no callbacks, or too many".to_owned());
     }
@@ -144,7 +181,7 @@ fn read(url: &Url, body: &[u8]) -> Result<Client, String> {
         id: document.client_id,
         name: name.unwrap_or_else(|| url.host_str().unwrap_or_default().to_owned()),
         callbacks: document.redirect_uris,
-        known: Known::Document,
+        known: Known::Document(proof),
     })
 }
 
@@ -183,7 +220,7 @@ mod tests {
     #[test]
     fn a_document_speaks_for_its_own_url_only() {
         let url = Url::parse("https://a.example/c").unwrap();
-        let read = |text: &str| read(&url, text.as_bytes());
+        let read = |text: &str| read(&url, text.as_bytes(), &Connect::default());
         let good = r#"{"client_id":"https://a.example/c","redirect_uris":["http://127.0.0.1/cb"],"x":[1]}"#;
         assert_eq!(read(good).unwrap().name, "a.example");
         for wrong in [
@@ -197,6 +234,44 @@ mod tests {
             r#"{"client_id":"https://a.example/c","redirect_uris":["x"],"token_endpoint_auth_method":"client_secret_post"}"#,
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_client_signs_where_its_document_says_that_it_can() {
+        let url = Url::parse("https://a.example/c").unwrap();
+        let read = |more: &str| {
+            let text = format!(
+                r#"{{"client_id":"https://a.example/c","redirect_uris":["http://127.0.0.1/cb"]{more}}}"#
+            );
+            read(&url, text.as_bytes(), &Connect::default()).map(|client| client.known)
+        };
+        let at = ClientKeys::At(Url::parse("https://b.example/keys").unwrap());
+        let both = r#","token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_methods_supported":["none","private_key_jwt"]"#;
+        let only = r#","token_endpoint_auth_method":"private_key_jwt""#;
+        let place = r#","jwks_uri":"https://b.example/keys""#;
+        let signs = |keys: &ClientKeys, needed| {
+            Ok(Known::Document(Some(Proof { keys: keys.clone(), needed })))
+        };
+        assert_eq!(read(""), Ok(Known::Document(None)));
+        assert_eq!(read(place), Ok(Known::Document(None)), "it does not say that it signs");
+        assert_eq!(read(&format!("{both}{place}")), signs(&at, false));
+        assert_eq!(read(&format!("{only}{place}")), signs(&at, true));
+        assert_eq!(read(both), Ok(Known::Document(None)), "then it comes without");
+        let here = ClientKeys::Here(vec![serde_json::json!({"kty": "EC"})]);
+        assert_eq!(
+            read(&format!(r#"{only},"jwks":{{"keys":[{{"kty":"EC"}}]}}"#)),
+            signs(&here, true)
+        );
+        for wrong in [
+            only.to_owned(),
+            format!(r#"{only},"jwks_uri":"http://b.example/keys""#),
+            format!(r#"{only},"jwks_uri":"https://127.0.0.1@b.example/keys""#),
+            format!(r#"{only}{place},"jwks":{{"keys":[]}}"#),
+            r#","token_endpoint_auth_method":"tls_client_auth""#.to_owned(),
+            r#","token_endpoint_auth_method":"client_secret_basic""#.to_owned(),
+        ] {
+            assert!(read(&wrong).is_err(), "{wrong}");
         }
     }
 

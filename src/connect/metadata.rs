@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::page::Whole;
 use super::serve::Base;
-use crate::auth::CONNECTOR_SCOPE;
+use crate::auth::{Assertions, CONNECTOR_SCOPE};
 use crate::base::Name;
 use crate::config::Connect as Settings;
 
@@ -44,7 +44,7 @@ pub(super) fn of_door(door: &str, base: &Base) -> Whole {
 /// The document of the server.
 pub(super) fn of_server(settings: &Settings, base: &Base) -> Whole {
     let issuer = base.issuer();
-    let proofs = ["none", "client_secret_basic", "client_secret_post"];
+    let proofs = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
     let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
@@ -55,7 +55,9 @@ pub(super) fn of_server(settings: &Settings, base: &Base) -> Whole {
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "token_endpoint_auth_methods_supported": proofs,
+        "token_endpoint_auth_signing_alg_values_supported": Assertions::algorithms(),
         "revocation_endpoint_auth_methods_supported": proofs,
+        "revocation_endpoint_auth_signing_alg_values_supported": Assertions::algorithms(),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "client_id_metadata_document_supported": true,

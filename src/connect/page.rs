@@ -30,7 +30,7 @@ p{margin:.5rem 0}.soft{color:var(--soft);font-size:.9375rem}\
 dl{margin:1rem 0;border-top:1px solid var(--line)}\
 dl div{display:flex;flex-wrap:wrap;gap:0 1rem;padding:.5rem 0;border-bottom:1px solid var(--line)}\
 dt{flex:0 0 8rem;color:var(--soft)}dd{flex:1 1 11rem;margin:0;font-weight:600}\
-ul{margin:.25rem 0;padding-left:1.25rem}details{margin:.5rem 0}summary{cursor:pointer;padding:.25rem 0}\
+ul{margin:.5rem 0;padding-left:1.25rem}details{margin:.5rem 0}summary{cursor:pointer;padding:.25rem 0}\
 code{font:.875em ui-monospace,SFMono-Regular,Menlo,monospace}\
 label{display:block;margin:1rem 0 .25rem;font-weight:600}\
 input[type=password]{display:block;width:100%;min-height:2.75rem;padding:.5rem .75rem;font:inherit;color:inherit;\

@@ -13,7 +13,7 @@ use crate::store::Ending;
 impl Connect {
     pub(super) async fn revoke(&self, ask: &Ask) -> Result<Whole, OAuthError> {
         let form = ask.form()?;
-        let client = self.proven(&ask.headers, &form).await?;
+        let client = self.proven(ask, &form).await?;
         let token = form.one("token")?.ok_or_else(|| OAuthError::request("`token` is missing"))?;
         let refresh = self.read_ticket(Shape::Refresh, &client.id, token);
         let named = match refresh {

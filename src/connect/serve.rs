@@ -21,7 +21,7 @@ use super::metadata;
 use super::page::Whole;
 use super::throttle::Throttle;
 use crate::audit::{Audit, Event, Outcome, Ran};
-use crate::auth::{Auth, Guard, Principal, client_address};
+use crate::auth::{Assertions, Auth, Guard, Principal, client_address};
 use crate::base::{GrantId, Secret, Tasks, TenantId, unix_millis, unix_seconds};
 use crate::config::{Config, SecretSource};
 use crate::pipeline::Line;
@@ -77,6 +77,7 @@ pub struct Connect {
     pub(super) resolve: Arc<Resolve>,
     pub(super) browsers: Browsers,
     pub(super) documents: Documents,
+    pub(super) assertions: Assertions,
     asks: Throttle,
     pub(super) registrations: Throttle,
 }
@@ -198,6 +199,7 @@ impl Connect {
             resolve,
             browsers,
             documents: Documents::default(),
+            assertions: Assertions::default(),
             asks: Throttle::new(ASKS, ASK),
             registrations: Throttle::new(REGISTRATIONS, REGISTRATION),
         });

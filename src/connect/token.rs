@@ -19,7 +19,7 @@ use crate::store::{Ending, GrantRecord, Presented};
 impl Connect {
     pub(super) async fn token(&self, ask: &Ask) -> Result<Whole, OAuthError> {
         let form = ask.form()?;
-        let client = self.proven(&ask.headers, &form).await?;
+        let client = self.proven(ask, &form).await?;
         match form.one("grant_type")? {
             Some("authorization_code") => self.redeem(ask, &form, &client).await,
             Some("refresh_token") => self.refresh(ask, &form, &client).await,

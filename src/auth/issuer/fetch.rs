@@ -4,16 +4,7 @@
 use bytes::Bytes;
 use url::Url;
 
-use crate::egress::{self, Egress};
-
-/// Who named a URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// The operator's file.
-    File,
-    /// A document of somebody else.
-    Document,
-}
+use crate::egress::{Egress, Trust};
 
 /// Fetches documents.
 #[derive(Default)]
@@ -26,12 +17,8 @@ impl Fetcher {
 
     /// The document at a URL.
     pub(super) async fn fetch(&self, url: &Url, trust: Trust) -> Result<Bytes, String> {
-        let trust = match trust {
-            Trust::File => egress::Trust::Operator,
-            Trust::Document => egress::Trust::Stranger,
-        };
         let fetched = self.0.get(url, trust).await.map_err(|error| match trust {
-            egress::Trust::Operator => format!("{url}: {error}"),
+            Trust::Operator => format!("{url}: {error}"),
             // What somebody else's document names is nobody's business.
             _ => format!("the issuer's document names a place that is not asked: {error}"),
         })?;

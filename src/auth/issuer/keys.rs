@@ -8,8 +8,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::fetch::{Fetcher, Trust};
+use super::fetch::Fetcher;
 use crate::base::now;
+use crate::egress::Trust;
 
 /// Keys of this age are fetched again before they are used.
 const FRESH: Duration = Duration::from_secs(600);
@@ -42,7 +43,8 @@ struct Set {
 }
 
 impl Keys {
-    /// The key that a token names, or the only one when it names none.
+    /// The key that a token names, or the only one when it names none. They are at `place`, which is
+    /// trusted so far, or where the issuer's own document says.
     ///
     /// # Errors
     /// When the issuer has no such key, or its keys cannot be had.
@@ -51,6 +53,7 @@ impl Keys {
         fetcher: &Fetcher,
         issuer: &str,
         place: Option<&Url>,
+        trust: Trust,
         kid: Option<&str>,
     ) -> Result<Jwk, String> {
         // One asks, the others wait for what it gets.
@@ -62,7 +65,7 @@ impl Keys {
         }
         if state.tried.is_none_or(|at| now() - at >= PAUSE) {
             state.tried = Some(now());
-            match fetch(fetcher, issuer, place).await {
+            match fetch(fetcher, issuer, place, trust).await {
                 Ok(keys) => {
                     state.keys = keys;
                     state.fetched = Some(now());
@@ -83,7 +86,7 @@ impl Keys {
     }
 }
 
-fn pick(keys: &[Jwk], kid: Option<&str>) -> Option<Jwk> {
+pub(super) fn pick(keys: &[Jwk], kid: Option<&str>) -> Option<Jwk> {
     match kid {
         Some(kid) => keys.iter().find(|key| key.common.key_id.as_deref() == Some(kid)).cloned(),
         None => match keys {
@@ -93,13 +96,18 @@ fn pick(keys: &[Jwk], kid: Option<&str>) -> Option<Jwk> {
     }
 }
 
-async fn fetch(fetcher: &Fetcher, issuer: &str, place: Option<&Url>) -> Result<Vec<Jwk>, String> {
+async fn fetch(
+    fetcher: &Fetcher,
+    issuer: &str,
+    place: Option<&Url>,
+    trust: Trust,
+) -> Result<Vec<Jwk>, String> {
     let document = match place {
-        Some(place) => fetcher.fetch(place, Trust::File).await?,
+        Some(place) => fetcher.fetch(place, trust).await?,
         None => {
             let at = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
             let at = Url::parse(&at).map_err(|error| error.to_string())?;
-            let found = fetcher.fetch(&at, Trust::File).await?;
+            let found = fetcher.fetch(&at, trust).await?;
             let found: Discovered =
                 serde_json::from_slice(&found).map_err(|error| format!("{at}: {error}"))?;
             // OIDC Discovery 1.0, section 4.3.
@@ -109,15 +117,19 @@ async fn fetch(fetcher: &Fetcher, issuer: &str, place: Option<&Url>) -> Result<V
             // What stands beside the file's own URL is as trusted as that.
             let place = Url::parse(&found.jwks_uri).map_err(|error| format!("{at}: {error}"))?;
             let beside = place.origin() == at.origin();
-            let trust = if beside { Trust::File } else { Trust::Document };
+            let trust = if beside { trust } else { Trust::Stranger };
             fetcher.fetch(&place, trust).await?
         }
     };
     let set: Set = serde_json::from_slice(&document).map_err(|error| error.to_string())?;
-    // A key of a kind that we do not know must not cost the others.
-    let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    Ok(signing(set.keys))
+}
+
+/// Those that sign. A key of a kind that we do not know must not cost the others.
+pub(super) fn signing(keys: Vec<serde_json::Value>) -> Vec<Jwk> {
+    let keys = keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     let signing = |key: &Jwk| {
         key.common.public_key_use.as_ref().is_none_or(|how| *how == PublicKeyUse::Signature)
     };
-    Ok(keys.filter(signing).collect())
+    keys.filter(signing).collect()
 }

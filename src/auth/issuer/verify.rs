@@ -13,6 +13,7 @@ use super::keys::Keys;
 use super::rule::{Verdict, judge};
 use crate::base::{Name, Role, Scopes, unix_seconds};
 use crate::config::Issuer;
+use crate::egress::Trust;
 
 /// Every issuer of the file.
 pub(in crate::auth) struct Issuers {
@@ -90,7 +91,8 @@ impl Issuers {
             return Err(format!("it is signed with {named}, which the file does not allow"));
         }
         let place = issuer.jwks_url.as_ref();
-        let key = keys.find(fetcher, &issuer.issuer, place, header.kid.as_deref()).await?;
+        let key = keys.find(fetcher, &issuer.issuer, place, Trust::Operator, header.kid.as_deref());
+        let key = key.await?;
         if key.common.key_algorithm.is_some_and(|own| own != KeyAlgorithm::from(header.alg)) {
             return Err("its key is for another algorithm".to_owned());
         }

@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bed::{Bed, Browser, CONFIG, LOCAL, asking, field};
 
-/// A server of documents on this machine; counts who asks.
-fn documents() -> (String, Arc<AtomicUsize>) {
+/// A server of documents on this machine, and of more by their paths (with its own URL); counts who
+/// asks.
+pub(crate) fn documents(
+    more: impl Fn(&str, &str) -> Option<String> + Send + 'static,
+) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let base = format!("http://127.0.0.1:{}", listener.local_addr().expect("an address").port());
     let (asked, own) = (Arc::new(AtomicUsize::new(0)), base.clone());
@@ -35,7 +38,10 @@ fn documents() -> (String, Arc<AtomicUsize>) {
                     ("200 OK", about(&format!("{own}/long.json"), &filler))
                 }
                 "/moved.json" => ("302 Found\r\nLocation: /good.json", String::new()),
-                _ => ("404 Not Found", String::new()),
+                _ => match more(&path, &own) {
+                    Some(body) => ("200 OK", body),
+                    None => ("404 Not Found", String::new()),
+                },
             };
             let _ = write!(
                 stream,
@@ -50,7 +56,7 @@ fn documents() -> (String, Arc<AtomicUsize>) {
 
 #[test]
 fn a_client_is_what_the_document_at_its_id_says() {
-    let (base, asked) = documents();
+    let (base, asked) = documents(|_, _| None);
     let bed = Bed::with(&format!("{CONFIG}[connect]\nallow_private = true\n"));
     let id = format!("{base}/good.json");
     let mut browser = Browser::default();
@@ -71,7 +77,7 @@ fn a_client_is_what_the_document_at_its_id_says() {
 
 #[test]
 fn no_document_is_fetched_from_our_own_network() {
-    let (base, asked) = documents();
+    let (base, asked) = documents(|_, _| None);
     let bed = Bed::new();
     let port = base.rsplit(':').next().expect("a port");
     for host in [

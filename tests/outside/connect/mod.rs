@@ -12,4 +12,5 @@ mod documents;
 mod flow;
 mod life;
 mod pages;
+mod signed;
 mod tokens;
