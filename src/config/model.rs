@@ -116,7 +116,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The URL that clients use, without a path; metadata and printed snippets come from it.
     pub public_url: Option<url::Url>,
-    /// Accepted `Host` names besides loopback, lower case, without port.
+    /// Accepted `Host` names besides loopback, that of `public_url` among them, lower case, without
+    /// port.
     pub hosts: Vec<String>,
     /// Accepted `Origin` values besides loopback ones, `scheme://host[:port]`, lower case.
     pub origins: Vec<String>,

@@ -66,18 +66,21 @@ pub(super) fn check(
         server.client_quirks = quirk::clients(&item, report);
     }
     table.finish(report, &LATER, &FOREIGN);
+    // Whoever follows what we say of ourselves asks for that name. It is the operator's own, so that no
+    // page of somebody else's name comes in by it.
+    if let Some(url) = server.public_url.as_ref().filter(|url| !is_loopback(url))
+        && let Some(host) = url.host_str()
+        && !server.hosts.iter().any(|accepted| accepted == host)
+    {
+        server.hosts.push(host.to_owned());
+    }
     if report.count() == before {
-        warn(&server, listen.as_ref(), public.as_ref(), report);
+        warn(&server, listen.as_ref(), report);
     }
     server
 }
 
-fn warn(
-    server: &Server,
-    listen: Option<&Item<'_>>,
-    public: Option<&Item<'_>>,
-    report: &mut Report<'_>,
-) {
+fn warn(server: &Server, listen: Option<&Item<'_>>, report: &mut Report<'_>) {
     let secure = server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     if let Some(item) = listen
         && !server.listen.ip().is_loopback()
@@ -89,16 +92,6 @@ fn warn(
             "set tls = { cert = \"…\", key = \"…\" }, or public_url to the https:// URL of the \
              proxy in front",
         );
-    }
-    if let (Some(item), Some(url)) = (public, &server.public_url)
-        && let Some(host) = url.host_str()
-        && !server.hosts.iter().any(|accepted| accepted == host)
-        && !is_loopback(url)
-    {
-        let message = format!("`hosts` does not accept `{host}`, the host of `public_url`");
-        report
-            .warning(&item.path, item.span.clone(), message)
-            .hint(format!("add hosts = [\"{host}\"], or requests to that host are refused"));
     }
 }
 

@@ -109,6 +109,25 @@ fn quirks_are_found_by_the_name_of_a_client() {
 }
 
 #[test]
+fn the_host_of_the_public_url_is_one_of_ours() {
+    for (text, hosts) in [
+        ("public_url = \"https://MCP.Example.com:8443\"", &["mcp.example.com"][..]),
+        (
+            "public_url = \"https://a.example\"\nhosts = [\"b.example\"]",
+            &["b.example", "a.example"],
+        ),
+        ("public_url = \"https://a.example\"\nhosts = [\"A.example\"]", &["a.example"]),
+        ("public_url = \"http://[fd00::1]\"", &["[fd00::1]"]),
+        ("public_url = \"http://localhost:8808\"", &[]),
+        ("hosts = [\"b.example\"]", &["b.example"]),
+    ] {
+        let (config, warnings) = checked(&format!("[server]\n{text}\n"));
+        assert_eq!(config.server.hosts, hosts, "{text}");
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+}
+
+#[test]
 fn the_file_of_the_design_is_built_as_it_is_written() {
     let (config, warnings) = checked(
         r#"
