@@ -28,6 +28,7 @@ use crate::store::SecretPlace;
                   mcp-proxy.toml. The client's file is only read.")]
 pub(in crate::cli) struct ImportCommand {
     /// Whose file it is: claude-desktop, claude-code, cursor, vscode, codex, gemini, windsurf, zed.
+    #[arg(hide_possible_values = true)]
     client: Client,
     /// The client's file, instead of the usual place.
     #[arg(long, value_name = "FILE")]
@@ -35,8 +36,8 @@ pub(in crate::cli) struct ImportCommand {
     /// The tenant that the credentials are sealed for; not needed where there is only one.
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// A variable or header whose value is no secret and stands in the file; may be repeated.
-    #[arg(long, value_name = "NAME")]
+    /// A variable, header or option whose value is no secret and stays in the file; may be repeated.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     plain: Vec<String>,
     /// Say what would be done, and do nothing.
     #[arg(long)]
@@ -60,6 +61,13 @@ impl ImportCommand {
         given: Option<&Path>,
         screen: &mut Screen,
     ) -> anyhow::Result<()> {
+        if self.client.member().is_none() && self.client != Client::Codex {
+            return Err(usage(format!(
+                "{} has no servers in a file; claude-desktop, claude-code, cursor, vscode, codex, gemini, \
+                 windsurf and zed have",
+                self.client.name()
+            )));
+        }
         let machine = Machine::this();
         let from = match &self.file {
             Some(path) => path.clone(),
@@ -72,9 +80,6 @@ impl ImportCommand {
                 },
             )?,
         };
-        if self.client.member().is_none() && self.client != Client::Codex {
-            return Err(usage(format!("{} has no servers in a file", self.client.name())));
-        }
         let text = Existing::read(&from)?.text.ok_or_else(|| {
             usage(format!("there is no {}; name the client's file with --file", from.display()))
         })?;

@@ -24,6 +24,15 @@ pub(super) enum Way {
     Url { url: Pieces, headers: Vec<(String, Pieces)> },
 }
 
+/// How the client logs in there (OAuth).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Login {
+    /// A client that somebody has registered there.
+    pub(super) client_id: Option<Pieces>,
+    pub(super) client_secret: Option<Pieces>,
+    pub(super) scopes: Vec<String>,
+}
+
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -33,6 +42,7 @@ pub(super) struct Found {
     pub(super) place: String,
     /// None where it could not be made out.
     pub(super) way: Option<Way>,
+    pub(super) login: Option<Login>,
     /// It is switched off there.
     pub(super) disabled: bool,
     /// Tools by its own names.

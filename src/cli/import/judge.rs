@@ -84,16 +84,36 @@ pub(super) fn is_token(text: &str) -> bool {
     if ["Bearer ", "Basic ", "bearer ", "basic "].iter().any(|word| text.starts_with(word)) {
         return true;
     }
-    // A short text is a word, whatever it begins with.
-    let known = text.len() >= 16 && BEGINNINGS.iter().any(|begin| text.starts_with(begin));
-    known || has_password(text) || is_random(text)
+    is_known(text) || has_password(text) || is_random(text)
 }
 
 /// True for a URL with a password or a token before its host.
 pub(super) fn has_password(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    scheme.len() < 24 && authority.contains('@')
+    let Some((login, _)) = authority.rsplit_once('@') else { return false };
+    // `git@` is nobody's secret.
+    let password = login.split_once(':').is_some_and(|(_, password)| !password.is_empty());
+    let is_scheme = scheme
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b':'));
+    is_scheme && (password || is_known(login) || is_random(login))
+}
+
+/// True for a text that has such a thing in its middle.
+pub(super) fn holds_token(text: &str) -> bool {
+    // The digest of an image is public.
+    let text = text.replace("sha256:", "sha256/");
+    let quotes = |char: char| char.is_whitespace() || "\"'`,;|&()<>[]{}".contains(char);
+    text.split(quotes).any(|part| {
+        has_password(part) || part.split(['=', ':']).any(|part| is_known(part) || is_random(part))
+    })
+}
+
+/// Begins as tokens of a service do.
+fn is_known(text: &str) -> bool {
+    // A short text is a word, whatever it begins with.
+    text.len() >= 16 && BEGINNINGS.iter().any(|begin| text.starts_with(begin))
 }
 
 /// Long, of one piece, with letters and digits mixed as no word has them.
@@ -146,8 +166,20 @@ mod tests {
             "ghcr.io/github/github-mcp-server",
             "--local-timezone=Europe/Berlin",
             "sk-short",
+            "git+ssh://git@github.com/me/it",
+            "ghcr.io/me/it@sha256:9f86d081884c7d659a2feaa0c55ad0159f86d081884c7d659a2feaa0c55ad015",
+            "git+https://github.com/me/it@9f86d081884c7d659a2feaa0c55ad0159f86d081",
+            "{\"root\": \"/home/me\", \"mode\": \"read-only\"}",
         ] {
-            assert!(!is_token(word), "{word}");
+            assert!(!is_token(word) && !holds_token(word), "{word}");
+        }
+        for text in [
+            "API_KEY=sk-proj-abcdefghijklmnop npx it",
+            "{\"apiKey\":\"9f86d081884c7d659a2feaa0c55ad015\"}",
+            "--header=Authorization: Bearer ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+            "exec it 'postgresql://me:pw@db.example.com/x'",
+        ] {
+            assert!(holds_token(text) && !is_token(text), "{text}");
         }
     }
 }

@@ -3,9 +3,11 @@
 
 mod command;
 mod convert;
+mod endpoint;
 mod file;
 mod found;
 mod judge;
+mod program;
 mod read;
 mod remote;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use jsonc_parser::ast;
 use serde_json::{Map, Value};
 use toml_edit::{Item, TableLike};
 
-use super::found::{Found, Way};
+use super::found::{Found, Login, Way};
 use super::words::pieces;
 use crate::cli::connect::{Client, Syntax, parse, read_toml};
 
@@ -27,10 +27,14 @@ pub(super) fn read(client: Client, text: &str) -> Result<Vec<Found>, Syntax> {
             if let Some(project) = &project {
                 found.notes.push(format!("was only for the project {project}; now it is for all"));
             }
-            let off = &root["mcp"]["excluded"];
-            let off = client == Client::Gemini
-                && off.as_array().is_some_and(|list| list.contains(&name.as_str().into()));
-            found.disabled |= off;
+            if client == Client::Gemini {
+                let listed = |list: &str| {
+                    let list = root["mcp"][list].as_array();
+                    list.map(|list| list.contains(&name.as_str().into()))
+                };
+                found.disabled |=
+                    listed("excluded") == Some(true) || listed("allowed") == Some(false);
+            }
             all.push(found);
         }
     }
@@ -77,15 +81,15 @@ const OWN: &[&str] = &[
     "icon",
     "settings",
 ];
-/// Fields of a login that the client has made.
-const LOGIN: &[&str] =
-    &["oauth", "auth", "authProviderType", "scopes", "oauth_resource", "requiresOAuth"];
+/// Fields of a login that only this client can make.
+const LOGIN: &[&str] = &["authProviderType", "targetAudience", "targetServiceAccount"];
 
 fn entry_of(client: Client, name: &str, entry: &Value) -> Found {
     let mut found = Found {
         name: name.to_owned(),
         place: String::new(),
         way: None,
+        login: None,
         disabled: false,
         allow: Vec::new(),
         deny: Vec::new(),
@@ -142,9 +146,14 @@ fn entry_of(client: Client, name: &str, entry: &Value) -> Found {
                 .to_owned(),
         );
     }
+    found.login = login(client, &mut fields);
     found.way = way(client, &mut fields);
     if found.way.is_none() {
-        found.notes.push("has neither a command nor a URL".to_owned());
+        let why = match fields.get("source").and_then(Value::as_str) {
+            Some("extension") => "is an extension of Zed, which alone knows its program",
+            _ => "has neither a command nor a URL",
+        };
+        found.notes.push(why.to_owned());
     }
     for name in fields.keys() {
         match name.as_str() {
@@ -159,6 +168,33 @@ fn entry_of(client: Client, name: &str, entry: &Value) -> Found {
         }
     }
     found
+}
+
+/// Cursor: `auth` with CLIENT_ID and the like. Claude Code, VS Code, Gemini: `oauth` with clientId.
+/// Codex: `oauth` with client_id, and `scopes` beside it.
+fn login(client: Client, fields: &mut Map<String, Value>) -> Option<Login> {
+    let outer = ["scopes", "oauth_resource", "requiresOAuth"].map(|name| fields.remove(name));
+    let inner = ["oauth", "auth"].iter().filter_map(|name| fields.remove(*name)).next();
+    let off = |value: &Value| *value == Value::Bool(false) || value["enabled"] == false;
+    if inner.as_ref().is_some_and(off) || inner.is_none() && outer.iter().all(Option::is_none) {
+        return None;
+    }
+    let inner = inner.unwrap_or_default();
+    let text = |names: [&str; 3]| {
+        let found = names.iter().find_map(|name| inner[*name].as_str());
+        found.filter(|text| !text.is_empty()).map(|text| pieces(client, text))
+    };
+    let scopes = match (&inner["scopes"], &outer[0]) {
+        (Value::Null, Some(scopes)) => scopes,
+        (scopes, _) => scopes,
+    };
+    let scopes = scopes.as_str().map_or_else(|| texts(scopes), |text| vec![text.to_owned()]);
+    let scopes = scopes.iter().flat_map(|text| text.split_whitespace().map(str::to_owned));
+    Some(Login {
+        client_id: text(["clientId", "client_id", "CLIENT_ID"]),
+        client_secret: text(["clientSecret", "client_secret", "CLIENT_SECRET"]),
+        scopes: scopes.collect(),
+    })
 }
 
 fn way(client: Client, fields: &mut Map<String, Value>) -> Option<Way> {
@@ -190,8 +226,11 @@ fn way(client: Client, fields: &mut Map<String, Value>) -> Option<Way> {
     }
     let mut env: Vec<_> =
         pairs(fields.remove("env")).into_iter().map(|(name, text)| (name, value(&text))).collect();
-    for name in fields.remove("env_vars").iter().flat_map(texts) {
-        env.push((name.clone(), vec![variable(&name)]));
+    for from in fields.remove("env_vars").as_ref().and_then(Value::as_array).into_iter().flatten() {
+        // By its name, or with where it comes from.
+        if let Some(name) = from.as_str().or(from["name"].as_str()) {
+            env.push((name.to_owned(), vec![variable(name)]));
+        }
     }
     let cwd = fields.remove("cwd").and_then(|cwd| cwd.as_str().map(value));
     let command = fields.remove("command").and_then(|command| command.as_str().map(str::to_owned));

@@ -14,7 +14,7 @@ fn all(client: Client, text: &str) -> Vec<(String, Result<Made, String>)> {
     let around = Around {
         workspace: Some("/home/me/it"),
         home: Some("/home/me"),
-        open: &["LOG_LEVEL".to_owned()],
+        open: &["LOG_LEVEL".to_owned(), "--project".to_owned()],
         longest: 30,
         separator: "__",
     };
@@ -183,7 +183,7 @@ fn vscode_asks_and_codex_is_toml() {
 fn gemini_and_zed_have_words_of_their_own() {
     let text = format!(
         r#"{{"mcp": {{"excluded": ["no"]}}, "mcpServers": {{
-          "py": {{"command": "python", "args": ["-m", "s"], "env": {{"K": "$MY_KEY", "L": "{CANARY}"}}, "timeout": 600000, "trust": true, "includeTools": ["safe"]}},
+          "py": {{"command": "python", "args": ["-m", "s"], "env": {{"K": "${{MY_KEY:-none}}", "L": "{CANARY}"}}, "timeout": 600000, "trust": true, "includeTools": ["safe"]}},
           "web": {{"httpUrl": "https://w.example.com/mcp", "headers": {{"Accept": "application/json", "X": "${{WEB}}"}}}},
           "no": {{"command": "x"}} }}}}"#
     );
@@ -197,12 +197,67 @@ fn gemini_and_zed_have_words_of_their_own() {
         r#"// Zed settings
         {{ "theme": "One", "context_servers": {{
           "old": {{ "source": "custom", "command": {{ "path": "srv", "args": ["--stdio"], "env": {{ "A": "{CANARY}" }} }}, "settings": {{}} }},
+          "ext": {{ "source": "extension", "enabled": true, "settings": {{ "key": "{CANARY}" }} }},
           "new": {{ "enabled": true, "url": "https://z.example.com/mcp", "headers": {{ "Authorization": "Bearer {CANARY}" }} }},
         }} }}"#
     );
     let (file, values) = filed(Client::Zed, &text);
     assert!(file.contains("command = [\"srv\", \"--stdio\"]"), "{file}");
     assert_eq!(values.len(), 2);
+    let made = all(Client::Zed, &text);
+    assert!(made.iter().any(|(_, made)| made.as_ref().is_err_and(|why| why.contains("extension"))));
+}
+
+#[test]
+fn commands_lead_on_and_options_stay_where_they_are_no_secret() {
+    let text = format!(
+        r#"{{"mcpServers": {{
+          "env": {{"command": "env", "args": ["SLACK={CANARY}", "X=1", "npx", "-y", "s"]}},
+          "box": {{"command": "docker", "args": ["run", "-eTOKEN={CANARY}", "--env=B={CANARY}", "i@sha256:9f86d081884c7d659a2feaa0c55ad015"]}},
+          "open": {{"command": "uvx", "args": ["--from", "git+ssh://git@github.com/me/it", "it", "--project", "550e8400-e29b-41d4-a716-446655440000"]}},
+          "shell": {{"command": "sh", "args": ["-c", "API_KEY={CANARY} exec npx it"]}},
+          "file": {{"serverUrl": "https://f.example.com/mcp", "headers": {{"X-Key": "${{file:/run/key}}"}}}}
+        }}}}"#
+    );
+    let made = all(Client::Windsurf, &text);
+    let reason = made.iter().find(|(place, _)| place.ends_with("shell")).unwrap();
+    assert!(reason.1.as_ref().is_err_and(|why| why.contains("in the middle")), "{reason:?}");
+    let (file, values) = filed(Client::Windsurf, &text);
+    for line in [
+        "command = [\"npx\", \"-y\", \"s\"]\nenv = { SLACK = \"{secret.slack}\", X = \"{secret.x}\" }",
+        "\"run\", \"-eTOKEN\", \"--env=B\", \"i@sha256:9f86d081884c7d659a2feaa0c55ad015\"]",
+        "\"git+ssh://git@github.com/me/it\", \"it\", \"--project\", \"550e8400-e29b-41d4-a716-446655440000\"]",
+    ] {
+        assert!(file.contains(line), "{line} is not in\n{file}");
+    }
+    assert!(values.contains(&"file x_key asked".to_owned()), "{values:?}");
+}
+
+#[test]
+fn logins_are_made_anew_and_their_secrets_sealed() {
+    let cursor = format!(
+        r#"{{"mcpServers": {{"o": {{"url": "https://o.example.com/mcp", "auth": {{"CLIENT_ID": "me", "CLIENT_SECRET": "{CANARY}", "scopes": ["read", "write"]}}}},
+            "h": {{"url": "https://h.example.com/mcp", "headers": {{"Authorization": "Bearer x"}}, "auth": {{}}}}}}}}"#
+    );
+    let (file, values) = filed(Client::Cursor, &cursor);
+    assert!(
+        file.contains("oauth = { client_id = \"me\", client_secret = \"{secret.client_secret}\", scopes = [\"read\", \"write\"] }"),
+        "{file}"
+    );
+    assert_eq!(file.matches("oauth").count(), 1, "{file}");
+    assert!(values.contains(&format!("o client_secret = {CANARY}")), "{values:?}");
+    let notes = all(Client::Cursor, &cursor)[1].1.as_ref().unwrap().notes.join("; ");
+    assert!(notes.contains("PUBLIC_URL/connect/callback"), "{notes}");
+    let (file, _) = filed(
+        Client::Gemini,
+        r#"{"mcp": {"allowed": ["a"]}, "mcpServers": {"a": {"httpUrl": "https://a.example.com/mcp", "oauth": {"enabled": true}}, "b": {"command": "x"}}}"#,
+    );
+    assert!(file.contains("oauth = {}") && !file.contains("upstreams.b"), "{file}");
+    let text = "[mcp_servers.c]\nurl = \"https://c.example.com/mcp\"\nscopes = [\"a b\"]\noauth = { client_id = \"c\" }\n\
+        [mcp_servers.d]\ncommand = \"x\"\nenv_vars = [{ name = \"V\", source = \"local\" }]\n";
+    let (file, values) = filed(Client::Codex, text);
+    assert!(file.contains("oauth = { client_id = \"c\", scopes = [\"a\", \"b\"] }"), "{file}");
+    assert_eq!(values, ["d v from V"]);
 }
 
 #[test]

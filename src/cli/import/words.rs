@@ -5,9 +5,10 @@ use crate::cli::connect::Client;
 
 /// Takes a value apart, in the words of its client.
 ///
-/// Claude Code: `${VAR}` and `${VAR:-default}`. Cursor, Windsurf: `${env:VAR}`, and folders.
-/// VS Code: `${env:VAR}`, `${input:id}`, folders. Gemini: `$VAR` and `${VAR}`. The others have
-/// none, and what looks like one is text.
+/// Claude Code: `${VAR}` and `${VAR:-default}`. Cursor: `${env:VAR}`, and folders. Windsurf:
+/// `${env:VAR}` and `${file:path}`. VS Code: `${env:VAR}`, `${input:id}`, `${command:id}`, folders.
+/// Gemini: `$VAR`, `${VAR}` and `${VAR:-default}` (its envVarResolver.ts). The others have none, and
+/// what looks like one is text.
 pub(super) fn pieces(client: Client, text: &str) -> Pieces {
     let mut pieces = Vec::new();
     let mut literal = String::new();
@@ -53,18 +54,17 @@ fn reference(client: Client, text: &str) -> Option<(Piece, usize)> {
         is_name(name).then(|| Piece::Variable(name.to_owned(), other.map(str::to_owned)))
     };
     let piece = match client {
-        Client::ClaudeCode => match word.split_once(":-") {
+        Client::ClaudeCode | Client::Gemini => match word.split_once(":-") {
             Some((name, other)) => variable(name, Some(other)),
             None => variable(word, None),
         },
-        Client::Gemini => variable(word, None),
         // mcp-remote reads these from the environment of its entry.
         Client::ClaudeDesktop | Client::Zed | Client::Codex => None,
         _ => match word.split_once(':') {
             Some(("env", name)) => variable(name, None),
             Some(("input", name)) => Some(Piece::Input(name.to_owned())),
-            Some(_) => None,
-            None => Some(Piece::Word(word.to_owned())),
+            // A file, a setting, a command of the client: nobody but it knows.
+            _ => Some(Piece::Word(word.to_owned())),
         },
     };
     piece.map(|piece| (piece, length))
