@@ -94,6 +94,19 @@ impl Client {
         }
     }
 
+    /// Its snippet is a line for a shell.
+    pub(super) fn is_typed(self) -> bool {
+        matches!(self, Self::ClaudeCode | Self::Gemini | Self::McpRemote)
+    }
+
+    /// It reads the key from an environment variable of its own.
+    pub(super) fn takes_variable(self) -> bool {
+        matches!(
+            self,
+            Self::ClaudeCode | Self::Codex | Self::Cursor | Self::Gemini | Self::Windsurf
+        )
+    }
+
     /// The entry for its file.
     pub(super) fn entry(self, url: &str, key: &Key<'_>) -> Option<Node> {
         let (text, url) = (key.text(self), Node::text(url));

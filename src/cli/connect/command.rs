@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::json;
 
 use super::client::{Client, ENTRY, input};
 use super::edit::{Existing, difference};
 use super::node::Node;
 use super::place::{Machine, place};
-use super::snippet::{Key, snippet};
+use super::snippet::{Key, PLACEHOLDER, snippet};
 use super::{codex, jsonc, link};
 use crate::cli::command::read_config;
 use crate::cli::refusal::usage;
@@ -45,6 +46,9 @@ pub(in crate::cli) struct ConnectCommand {
     /// Do not ask.
     #[arg(long, requires = "write")]
     yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl ConnectCommand {
@@ -65,9 +69,10 @@ impl ConnectCommand {
             None => self.own_url(&read_config(given)?.0),
         };
         let parsed =
-            url::Url::parse(&url).map_err(|error| usage(format!("--url {url:.100}: {error}")))?;
-        if !matches!(parsed.scheme(), "http" | "https") || !parsed.username().is_empty() {
-            return Err(usage("--url is no address of a door; write https://HOST/mcp"));
+            url::Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        if parsed.is_none_or(|url| !url.username().is_empty()) {
+            let words = format!("--url {url:.100} is no address of a door; write https://HOST/mcp");
+            return Err(usage(words));
         }
         if self.write { self.write(given, &url, screen) } else { self.print(given, &url, screen) }
     }
@@ -86,15 +91,42 @@ impl ConnectCommand {
 
     fn print(&self, given: Option<&Path>, url: &str, screen: &mut Screen) -> anyhow::Result<()> {
         let (client, key) = (self.client, Key::Variable(&self.key_env));
-        screen.note(client.title())?;
-        if self.stdio {
-            let (member, entry) = self.entry(given, url, &key)?;
-            let servers = Node::Table(vec![(member, Node::Table(vec![(ENTRY, entry)]))]);
-            screen.say(&servers.write("", "  ", Some("\n")))?;
+        let snippet = match (self.stdio, client) {
+            (false, _) => snippet(client, url, &key),
+            // It keeps its servers in TOML, and adds one itself.
+            (true, Client::Codex) => {
+                let (program, file) = own(given)?;
+                format!("codex mcp add {ENTRY} -- '{program}' stdio --config '{file}'")
+            }
+            (true, _) => {
+                let (member, entry) = self.entry(given, url, &key)?;
+                let servers = Node::Table(vec![(member, Node::Table(vec![(ENTRY, entry)]))]);
+                servers.write("", "  ", Some("\n"))
+            }
+        };
+        let link = link::link(client, url, &key).filter(|_| !self.stdio);
+        if self.json {
+            let file = Machine::this().and_then(|machine| place(client, &machine));
+            screen.json(&json!({
+                "client": client.name(), "url": url, "file": file, "snippet": snippet, "link": link,
+            }))?;
             return Ok(());
         }
-        screen.say(&snippet(client, url, &key))?;
-        if let Some(link) = link::link(client, url, &key) {
+        screen.note(client.title())?;
+        screen.say(&snippet)?;
+        if self.stdio {
+            return Ok(());
+        }
+        let (name, variable) = (client.name(), &self.key_env);
+        if client.is_typed() {
+            screen.note(&format!("Put the key into {variable} of that shell first."))?;
+        } else if client.takes_variable() {
+            screen
+                .note(&format!("{name} reads the key from {variable}; set it before it starts."))?;
+        } else if snippet.contains(PLACEHOLDER) {
+            screen.note(&format!("Write the key in the place of {PLACEHOLDER}."))?;
+        }
+        if let Some(link) = link {
             screen.note("Or open this link, which adds it:")?;
             screen.say(&link)?;
         }
@@ -107,7 +139,12 @@ impl ConnectCommand {
             }
             screen.note("It opens a page of this proxy, which asks for a key once.")?;
         }
-        screen.note("Make a key with `mcp-proxy key create --tenant default --name laptop`.")?;
+        let tenant =
+            read_config(given).ok().and_then(|(config, ..)| config.tenants.keys().next().cloned());
+        let tenant = tenant.as_ref().map_or("default", |tenant| tenant.as_str());
+        screen.note(&format!(
+            "Make a key with `mcp-proxy key create --tenant {tenant} --name laptop`."
+        ))?;
         Ok(())
     }
 
@@ -124,15 +161,9 @@ impl ConnectCommand {
         if !self.stdio {
             return Ok((member, client.entry(url, key).ok_or_else(none)?));
         }
-        let program = std::env::current_exe().context("this program does not know its place")?;
-        let file = given.unwrap_or(Path::new(crate::cli::command::FILE));
-        let file = std::path::absolute(file)?;
-        let text = |path: &Path| match path.to_str() {
-            Some(text) => Ok(text.to_owned()),
-            None => Err(usage(format!("{} is not UTF-8", path.display()))),
-        };
-        let args = vec!["stdio".to_owned(), "--config".to_owned(), text(&file)?];
-        let entry = vec![("command", Node::text(text(&program)?)), ("args", Node::List(args))];
+        let (program, file) = own(given)?;
+        let args = vec!["stdio".to_owned(), "--config".to_owned(), file];
+        let entry = vec![("command", Node::text(program)), ("args", Node::List(args))];
         Ok((member, Node::Table(entry)))
     }
 
@@ -174,7 +205,12 @@ impl ConnectCommand {
                 path.display()
             ))
         })?;
+        let done = |changed: bool, backup: Option<&Path>| json!({ "client": client.name(), "url": url, "file": path, "changed": changed, "backup": backup });
         if new == text {
+            if self.json {
+                screen.json(&done(false, None))?;
+                return Ok(());
+            }
             screen.say(&format!("{}: the entry is there already", path.display()))?;
             return Ok(());
         }
@@ -183,16 +219,21 @@ impl ConnectCommand {
             None => text.to_owned(),
         };
         let name = path.display().to_string();
-        screen.say(&difference(&name, &shown(text), &shown(&new)))?;
+        if !self.json {
+            screen.say(&difference(&name, &shown(text), &shown(&new)))?;
+        }
         if !self.yes && !agreed(screen, &name)? {
             bail!("nothing was written");
         }
         let backup = old.replace(&new)?;
+        if self.json {
+            screen.json(&done(true, backup.as_deref()))?;
+        }
         screen.note(&match backup {
             Some(backup) => format!("{name} is written; the old one is {}", backup.display()),
             None => format!("{name} is made"),
         })?;
-        if secret.is_none() && !self.stdio && client != Client::Vscode {
+        if client.takes_variable() && !self.stdio {
             screen.note(&format!(
                 "{} reads the key from {}; set it before it starts.",
                 client.name(),
@@ -229,6 +270,17 @@ impl ConnectCommand {
         }
         Ok(Some(crate::base::Secret::new(key)))
     }
+}
+
+/// This program and its file, as another program starts it.
+fn own(given: Option<&Path>) -> anyhow::Result<(String, String)> {
+    let program = std::env::current_exe().context("this program does not know its place")?;
+    let file = std::path::absolute(given.unwrap_or(Path::new(crate::cli::command::FILE)))?;
+    let text = |path: &Path| match path.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(usage(format!("{} is not UTF-8", path.display()))),
+    };
+    Ok((text(&program)?, text(&file)?))
 }
 
 /// As much of a key as tells it from another one.

@@ -3,6 +3,9 @@
 use super::client::{Client, ENTRY, input, shim};
 use super::node::Node;
 
+/// What stands where a person writes the key.
+pub(super) const PLACEHOLDER: &str = "YOUR_KEY";
+
 /// The key, or what stands for it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) enum Key<'a> {
@@ -17,7 +20,9 @@ impl Key<'_> {
     pub(super) fn text(&self, client: Client) -> String {
         match self {
             Self::Text(key) => (*key).to_owned(),
-            Self::Variable(name) => client.reference(name).unwrap_or_else(|| "YOUR_KEY".to_owned()),
+            Self::Variable(name) => {
+                client.reference(name).unwrap_or_else(|| PLACEHOLDER.to_owned())
+            }
         }
     }
 
