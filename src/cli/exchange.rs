@@ -86,7 +86,7 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, String>>) -> Result<T,
 }
 
 /// An error with what caused it: the outermost one alone says little.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let (mut text, mut next) = (error.to_string(), error.source());
     while let Some(cause) = next {
         text = format!("{text}: {cause}");

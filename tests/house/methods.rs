@@ -177,9 +177,9 @@ const PINNED: &[(&str, &[&str], &str)] = &[
     ),
     ("src/cli/doctor/public.rs", &["initialize"], "a stranger's first words"),
     (
-        "src/cli/doctor/replay.rs",
-        &["initialize", "notifications/initialized", "tools/list"],
-        "every client begins so, and of its lists one is looked into",
+        "src/cli/doctor/talk.rs",
+        &["initialize", "notifications/initialized", "server/discover", "tools/list"],
+        "every client begins so, each in its era, and of its lists one is looked into",
     ),
 ];
 

@@ -202,7 +202,11 @@ impl DoctorCommand {
         let bad: Vec<_> = findings.bad_ones().collect();
         if bad.is_empty() {
             let notes = findings.0.iter().filter(|finding| finding.grade == Grade::Note).count();
-            screen.note(&format!("Nothing is wrong; {notes} notes."))?;
+            screen.note(&match notes {
+                0 => "Nothing is wrong.".to_owned(),
+                1 => "Nothing is wrong; 1 note.".to_owned(),
+                count => format!("Nothing is wrong; {count} notes."),
+            })?;
             return Ok(());
         }
         let said = match bad.len() {

@@ -4,6 +4,7 @@
 mod command;
 mod file;
 mod finding;
+mod layer;
 mod limit;
 mod login;
 mod machine;
@@ -11,6 +12,8 @@ mod page;
 mod public;
 mod recorded;
 mod replay;
+mod stream;
+mod talk;
 mod upstreams;
 mod wire;
 

@@ -1,20 +1,16 @@
 //! The proxy as clients reach it: through its public URL, with everything that lies between.
 
-use std::time::Duration;
+use std::net::IpAddr;
 
-use http::HeaderMap;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::finding::Findings;
-use super::wire::{Asked, Certificate, Got, Wanted, Wire, WireError};
-use crate::base::{Secret, parse_time, unix_seconds};
+use super::layer::{clock, unreached};
+use super::replay::{PAGE, is_page};
+use super::wire::{Asked, Got, Wanted, Wire, WireError};
+use crate::base::Secret;
 use crate::config::Config;
-
-/// More than this, and tokens and certificates are judged wrongly.
-const SKEW: u64 = 60;
-/// How long the beginning of a stream may take.
-const BEGIN: Duration = Duration::from_secs(3);
 
 /// Where no key door has metadata: a client that finds some asks for a login and ignores its key.
 pub(super) const ROOTS: &[&str] = &[
@@ -24,6 +20,8 @@ pub(super) const ROOTS: &[&str] = &[
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration/mcp",
     "/.well-known/openid-configuration",
+    "/mcp/.well-known/oauth-protected-resource",
+    "/mcp/.well-known/oauth-authorization-server",
     "/mcp/.well-known/openid-configuration",
 ];
 
@@ -38,23 +36,24 @@ pub(super) struct Public<'a> {
 }
 
 impl Public<'_> {
-    fn url(&self, path: &str) -> Url {
+    pub(super) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(path);
         url.set_query(None);
         url
     }
 
-    fn place(&self, path: &str) -> String {
+    pub(super) fn place(&self, path: &str) -> String {
         self.url(path).to_string()
     }
 
-    async fn ask(&self, path: &str, asked: &Asked) -> Result<Got, WireError> {
+    pub(super) async fn ask(&self, path: &str, asked: &Asked) -> Result<Got, WireError> {
         self.wire.ask(&self.url(path), asked, Wanted::Whole).await
     }
 
     /// Looks at everything that an outsider sees.
     pub(super) async fn look(&self, findings: &mut Findings) {
+        self.addresses(findings).await;
         let first = match self.ask("/livez", &Asked::get()).await {
             Ok(got) => got,
             Err(error) => return unreached(&self.place(""), self.base, &error, findings),
@@ -79,6 +78,33 @@ impl Public<'_> {
         }
     }
 
+    /// Where its name leads: clients in a cloud come over IPv4, to addresses of the Internet.
+    async fn addresses(&self, findings: &mut Findings) {
+        let all = self.wire.addresses(self.base).await;
+        let place = self.base.host_str().unwrap_or_default();
+        if all.is_empty() || place == "localhost" {
+            return;
+        }
+        if all.iter().all(std::net::SocketAddr::is_ipv6) {
+            let why = "claude.ai, ChatGPT and many networks come over IPv4 alone";
+            let next =
+                ("name-six", "the name has addresses of IPv6 alone", "add an A record to the DNS");
+            findings.note(next.0, place, next.1, (why, next.2));
+        }
+        let inner = all.iter().map(std::net::SocketAddr::ip).find(|ip| is_inner(*ip));
+        if let Some(ip) = inner {
+            findings.note(
+                "name-inner",
+                place,
+                format!("the name leads to {ip} here"),
+                (
+                    "claude.ai and ChatGPT come from the Internet, where that is nowhere",
+                    "for them, give the name an address of the Internet",
+                ),
+            );
+        }
+    }
+
     /// Whether a proxy of ours answers at all.
     async fn is_ours(&self, first: &Got, findings: &mut Findings) -> bool {
         let place = self.place("/livez");
@@ -86,7 +112,23 @@ impl Public<'_> {
             findings.good("public-url", &place, "is reached, and an mcp-proxy answers");
             return true;
         }
+        let to = Url::parse(first.header("location")).ok().filter(|_| first.status / 100 == 3);
+        let secure = |to: &Url| {
+            let same = to.host_str() == self.base.host_str();
+            same && to.scheme() == "https" && self.base.scheme() == "http"
+        };
+        if let Some(to) = to.filter(secure) {
+            let next = format!(
+                "write public_url = \"{}\" in [server], and give clients that",
+                to.origin().ascii_serialization()
+            );
+            let what = format!("{} leads on to https", first.status);
+            let why = "clients do not follow with their key, and do not send it without TLS";
+            findings.bad("public-url-wrong", &place, what, (why, &next));
+            return false;
+        }
         let (what, why) = match first.status {
+            200 if is_page(first) => ("a page of 200 where `ok` is due".to_owned(), PAGE),
             status @ 300..=399 => (
                 format!("{status} leads on to {}", first.header("location")),
                 "clients do not follow with their key, so the address that is written must be the one \
@@ -218,11 +260,7 @@ impl Public<'_> {
         let mut clean = true;
         for path in ROOTS {
             let Ok(got) = self.ask(path, &Asked::get()).await else { continue };
-            // Below the door a stranger is refused like anywhere else.
-            let refused = path.starts_with("/mcp/")
-                && got.status == 401
-                && got.header("www-authenticate") == "Bearer";
-            if got.status == 404 || refused {
+            if got.status == 404 {
                 continue;
             }
             clean = false;
@@ -232,10 +270,12 @@ impl Public<'_> {
                     .iter()
                     .any(|name| document.get(name).is_some())
             });
-            let what = if is_metadata {
-                format!("{}: metadata of a login stands where none may be", got.status)
-            } else {
-                format!("{} where 404 is due", got.status)
+            let what = match got.status {
+                status if is_metadata => {
+                    format!("{status}: metadata of a login stands where none may be")
+                }
+                status if is_page(&got) => format!("{status} and a page where 404 is due"),
+                status => format!("{status} where 404 is due"),
             };
             findings.bad(
                 "metadata-at-root",
@@ -295,16 +335,19 @@ impl Public<'_> {
     }
 
     /// What the listener itself answers, without what lies in between.
-    async fn compare_with_own(&self, path: &str, got: &Got, findings: &mut Findings) {
-        let Some(config) = self.config.filter(|config| config.server.tls.is_none()) else { return };
+    pub(super) async fn own(&self, path: &str, asked: &Asked) -> Option<Got> {
+        let config = self.config.filter(|config| config.server.tls.is_none())?;
         let mut address = config.server.listen;
         if address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
-        let Ok(url) = Url::parse(&format!("http://{address}{path}")) else { return };
-        let Ok(own) = self.wire.direct().ask(&url, &Asked::get(), Wanted::Whole).await else {
-            return;
-        };
+        let url = Url::parse(&format!("http://{address}{path}")).ok()?;
+        self.wire.direct().ask(&url, asked, Wanted::Whole).await.ok()
+    }
+
+    /// A document must come as the listener gives it.
+    async fn compare_with_own(&self, path: &str, got: &Got, findings: &mut Findings) {
+        let Some(own) = self.own(path, &Asked::get()).await else { return };
         if own.status != 200 || own.body == got.body {
             return;
         }
@@ -321,68 +364,6 @@ impl Public<'_> {
             ("something in between rewrites the answer", "forward it unchanged"),
         );
     }
-
-    /// A stream must begin at once: what holds it back holds back every progress and question.
-    async fn stream(&self, key: &Secret, findings: &mut Findings) {
-        let place = self.place("/mcp");
-        let bearer = format!("Bearer {}", key.expose());
-        let asked = Asked::post(initialize("doctor"))
-            .with("content-type", "application/json")
-            .with("accept", "application/json, text/event-stream")
-            .with("authorization", &bearer);
-        let got = match self.ask("/mcp", &asked).await {
-            Ok(got) => got,
-            Err(error) => return unreached(&place, self.base, &error, findings),
-        };
-        if got.status == 401 {
-            let next =
-                "give a key of this proxy: `mcp-proxy key create --tenant TENANT --name doctor`";
-            findings.bad("key-refused", &place, "the key is refused", ("", next));
-            return;
-        }
-        if got.status != 200 {
-            findings.bad(
-                "session-refused",
-                &place,
-                format!("{} where 200 is due", got.status),
-                ("", ""),
-            );
-            return;
-        }
-        let session = got.header("mcp-session-id").to_owned();
-        // Its first event comes at once, whatever anybody does.
-        let asked = Asked::get().with("accept", "text/event-stream").with("authorization", &bearer);
-        let url = self.url("/sse");
-        let held = match self.wire.ask(&url, &asked, Wanted::Begin(BEGIN)).await {
-            Err(WireError::Late(_)) => true,
-            Ok(got) => {
-                got.status == 200
-                    && got.header("content-type").starts_with("text/event-stream")
-                    && got.body.is_empty()
-            }
-            Err(_) => false,
-        };
-        if held {
-            findings.bad(
-                "buffered",
-                &self.place("/sse"),
-                format!("a stream has not begun after {} seconds", BEGIN.as_secs()),
-                (
-                    "something in between collects answers before it hands them on, so progress, questions \
-                     and news come late or never",
-                    "nginx: `proxy_buffering off;` for these paths; others: switch off buffering and \
-                     compression of text/event-stream",
-                ),
-            );
-        } else {
-            findings.good("stream", &place, "streams begin at once");
-        }
-        let end = Asked { method: "DELETE", ..Asked::default() }
-            .with("authorization", &bearer)
-            .with("mcp-session-id", session);
-        // A session that is left goes by itself.
-        let _ = self.ask("/mcp", &end).await;
-    }
 }
 
 /// The request that begins a session.
@@ -395,93 +376,6 @@ pub(super) fn initialize(name: &str) -> String {
         },
     })
     .to_string()
-}
-
-/// Names the layer that failed.
-pub(super) fn unreached(place: &str, base: &Url, error: &WireError, findings: &mut Findings) {
-    let host = base.host_str().unwrap_or_default();
-    let (code, why, next) = match error {
-        WireError::Name(_) => (
-            "name-unknown",
-            "`public_url` has a typing error, or the DNS has no entry yet",
-            format!("correct `public_url` in [server], or add the name `{host}` to the DNS"),
-        ),
-        WireError::Refused(_) => (
-            "port-closed",
-            "the reverse proxy does not run, listens at another port, or a firewall is before it",
-            "start it, or correct the port in `public_url`".to_owned(),
-        ),
-        WireError::Connect(..) | WireError::Late(_) => (
-            "no-connection",
-            "the address does not answer: a firewall, or a route that is missing",
-            "see from another network; clients in a cloud need an address of the Internet"
-                .to_owned(),
-        ),
-        WireError::Certificate(Certificate::Expired) => (
-            "certificate-expired",
-            "it was not renewed, or the server has not read the new one",
-            "renew it and reload the server".to_owned(),
-        ),
-        WireError::Certificate(Certificate::Early) => (
-            "certificate-early",
-            "the clock of this machine may be wrong",
-            "see the clock of both machines".to_owned(),
-        ),
-        WireError::Certificate(Certificate::Name) => (
-            "certificate-name",
-            "the server has another certificate for this name, or `public_url` has another name",
-            format!("get one for `{host}`"),
-        ),
-        WireError::Certificate(Certificate::Issuer) => (
-            "certificate-issuer",
-            "it is self-signed or of a private authority, or the certificates in between are missing; \
-             clients refuse it",
-            "serve the whole chain; for a private authority give its certificate with --cacert"
-                .to_owned(),
-        ),
-        WireError::Certificate(Certificate::Other) | WireError::Tls(_) => (
-            "tls",
-            "the server speaks no TLS there, or one that is not safe any more",
-            "see that the port speaks TLS 1.2 or 1.3".to_owned(),
-        ),
-        WireError::Http(_) | WireError::Request(_) => (
-            "http",
-            "something there does not speak HTTP, or breaks the connection",
-            "see that `public_url` names the right port and scheme".to_owned(),
-        ),
-    };
-    findings.silent(code, place, error.to_string(), (why, &next));
-}
-
-/// How far the clock there is from ours (RFC 9110, section 6.6.1).
-pub(super) fn clock(place: &str, headers: &HeaderMap, findings: &mut Findings) {
-    let Some(date) = headers.get("date").and_then(|date| date.to_str().ok()) else { return };
-    let Some(there) = http_date(date) else { return };
-    let here = unix_seconds();
-    let skew = here.abs_diff(there);
-    if skew <= SKEW {
-        findings.good("clock", place, "its clock and ours agree");
-        return;
-    }
-    let way = if there > here { "ahead of" } else { "behind" };
-    findings.bad(
-        "clock",
-        place,
-        format!("its clock is {skew} s {way} ours"),
-        (
-            "tokens and certificates are judged by the clock, and a login fails without a plain word",
-            "set both by NTP: `timedatectl set-ntp true`",
-        ),
-    );
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT` in seconds since 1970.
-fn http_date(text: &str) -> Option<u64> {
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let mut parts = text.split_once(", ")?.1.split(' ');
-    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let month = MONTHS.find(month).filter(|at| at % 3 == 0)? / 3 + 1;
-    parse_time(&format!("{year}-{month:02}-{day}T{time}Z"))
 }
 
 /// One field of a document, as it must be.
@@ -518,17 +412,25 @@ pub(super) fn first_difference(due: &str, came: &str) -> usize {
     due.bytes().zip(came.bytes()).take_while(|(a, b)| a == b).count()
 }
 
-fn around(text: &str, at: usize) -> String {
-    text.get(at..).unwrap_or_default().chars().take(24).collect()
+/// An address that is reached from near by only.
+fn is_inner(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            // 100.64.0.0/10 is shared by the customers of a provider (RFC 6598).
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || shared
+        }
+        IpAddr::V6(ip) => {
+            let first = ip.segments()[0];
+            ip.is_loopback() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_of_http_are_read() {
-        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        assert_eq!(http_date("yesterday"), None);
-    }
+fn around(text: &str, at: usize) -> String {
+    text.get(at..).unwrap_or_default().chars().take(24).collect()
 }

@@ -5,14 +5,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::finding::Findings;
-use super::limit::LIMITS;
+use super::layer::{clock, unreached};
 use super::login;
-use super::public::{clock, first_difference, unreached};
+use super::public::first_difference;
 use super::recorded::Recorded;
 use super::wire::{Asked, Got, Wanted, Wire, WireError};
 use crate::base::Secret;
-
-const BEGIN: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// The first thing that is not as the client needs it.
 #[derive(Debug)]
@@ -98,7 +96,16 @@ impl Visit<'_> {
     ) -> Result<(String, Got), Wrong> {
         self.step += 1;
         let place = format!("step {}, {} {url}", self.step, asked.method);
-        let asked = asked.with("user-agent", self.recorded.user_agent);
+        let (door, elsewhere) = self.recorded.agents;
+        let agent = if url.path().ends_with("/mcp") && asked.has("authorization") {
+            door
+        } else {
+            elsewhere
+        };
+        let mut asked = if agent.is_empty() { asked } else { asked.with("user-agent", agent) };
+        if let Some(version) = self.recorded.probe_version.filter(|_| is_metadata(url)) {
+            asked = asked.with("mcp-protocol-version", version);
+        }
         let got = self.wire.ask(url, &asked, wanted).await;
         let got = got.map_err(|error| Wrong::of(&place, error))?;
         if self.step == 1 {
@@ -115,14 +122,9 @@ impl Visit<'_> {
     async fn probe(&mut self) -> Result<(), Wrong> {
         for path in self.recorded.probes {
             let url = self.url(path);
-            let asked = Asked::get()
-                .with("accept", "application/json")
-                .with("mcp-protocol-version", self.recorded.protocol);
+            let asked = Asked::get().with("accept", "application/json");
             let (place, got) = self.ask(&url, asked, Wanted::Whole).await?;
-            // Below the door a stranger is refused like anywhere else, which leads to no login either.
-            let beneath = path.starts_with("/mcp/") && got.header("www-authenticate") == "Bearer";
-            let due: &[u16] = if beneath { &[404, 401] } else { &[404] };
-            status(&place, &got, due).map_err(|wrong| match got.status {
+            status(&place, &got, &[404]).map_err(|wrong| match got.status {
                 403 => wrong,
                 _ => Wrong {
                     why:
@@ -133,153 +135,14 @@ impl Visit<'_> {
                     ..wrong
                 },
             })?;
-            self.done(&place, &format!("{}: nothing leads it to a login", got.status));
+            self.done(&place, "404: nothing leads it to a login");
         }
         Ok(())
     }
+}
 
-    fn post(&self, token: &Secret, session: &str, body: &Value) -> Asked {
-        let asked = Asked::post(body.to_string())
-            .with("content-type", "application/json")
-            .with("accept", "application/json, text/event-stream")
-            .with("authorization", format!("Bearer {}", token.expose()));
-        if session.is_empty() {
-            return asked;
-        }
-        asked.with("mcp-session-id", session).with("mcp-protocol-version", self.recorded.protocol)
-    }
-
-    /// What it says at a door, from `initialize` to its lists.
-    async fn speak(&mut self, door: &str, token: &Secret) -> Result<(), Wrong> {
-        let url = self.url(door);
-        let recorded = self.recorded;
-        let capabilities: Value = serde_json::from_str(recorded.capabilities).unwrap_or_default();
-        let (name, version) = recorded.client;
-        let hello = json!({
-            "jsonrpc": "2.0", "id": 0, "method": "initialize",
-            "params": {
-                "protocolVersion": recorded.protocol, "capabilities": capabilities,
-                "clientInfo": { "name": name, "version": version },
-            },
-        });
-        let (place, got) = self.ask(&url, self.post(token, "", &hello), Wanted::Whole).await?;
-        status(&place, &got, &[200])?;
-        let result = result(&place, &got, 0)?;
-        equal(
-            &place,
-            &got,
-            "protocolVersion",
-            recorded.protocol,
-            result["protocolVersion"].as_str(),
-        )?;
-        let session = got.header("mcp-session-id").to_owned();
-        if session.is_empty() || !session.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let why = "it says nothing more, or sees no tools";
-            return Err(Wrong::new(
-                &place,
-                "header Mcp-Session-Id: none came",
-                why,
-                "forward response headers as they are",
-            ));
-        }
-        self.done(&place, &format!("initialize: {}", recorded.protocol));
-        for method in recorded.greets {
-            let body = json!({ "jsonrpc": "2.0", "id": method, "method": method, "params": { "level": "info" } });
-            let offers = result["capabilities"].get("logging").is_some();
-            if offers {
-                let (place, got) =
-                    self.ask(&url, self.post(token, &session, &body), Wanted::Whole).await?;
-                status(&place, &got, &[200])?;
-                self.done(&place, method);
-            }
-        }
-        let body = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        let (place, got) = self.ask(&url, self.post(token, &session, &body), Wanted::Whole).await?;
-        status(&place, &got, &[202])?;
-        self.done(&place, "notifications/initialized");
-        if recorded.listens {
-            let asked = Asked::get()
-                .with("accept", "text/event-stream")
-                .with("authorization", format!("Bearer {}", token.expose()))
-                .with("mcp-session-id", &session)
-                .with("mcp-protocol-version", recorded.protocol);
-            let (place, got) =
-                self.ask(&url, asked, Wanted::Begin(BEGIN)).await.map_err(|wrong| {
-                    let Some(WireError::Late(_)) = wrong.wire.as_deref() else { return wrong };
-                    Wrong::new(
-                        &wrong.place,
-                        "no head of an answer within 3 seconds",
-                        "something in between holds streams back until they end",
-                        "switch off buffering for this path (nginx: `proxy_buffering off;`)",
-                    )
-                })?;
-            status(&place, &got, &[200, 405])?;
-            if got.status == 200 {
-                kind(&place, &got, "text/event-stream")?;
-            }
-            self.done(&place, "its stream is open");
-        }
-        for (number, method) in (1..).zip(recorded.lists) {
-            let member = method.rsplit_once('/').map_or("", |(member, _)| member);
-            let member = if member == "resources/templates" { "resourceTemplates" } else { member };
-            let capability = method.split('/').next().unwrap_or_default();
-            if result["capabilities"].get(capability).is_none() {
-                continue;
-            }
-            let body = json!({ "jsonrpc": "2.0", "id": number, "method": method, "params": {} });
-            let (place, got) =
-                self.ask(&url, self.post(token, &session, &body), Wanted::Whole).await?;
-            status(&place, &got, &[200])?;
-            let list = self::result(&place, &got, number)?;
-            let Some(entries) = list[member].as_array() else {
-                return Err(Wrong::new(
-                    &place,
-                    format!("body: `result.{member}` is no list"),
-                    "",
-                    "",
-                ));
-            };
-            if *method == "tools/list" {
-                self.tools(&place, entries)?;
-            }
-            self.done(&place, &format!("{method}: {} entries", entries.len()));
-        }
-        let end = Asked { method: "DELETE", ..Asked::default() }
-            .with("authorization", format!("Bearer {}", token.expose()))
-            .with("mcp-session-id", &session)
-            .with("mcp-protocol-version", recorded.protocol);
-        let (place, got) = self.ask(&url, end, Wanted::Whole).await?;
-        status(&place, &got, &[200, 202, 204, 405])?;
-        self.done(&place, "the session is ended");
-        Ok(())
-    }
-
-    /// What every tool must have so that the list is taken.
-    fn tools(&mut self, place: &str, tools: &[Value]) -> Result<(), Wrong> {
-        let limit = LIMITS.iter().find(|limit| limit.client == self.recorded.title);
-        for (at, tool) in tools.iter().enumerate() {
-            let name = tool["name"].as_str().unwrap_or_default();
-            if tool["inputSchema"]["type"] != "object" {
-                return Err(Wrong::new(
-                    place,
-                    format!(
-                        "body, result.tools[{at}] (`{name}`): `inputSchema.type` is not `object`"
-                    ),
-                    "one such tool makes it drop the whole list",
-                    "hide the tool: tools = { deny = [\"…\"] } on its upstream",
-                ));
-            }
-            if limit.is_some_and(|limit| name.len() > limit.name) {
-                self.findings.note(
-                    "name-long",
-                    place,
-                    format!("`{name}` is longer than {} takes", self.recorded.title),
-                    ("", "lower `max_name` in [namespace]"),
-                );
-            }
-        }
-        Ok(())
-    }
+fn is_metadata(url: &Url) -> bool {
+    url.path().contains("/.well-known/")
 }
 
 /// The status must be one of these.
@@ -293,8 +156,23 @@ pub(super) fn status(place: &str, got: &Got, due: &[u16]) -> Result<(), Wrong> {
         "" => String::new(),
         location => format!(", on to {location}"),
     };
-    let why = if body.is_empty() { String::new() } else { format!("the answer says: {body}") };
+    let is_page = is_page(got);
+    let why = match got.status {
+        _ if is_page && got.status < 500 => PAGE.to_owned(),
+        _ if is_page || body.is_empty() => String::new(),
+        _ => format!("the answer says: {body}"),
+    };
     let next = match got.status {
+        _ if is_page && got.status < 300 => {
+            "let this path through to mcp-proxy without a login or a page"
+        }
+        403 if is_page => {
+            "something in front refuses this client, perhaps by its User-Agent: let it through to mcp-proxy"
+        }
+        // Its own words for a door that is closed.
+        404 if body.contains("Set `public_url`") => {
+            "set `public_url` in [server] to the https:// URL that clients use"
+        }
         401 => {
             "the key or token is refused: is it one of this proxy, and did something on the way take the \
                 header Authorization out?"
@@ -310,6 +188,15 @@ pub(super) fn status(place: &str, got: &Got, due: &[u16]) -> Result<(), Wrong> {
     Err(Wrong { why, ..Wrong::new(place, what, "", next) })
 }
 
+/// Why a page for people answers a program.
+pub(super) const PAGE: &str = "a page for people answers: a login in front (of the network, Cloudflare Access, \
+    a company's gateway), or another site";
+
+/// True for an answer to people.
+pub(super) fn is_page(got: &Got) -> bool {
+    got.header("content-type").starts_with("text/html")
+}
+
 /// The kind of a body.
 pub(super) fn kind(place: &str, got: &Got, due: &str) -> Result<(), Wrong> {
     let came = got.header("content-type");
@@ -322,7 +209,7 @@ pub(super) fn kind(place: &str, got: &Got, due: &str) -> Result<(), Wrong> {
 }
 
 /// The result of an answer to the request with this id.
-fn result(place: &str, got: &Got, id: u64) -> Result<Value, Wrong> {
+pub(super) fn result(place: &str, got: &Got, id: u64) -> Result<Value, Wrong> {
     if !got.header("content-type").starts_with("text/event-stream") {
         kind(place, got, "application/json")?;
     }

@@ -20,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use url::Url;
 
+use crate::cli::exchange::causes;
+
 /// Longest answer that is read.
 const LONGEST: usize = 8 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
@@ -35,6 +37,8 @@ pub(super) enum WireError {
     Refused(SocketAddr),
     #[error("{0} cannot be connected to: {1}")]
     Connect(SocketAddr, String),
+    #[error("the name has addresses of IPv6 alone, and {0} cannot be connected to: {1}")]
+    Six(SocketAddr, String),
     #[error("{0}")]
     Certificate(Certificate),
     #[error("TLS fails: {0}")]
@@ -79,6 +83,11 @@ impl Got {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// It is compressed.
+    pub(super) fn is_coded(&self) -> bool {
+        !matches!(self.header("content-encoding"), "" | "identity")
+    }
+
     /// The message in it: a document, or the last event of a stream that holds an answer.
     pub(super) fn message(&self) -> Option<serde_json::Value> {
         if !self.header("content-type").starts_with("text/event-stream") {
@@ -96,6 +105,18 @@ impl Got {
             .filter_map(|event| serde_json::from_str::<serde_json::Value>(&data(event)).ok())
             .find(|message| message.get("id").is_some())
     }
+}
+
+/// What clients say that they can unpack.
+pub(super) const CODINGS: &str = "gzip, deflate, br";
+
+/// What is wrong with a stream that is compressed, why, and what to do.
+pub(super) fn coded(got: &Got) -> (String, &'static str, &'static str) {
+    (
+        format!("header Content-Encoding: a stream comes as `{}`", got.header("content-encoding")),
+        "what compresses on the way collects events before it hands them on, so that they come late",
+        "compress no text/event-stream on the way (nginx: not in `gzip_types`; Caddy: `encode` for other types)",
+    )
 }
 
 /// How much of an answer is waited for.
@@ -122,6 +143,10 @@ impl Asked {
 
     pub(super) fn post(body: impl Into<String>) -> Self {
         Self { method: "POST", headers: Vec::new(), body: body.into() }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(own, _)| own == name)
     }
 
     pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -165,6 +190,16 @@ impl Wire {
             })?,
         };
         Ok(Self { address, tls: Arc::new(tls.with_no_client_auth()) })
+    }
+
+    /// The addresses of a name; none where another one is connected to.
+    pub(super) async fn addresses(&self, url: &Url) -> Vec<SocketAddr> {
+        let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        if self.address.is_some() || name.parse::<std::net::IpAddr>().is_ok() {
+            return Vec::new();
+        }
+        let port = url.port_or_known_default().unwrap_or(443);
+        tokio::net::lookup_host((name, port)).await.map(Iterator::collect).unwrap_or_default()
     }
 
     /// The same server at the address that is written, whatever its name says.
@@ -214,6 +249,7 @@ impl Wire {
                 found.map_err(|_| WireError::Name(host.to_owned()))?.collect()
             }
         };
+        let six = self.address.is_none() && addresses.iter().all(SocketAddr::is_ipv6);
         let mut last = WireError::Name(host.to_owned());
         for address in addresses.into_iter().take(4) {
             match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
@@ -225,7 +261,9 @@ impl Wire {
                 Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                     last = WireError::Refused(address);
                 }
+                Ok(Err(error)) if six => last = WireError::Six(address, error.to_string()),
                 Ok(Err(error)) => last = WireError::Connect(address, error.to_string()),
+                Err(_) if six => last = WireError::Six(address, "no answer".to_owned()),
                 Err(_) => last = WireError::Connect(address, "no answer".to_owned()),
             }
         }
@@ -311,14 +349,4 @@ fn tls_error(error: &std::io::Error) -> WireError {
         CertificateError::UnknownIssuer => Certificate::Issuer,
         _ => Certificate::Other,
     })
-}
-
-/// An error with what caused it: the outermost one alone says little.
-fn causes(error: &dyn std::error::Error) -> String {
-    let (mut text, mut next) = (error.to_string(), error.source());
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::front::{Fault, Front, NAME};
+use super::front::{Fault, Front};
 use crate::support::{Proxy, Setup};
 
 /// A proxy behind a front of another name.
@@ -15,8 +15,13 @@ impl World {
     pub(crate) fn new() -> Self {
         let front = Front::listen();
         let url = front.url();
+        // One that doctor knows from the file.
+        let address = {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            socket.local_addr().expect("it is bound")
+        };
         let setup = Setup::new().config(&format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\npublic_url = \"{url}\"\nhosts = [\"{NAME}\"]\n\
+            "[server]\nlisten = \"{address}\"\npublic_url = \"{url}\"\n\
              [upstreams.demo]\ncommand = [\"mcp-proxy\", \"demo\"]\n"
         ));
         let setup = setup.file("authority.pem", front.authority.as_bytes());
@@ -72,7 +77,9 @@ fn what_is_broken_on_the_way_is_named() {
         (Fault::Expired, &["certificate-expired"], 69, "renew"),
         (Fault::OtherName, &["certificate-name"], 69, "get one for"),
         (Fault::Clock, &["clock"], 1, "NTP"),
-        (Fault::Elsewhere, &["public-url-wrong"], 1, "another server"),
+        (Fault::Elsewhere, &["public-url-wrong"], 1, "a login in front"),
+        (Fault::Gzip, &["compressed"], 1, "gzip_types"),
+        (Fault::NoKey, &["authorization-lost"], 1, "taken by the listener itself"),
     ] {
         world.front.suffer(fault);
         let (code, found) = world.doctor(&[]);
@@ -81,6 +88,15 @@ fn what_is_broken_on_the_way_is_named() {
         let bad = found.iter().find(|finding| finding["grade"] == "problem").expect("one");
         assert!(bad.to_string().contains(words), "{fault:?}: {bad}");
     }
+    // Two in a row, the second of an old kind: that works.
+    world.front.suffer(Fault::Old);
+    let (code, found) = world.doctor(&[]);
+    assert_eq!((code, wrong(&found)), (Some(0), vec![]), "{found:#?}");
+    world.front.suffer(Fault::Secure);
+    let (_, found) = world.doctor(&["--url", &world.front.url().replace("https", "http")]);
+    let text = serde_json::to_string(&found).expect("it is JSON");
+    let next = format!("write public_url = \\\"{}\\\"", world.front.url());
+    assert!(wrong(&found).contains(&"public-url-wrong") && text.contains(&next), "{text}");
     world.front.suffer(Fault::None);
     // Clients were given another URL than the file says.
     let other = world.front.url().replace("mcp.example.test", "localhost");

@@ -27,6 +27,11 @@ fn clients_come_in() {
         });
         assert!(listed, "{client}: {found:#?}");
     }
+    world.front.suffer(Fault::Old);
+    for client in ["chatgpt", "vscode"] {
+        let (code, found) = world.doctor(&["--as", client]);
+        assert_eq!((code, wrong(&found)), (Some(0), vec![]), "{client}: {found:#?}");
+    }
     for (client, fault, code, words) in [
         ("cursor", Fault::Metadata, "client-stops", "status line, byte 9: 404 is due and 200 came"),
         ("codex", Fault::OtherHost, "client-stops", "403 came"),
@@ -34,6 +39,9 @@ fn clients_come_in() {
         ("gemini", Fault::Buffer, "client-stops", "within 3 seconds"),
         ("cursor", Fault::Expired, "certificate-expired", "expired"),
         ("claude-ai", Fault::Elsewhere, "client-stops", "401 is due and 200 came"),
+        ("chatgpt", Fault::Elsewhere, "client-stops", "a login in front"),
+        ("vscode", Fault::Gzip, "client-stops", "Content-Encoding: a stream comes as `gzip`"),
+        ("gemini", Fault::NoKey, "client-stops", "take the header Authorization out"),
     ] {
         world.front.suffer(fault);
         let (_, found) = world.doctor(&["--as", client]);

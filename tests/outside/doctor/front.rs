@@ -35,6 +35,14 @@ pub(crate) enum Fault {
     OtherName,
     /// It leads to another server.
     Elsewhere,
+    /// It compresses streams.
+    Gzip,
+    /// It speaks HTTP/1.0 to what is behind it, as the second of two.
+    Old,
+    /// It keeps the key to itself.
+    NoKey,
+    /// It takes no request without TLS.
+    Secure,
 }
 
 /// The reverse proxy.
@@ -110,7 +118,22 @@ fn certificates() -> Configs {
     (authority.as_ref().pem(), configs.0, configs.1, configs.2)
 }
 
-fn serve(stream: TcpStream, config: Arc<ServerConfig>, fault: Fault, behind: Option<SocketAddr>) {
+fn serve(
+    mut stream: TcpStream,
+    config: Arc<ServerConfig>,
+    fault: Fault,
+    behind: Option<SocketAddr>,
+) {
+    if fault == Fault::Secure && stream.peek(&mut [0]).is_ok() {
+        let port = stream.local_addr().expect("it is connected").port();
+        let _ = read(&mut stream);
+        let _ = write!(
+            stream,
+            "HTTP/1.1 301 Moved Permanently\r\nLocation: https://{NAME}:{port}/livez\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        return;
+    }
     let connection = ServerConnection::new(config).expect("a configuration");
     let mut client = StreamOwned::new(connection, stream);
     // Whoever refuses the certificate goes away.
@@ -150,6 +173,11 @@ fn forward(
             _ if lower.starts_with("connection:") => continue,
             Fault::OtherHost if lower.starts_with("host:") => new += "Host: backend.internal\r\n",
             Fault::NoHost if lower.starts_with("host:") => continue,
+            Fault::NoKey if lower.starts_with("authorization:") => continue,
+            Fault::Old if lower.ends_with(" http/1.1") => {
+                new += &line.replace(" HTTP/1.1", " HTTP/1.0");
+                new += "\r\nVia: 1.1 first, 1.1 second\r\nX-Forwarded-For: 192.0.2.1, 198.51.100.2\r\n";
+            }
             _ => new += &format!("{line}\r\n"),
         }
     }
@@ -172,6 +200,12 @@ fn forward(
             let date = text.lines().find(|line| line.to_ascii_lowercase().starts_with("date:"));
             let date = date.expect("every answer has a date").to_owned();
             bytes = text.replace(&date, "date: Sun, 06 Nov 1994 08:49:37 GMT").into_bytes();
+        }
+        if fault == Fault::Gzip && bytes.starts_with(b"HTTP/1.1") {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let stream = "content-type: text/event-stream";
+            let coded = format!("{stream}\r\ncontent-encoding: gzip");
+            bytes = text.replacen(stream, &coded, 1).into_bytes();
         }
         client.write_all(&bytes)?;
         client.flush()?;
