@@ -10,8 +10,9 @@ pub(super) struct Limit {
 }
 
 /// Longest whole names: Claude Code 64 (`mcp__SERVER__TOOL`), Cursor 60 (server and tool, widely
-/// reported), VS Code 64 and 128 tools in a request, Gemini CLI 63 (`mcp_SERVER_TOOL`, its older
-/// documentation), Windsurf 100 tools (from memory). The other interfaces take 64.
+/// reported), VS Code 64 and 128 tools in a request, Gemini CLI 63 (`mcp_SERVER_TOOL`; longer ones are
+/// cut in their middle, packages/core/src/tools/mcp-tool.ts), Windsurf 100 tools (from memory). The other
+/// interfaces take 64.
 pub(super) const LIMITS: &[Limit] = &[
     Limit { client: "Claude Code", name: 64 - "mcp__mcp-proxy__".len(), tools: None },
     Limit { client: "Cursor", name: 60 - "mcp-proxy:".len(), tools: None },
