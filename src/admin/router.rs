@@ -100,22 +100,41 @@ pub(super) struct Route {
     /// It goes through the line of MCP requests, which counts and limits it, with a body as large
     /// as theirs; and it ends when its client leaves.
     pub(super) live: bool,
+    /// It writes nothing that another write may come between, and waits for others in the network:
+    /// it takes no turn among the writes.
+    pub(super) aside: bool,
     pub(super) doc: Doc,
+}
+
+macro_rules! is_live {
+    (live) => {
+        true
+    };
+    ($($other:ident)?) => {
+        false
+    };
+}
+
+macro_rules! is_aside {
+    (aside) => {
+        true
+    };
+    ($($other:ident)?) => {
+        false
+    };
 }
 
 macro_rules! routes {
     ($($method:ident $path:literal $who:ident $handler:path,
         $tag:literal $id:ident $summary:literal, $body:expr => $status:literal $answer:expr,
-        $refusals:expr $(, $live:ident)?;)*) => {
+        $refusals:expr $(, $mark:ident)?;)*) => {
         &[$(Route {
             method: stringify!($method),
             path: $path,
             who: Who::$who,
             handler: $handler,
-            live: {
-                let marks: &[&str] = &[$(stringify!($live))?];
-                !marks.is_empty()
-            },
+            live: is_live!($($mark)?),
+            aside: is_aside!($($mark)?),
             doc: Doc {
                 tag: $tag,
                 id: stringify!($id),
@@ -129,7 +148,7 @@ macro_rules! routes {
 }
 
 /// Method, path, who, handler; group, name, sentence, body => status, answer; refusals; `live`
-/// where the line of MCP requests serves it.
+/// where the line of MCP requests serves it, `aside` where it takes no turn.
 pub(super) const ROUTES: &[Route] = routes![
     GET "/api/v1/openapi.json" Key openapi::show,
         "about" getDescription "This document.",
@@ -232,10 +251,10 @@ pub(super) const ROUTES: &[Route] = routes![
         Some("RpcRequest") => 200 Some("RpcResult"), [400, 404, 409, 422, 502, 503, 504], live;
     PUT "/api/v1/upstreams/{name}/oauth" Admin logins::push,
         "upstreams" setUpstreamLogin "Keeps tokens that an authorization server gave to somebody else for the tenant; they are renewed from here on.",
-        Some("LoginRequest") => 200 Some("Login"), [400, 404];
+        Some("LoginRequest") => 200 Some("Login"), [400, 404], aside;
     DELETE "/api/v1/upstreams/{name}/oauth" Admin logins::delete,
         "upstreams" endUpstreamLogin "Logs the tenant out: its tokens are taken back where that is possible, and forgotten.",
-        None => 204 None, [400, 404];
+        None => 204 None, [400, 404], aside;
     GET "/api/v1/profiles" Key profiles::list,
         "profiles" listProfiles "The profiles that the key opens; with a key of the operator, all.",
         None => 200 Some("ProfilePage"), [400];

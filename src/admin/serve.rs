@@ -276,7 +276,10 @@ impl Api {
         call: Call,
         record: Option<Record>,
     ) -> Result<Reply, Problem> {
-        let turn = self.writes.lock().await;
+        let turn = match route.aside {
+            true => None,
+            false => Some(self.writes.lock().await),
+        };
         let named = if route.method == "POST" {
             match repeat::begin(&self, &call).await? {
                 Turn::Fresh(named) => named,
