@@ -47,6 +47,21 @@ pub(super) fn refuse(headers: Option<&Item<'_>>, report: &mut Report<'_>) {
     }
 }
 
+/// Refuses the header that a login sends itself.
+pub(super) fn refuse_authorization(headers: &Item<'_>, report: &mut Report<'_>) {
+    if !headers.is_table() {
+        return;
+    }
+    for (text, item) in headers.table(report).into_iter().flat_map(Table::entries) {
+        if text.eq_ignore_ascii_case("authorization") {
+            item.hide(report);
+            let message = format!("`{}` beside `oauth`: only one of them", item.path);
+            item.key_problem(report, message)
+                .hint("take it out; the token of the login is sent as `Authorization` by itself");
+        }
+    }
+}
+
 fn url(item: &Item<'_>, references: &mut References, report: &mut Report<'_>) -> Option<Template> {
     const HINT: &str = "write a URL such as \"https://mcp.example.com/mcp\"";
     if item.as_string().is_some_and(has_userinfo) {

@@ -145,7 +145,7 @@ fn upstream(
         (None, Some(_)) => child.refuse(report),
     }
     let quirks = quirks.map(|item| quirk::upstream(&item, report));
-    let has_url = url.is_some();
+    let (has_url, has_login) = (url.is_some(), login.is_some());
     let login = login.and_then(|item| {
         references.secret.get_or_insert_with(|| item.path.clone());
         oauth::check(&item, private.unwrap_or(false), has_url, &mut references, report)
@@ -156,6 +156,9 @@ fn upstream(
         command::check(&command, child, share, &mut references, around, report)
     });
     let http = url.and_then(|url| endpoint::check(&url, headers.as_ref(), &mut references, report));
+    if let Some(headers) = headers.as_ref().filter(|_| has_login && has_url) {
+        endpoint::refuse_authorization(headers, report);
+    }
     judge_key(&references, share, report);
     judge_tokens(&references, login.is_some(), !has_url, report);
     let is_stdio = matches!(stdio, Some(Transport::Stdio { .. }));
