@@ -164,6 +164,7 @@ pub async fn build(
     tls.set(config.server.tls.as_ref().map(acceptor).transpose()?);
     let requested = config.server.listen;
     let core = Core::new(config.clone(), foundation, &*resolve, launcher, calls, tasks).await?;
+    core.line.keep_logins(core.auth.clone());
     let (listener, address) = bind(requested, "`listen` in [server], or `--listen`").await?;
     let behind =
         (core.auth.clone(), core.credentials.clone(), core.line.clone(), core.composer.clone());

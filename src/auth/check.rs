@@ -249,6 +249,11 @@ impl Auth {
     ) -> Result<Option<TenantRecord>, crate::store::StoreError> {
         self.0.tenant(name).await
     }
+
+    /// The same for whoever does something for it; `None` also when the store fails.
+    pub async fn known_tenant(&self, name: &Name) -> Option<Arc<TenantInfo>> {
+        self.0.tenant_info(name).await.ok()
+    }
 }
 
 impl Inner {

@@ -172,7 +172,33 @@ impl Credentials {
         principal: &Principal,
         permit: Permit<'_>,
     ) -> Result<Arc<Armed>, CredentialError> {
-        let (tenant, upstream) = (principal.tenant(), permit.upstream());
+        self.arm_for(principal.tenant(), permit).await
+    }
+
+    /// Renews a tenant's login whose token is used up, where that needs nobody. False when there
+    /// was nothing to do.
+    ///
+    /// # Errors
+    /// When the tenant's credentials cannot be read, or the login is not renewed.
+    pub async fn renew_unused(
+        &self,
+        tenant: &Arc<TenantInfo>,
+        permit: Permit<'_>,
+    ) -> Result<bool, OAuthError> {
+        let armed = self.arm_for(tenant, permit).await;
+        let armed = armed.map_err(|error| OAuthError::Setup(error.to_string()))?;
+        if !armed.asks_a_person() || !self.0.logins.is_due(&armed) {
+            return Ok(false);
+        }
+        Box::pin(self.0.logins.renew(&armed)).await.map(|()| true)
+    }
+
+    async fn arm_for(
+        &self,
+        tenant: &Arc<TenantInfo>,
+        permit: Permit<'_>,
+    ) -> Result<Arc<Armed>, CredentialError> {
+        let upstream = permit.upstream();
         let place = (tenant.id(), upstream.name.clone());
         if let Some(verdict) = self.0.kept(&place, upstream) {
             return verdict;

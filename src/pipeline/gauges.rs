@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::line::Line;
 use crate::base::Name;
+use crate::credential::LoginState;
 use crate::telemetry::meters;
 use crate::telemetry::metrics::{Kind, Page};
 use crate::upstream::LinkState;
@@ -38,6 +39,31 @@ impl Line {
             page.single("mcp_proxy_audit_up", Kind::Gauge, help, u8::from(!audit.is_failing()));
         }
         self.write_link_states(page, &names);
+        self.write_logins(page);
+    }
+
+    /// Of upstreams where tenants log in.
+    fn write_logins(&self, page: &mut Page) {
+        let config = self.config();
+        let entries = config.upstreams.iter().filter(|(_, entry)| entry.oauth.is_some());
+        let names: Vec<&Name> = entries.map(|(name, _)| name).collect();
+        let standings = self.credentials.logins().standings();
+        let help = "Tenants by how their login at an upstream stands, as far as this process has looked at it.";
+        page.family("mcp_proxy_upstream_logins", Kind::Gauge, help);
+        for name in &names {
+            for state in LoginState::ALL {
+                let of = |(at, found): &&(Name, &str)| at == *name && *found == state;
+                let count = standings.iter().filter(of).count();
+                page.sample(&[("upstream", name.as_str()), ("state", state)], count);
+            }
+        }
+        let help = "Tries to renew a tenant's login, by what came of them.";
+        page.family("mcp_proxy_upstream_login_renewals_total", Kind::Counter, help);
+        for name in &names {
+            for (result, count) in meters().upstream(name).login_renewals() {
+                page.sample(&[("upstream", name.as_str()), ("result", result)], count);
+            }
+        }
     }
 
     fn write_link_states(&self, page: &mut Page, names: &[Name]) {

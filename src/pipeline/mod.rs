@@ -43,6 +43,7 @@ mod tenant;
 mod traced;
 mod troubles;
 mod update;
+mod upkeep;
 mod views;
 mod witness;
 

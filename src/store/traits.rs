@@ -9,7 +9,7 @@ use super::{
     Owner, ProfileRecord, Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace,
     SessionRecord, StoreError, TenantRecord, UpstreamRecord,
 };
-use crate::base::{KeyId, Name, TenantId};
+use crate::base::{KeyId, Name, Slot, TenantId};
 use crate::seal::{Digest, KeyTag, Sealed};
 
 /// An answer of the store that is still on its way.
@@ -181,6 +181,9 @@ pub trait Logins: Send + Sync {
         now: u64,
         expires_at: u64,
     ) -> Pending<'_, bool>;
+    /// Values in this slot that nobody has written since `before`, in seconds since the Unix epoch:
+    /// at most so many tenants and upstreams, any of them first.
+    fn unused(&self, slot: &Slot, before: u64, most: usize) -> Pending<'_, Vec<(Name, Name)>>;
     /// Takes it, once and not after its time.
     fn take(&self, state: Digest, now: u64) -> Pending<'_, Option<(TenantId, Sealed)>>;
 }

@@ -66,7 +66,21 @@ fn one(
         .flatten()
         .filter_map(|tool| tool["name"].as_str())
         .collect();
+    let login = &entry["login"];
+    let complete = entry["missing_secrets"].as_array().is_none_or(Vec::is_empty);
     match state.as_str() {
+        "needs-setup" | "needs_setup" if login.is_object() && complete => {
+            let why = match login["state"].as_str() {
+                Some("logged-out") => "nobody has logged in, or the login has ended",
+                _ => "",
+            };
+            findings.bad(
+                "login-missing",
+                place,
+                reason.as_str(),
+                (why, &format!("log in at /connect/upstreams/{name}, with a key of `{tenant}`")),
+            );
+        }
         "needs-setup" | "needs_setup" => {
             let missing = cell(&entry["missing_secrets"]);
             let slot = missing.split(' ').next().unwrap_or("SECRET");
@@ -90,7 +104,12 @@ fn one(
             findings.note("upstream-off", place, "it is turned off", ("", ""));
         }
         // It is asked for its tools before it says how it stands.
-        state => findings.good("upstream", place, format!("{state}, {} tools", tools.len())),
+        state => {
+            let logged_in =
+                login["state"].as_str().map(|word| format!(", {}", word.replace('-', " ")));
+            let tools = format!("{state}, {} tools{}", tools.len(), logged_in.unwrap_or_default());
+            findings.good("upstream", place, tools);
+        }
     }
     for limit in LIMITS {
         for tool in tools.iter().filter(|tool| tool.len() > limit.name) {

@@ -94,6 +94,19 @@ pub struct Pushed {
     pub client_secret: Option<Secret>,
 }
 
+impl LoginState {
+    /// Every word for how a login stands.
+    pub const ALL: [&'static str; 3] = ["logged-in", "expired", "logged-out"];
+
+    fn word(record: Option<&Record>) -> &'static str {
+        match record {
+            Some(record) if record.is_good(unix_seconds()) => "logged-in",
+            Some(record) if record.refresh_token.is_some() => "expired",
+            _ => "logged-out",
+        }
+    }
+}
+
 impl std::fmt::Debug for Logins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Logins").finish_non_exhaustive()
@@ -211,27 +224,55 @@ impl Logins {
     pub fn state(&self, armed: &Armed) -> LoginState {
         let place = self.place(armed.tenant().id(), &armed.upstream().name);
         let (_, record) = place.known();
-        let now = unix_seconds();
         let blank = LoginState {
-            state: "logged-out",
+            state: LoginState::word(None),
             issuer: None,
             scopes: Vec::new(),
             expires_at: None,
             renews: false,
         };
         let Some(record) = record else { return blank };
-        let renews = record.refresh_token.is_some();
         LoginState {
-            state: match record.is_good(now) {
-                true => "logged-in",
-                false if renews => "expired",
-                false => "logged-out",
-            },
+            state: LoginState::word(Some(&record)),
             issuer: Some(record.issuer.clone()),
             scopes: record.scopes.clone(),
             expires_at: record.expires_at,
-            renews,
+            renews: record.refresh_token.is_some(),
         }
+    }
+
+    /// How each login stands that this process has looked at: at which upstream, and the word for
+    /// it.
+    #[must_use]
+    pub fn standings(&self) -> Vec<(Name, &'static str)> {
+        let places: Vec<(Name, Arc<Place>)> = self
+            .places()
+            .iter()
+            .map(|((_, upstream), place)| (upstream.clone(), place.clone()))
+            .collect();
+        let word = |place: &Place| LoginState::word(place.known().1.as_deref());
+        places.into_iter().map(|(upstream, place)| (upstream, word(&place))).collect()
+    }
+
+    /// Logins of the store that were not written since `before`, in seconds since the Unix epoch:
+    /// at most so many tenants and upstreams.
+    ///
+    /// # Errors
+    /// When the store gives no answer.
+    pub async fn unused(
+        &self,
+        before: u64,
+        most: usize,
+    ) -> Result<Vec<(Name, Name)>, store::StoreError> {
+        self.0.store.unused(&login_slot(), before, most).await
+    }
+
+    /// Whether the tenant's token is used up and can be renewed without anybody.
+    pub(in crate::credential) fn is_due(&self, armed: &Armed) -> bool {
+        let place = self.place(armed.tenant().id(), &armed.upstream().name);
+        let (_, record) = place.known();
+        record.is_some_and(|record| record.refresh_token.is_some())
+            && !place.bearer.is_fresh(unix_seconds())
     }
 
     /// Keeps tokens that somebody brings.
@@ -249,12 +290,24 @@ impl Logins {
             ));
         }
         let needed = pushed.refresh_token.is_some();
+        // What proves who the file's client is goes where the upstream or the file says, and not
+        // where somebody who brings tokens says.
+        let keyed = pushed.client_id.is_none()
+            && (target.client_secret.is_some() || target.private_key.is_some());
         let (issuer, endpoint, revoke, resource) = match (pushed.issuer, pushed.token_endpoint) {
-            (Some(issuer), Some(endpoint)) => (issuer, endpoint, None, target.resource()),
-            _ if !needed => (String::new(), String::new(), None, None),
-            _ => {
+            (issuer, _) if !needed => (issuer.unwrap_or_default(), String::new(), None, None),
+            (Some(issuer), Some(endpoint)) if !keyed => (issuer, endpoint, None, target.resource()),
+            (issuer, _) => {
                 let found = super::discover::discover(&self.0.egress, &target).await?;
                 let server = found.server;
+                let bare = |text: &str| text.trim_end_matches('/').to_owned();
+                if issuer.is_some_and(|issuer| bare(&issuer) != bare(&server.issuer)) {
+                    return Err(OAuthError::Setup(
+                        "`issuer` is not the authorization server of this upstream; leave it out, \
+                         or bring `token_endpoint` and the `client_id` that the tokens were given to"
+                            .to_owned(),
+                    ));
+                }
                 let revoke = server.revoke.map(|url| url.to_string());
                 (server.issuer, server.token.to_string(), revoke, found.resource)
             }

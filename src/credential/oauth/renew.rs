@@ -17,6 +17,8 @@ use super::token::{Asked, Given, ask};
 use crate::base::{Refusal, now, unix_seconds};
 use crate::config::Grant;
 use crate::credential::Armed;
+use crate::telemetry::meters;
+use crate::telemetry::metrics::LoginRenewal;
 
 /// Seconds after which another process may take over what one has begun.
 const LEASE: u64 = 30;
@@ -74,6 +76,11 @@ impl Logins {
             Err(error) => Err(error),
         };
         let (tenant, upstream) = (target.tenant.name(), target.name());
+        meters().upstream(upstream).login_renewal(match &done {
+            Ok(()) => LoginRenewal::Renewed,
+            Err(error) if error.is_passing() => LoginRenewal::Failed,
+            Err(_) => LoginRenewal::Ended,
+        });
         match done {
             Ok(()) => {
                 turn.failed = None;

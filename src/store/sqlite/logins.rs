@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::super::{Logins, Pending};
 use super::pool::Sqlite;
 use super::row;
-use crate::base::{Name, TenantId};
+use crate::base::{Name, Slot, TenantId};
 use crate::seal::{Digest, Sealed};
 
 /// Logins that a tenant may have begun and not finished.
@@ -69,6 +69,21 @@ impl Logins for Sqlite {
                 params![state, tenant.as_bytes(), sealed.as_bytes(), row::signed(expires_at)],
             )?;
             Ok(true)
+        }))
+    }
+
+    fn unused(&self, slot: &Slot, before: u64, most: usize) -> Pending<'_, Vec<(Name, Name)>> {
+        let slot = slot.clone();
+        Box::pin(self.read(move |step| {
+            let mut query = step.prepare_cached(
+                "SELECT tenant.name AS tenant, upstream
+                 FROM secret JOIN tenant ON tenant.id = secret.tenant_id
+                 WHERE slot = ?1 AND set_at < ?2 ORDER BY random() LIMIT ?3",
+            )?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            row::all(query.query(params![slot.as_str(), row::signed(before), most])?, |row| {
+                Ok((row::name(row, "tenant")?, row::name(row, "upstream")?))
+            })
         }))
     }
 

@@ -18,4 +18,4 @@ pub use connector::{ConnectorMeter, Consent, OAuthAnswer, OAuthAsk};
 pub use meters::{Meters, Surface, meters};
 pub use page::{Form, Kind, Page};
 pub use process::{own_use, process};
-pub use upstream::{LinkEnd, UpstreamMeter};
+pub use upstream::{LinkEnd, LoginRenewal, UpstreamMeter};

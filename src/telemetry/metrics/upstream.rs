@@ -40,6 +40,29 @@ impl LinkEnd {
     }
 }
 
+/// What came of a try to renew a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginRenewal {
+    /// There is a new token.
+    Renewed,
+    /// Not now; it is tried again.
+    Failed,
+    /// The login is over, and somebody has to log in.
+    Ended,
+}
+
+impl LoginRenewal {
+    const ALL: [Self; 3] = [Self::Renewed, Self::Failed, Self::Ended];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::Failed => "failed",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// The counts of one upstream.
 #[derive(Debug)]
 pub struct UpstreamMeter {
@@ -52,6 +75,7 @@ pub struct UpstreamMeter {
     pub(super) ends: [Counter; LinkEnd::ALL.len()],
     /// Lists that were read, and that could not be read.
     pub(super) lists: [Counter; 2],
+    renewals: [Counter; LoginRenewal::ALL.len()],
     pub(super) children: Mutex<BTreeSet<u32>>,
 }
 
@@ -71,8 +95,19 @@ impl UpstreamMeter {
             starts: [const { Counter::new() }; 2],
             ends: [const { Counter::new() }; LinkEnd::ALL.len()],
             lists: [const { Counter::new() }; 2],
+            renewals: [const { Counter::new() }; LoginRenewal::ALL.len()],
             children: Mutex::new(BTreeSet::new()),
         }
+    }
+
+    /// A tenant's login was to be renewed.
+    pub fn login_renewal(&self, came: LoginRenewal) {
+        self.renewals[came as usize].one();
+    }
+
+    /// Tries to renew logins, by what came of them.
+    pub fn login_renewals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        LoginRenewal::ALL.iter().map(|came| (came.as_str(), self.renewals[*came as usize].get()))
     }
 
     /// A request is under way at it from now on.
