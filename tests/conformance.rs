@@ -1,6 +1,6 @@
 //! The official conformance suite as judge, in the rows A to F of the README's table: what passes at
 //! an upstream must pass through the proxy, in every pair of eras, and the proxy as client must pass
-//! too. What may fail is named in `tests/conformance`, and an entry that does not fail any more is a
+//! too, also where it logs in, and as authorization server. What may fail is named in `tests/conformance`, and an entry that does not fail any more is a
 //! failure itself. Needs Node and Python.
 
 #[expect(clippy::allow_attributes, reason = "which parts are unused differs by test file")]
@@ -24,6 +24,8 @@ use support::{Era, Process, Proxy, Raw, found, install, say, serve_everything};
 const SUITE: Duration = Duration::from_secs(600);
 /// Longest run of one scenario with the proxy as client.
 const SCENARIO: Duration = Duration::from_secs(90);
+/// Longest run of all scenarios about logins, which go side by side.
+const LOGINS: Duration = Duration::from_secs(300);
 /// The end of a result's folder, as in `ping-2026-01-01T00-00-00-000Z`.
 const STAMP: usize = "-2026-01-01T00-00-00-000Z".len();
 
@@ -326,6 +328,60 @@ fn the_proxy_passes_as_client_for_an_older_client() {
 #[test]
 fn the_proxy_passes_as_client_for_a_newer_client() {
     as_client(Era::Modern);
+}
+
+/// How many scenarios about logins there are of each revision: with the proxy as client, and with
+/// its connector doors as authorization server.
+const LOGIN: [(&str, usize, usize); 3] =
+    [("2025-03-26", 2, 0), ("2025-11-25", 16, 2), ("2026-07-28", 27, 2)];
+/// The scenarios of authorization servers.
+const SERVER: [&str; 2] = ["authorization-server-metadata-endpoint", "authorization-code-grant"];
+
+#[test]
+fn the_proxy_logs_in_and_lets_log_in_as_the_suite_wants() {
+    if !suite() {
+        return;
+    }
+    let out = tempfile::tempdir().expect("a temporary folder can be made");
+    let mut command = Command::new("node");
+    command.arg(kit("login.mjs")).args(["all", env!("CARGO_BIN_EXE_mcp-proxy")]).arg(out.path());
+    let (_, output, errors) = Process::run(&mut command, b"", LOGINS);
+    let rows: Vec<Vec<&str>> = output
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let mut lost = BTreeSet::new();
+    for (revision, clients, servers) in LOGIN {
+        for (what, is_server, count) in [("client", false, clients), ("server", true, servers)] {
+            let own: Vec<_> = rows
+                .iter()
+                .filter(|row| row[0] == revision && SERVER.contains(&row[1]) == is_server)
+                .collect();
+            assert_eq!(own.len(), count, "{revision} did not run whole:\n{output}\n{errors}");
+            let bad: Vec<&str> =
+                own.iter().filter(|row| row[2] != "green").map(|row| row[1]).collect();
+            let checks = own.iter().filter_map(|row| row[3].split_once(" of "));
+            let (passed, all) = checks.fold((0, 0), |sum, (passed, all)| {
+                let number = |text: &str| text.parse::<usize>().unwrap_or_default();
+                (sum.0 + number(passed), sum.1 + number(all))
+            });
+            say(&format!(
+                "| login, {what} | {revision} | {} of {count} scenarios | {passed} of {all} checks | {} |",
+                count - bad.len(),
+                if bad.is_empty() { "nothing lost".to_owned() } else { bad.join(", ") }
+            ));
+            lost.extend(bad.iter().map(|name| format!("{revision}-{name}")));
+        }
+    }
+    let told = |name: &String| {
+        let log = fs::read_to_string(out.path().join(format!("{name}.log"))).unwrap_or_default();
+        let from = log.lines().count().saturating_sub(40);
+        log.lines().skip(from).collect::<Vec<_>>().join("\n")
+    };
+    let logs = lost.iter().map(told).collect::<Vec<_>>().join("\n\n");
+    let expected = listed("expected-login.yml");
+    assert_eq!(lost, expected, "what fails and what is expected to\n{output}\n{logs}");
 }
 
 #[test]

@@ -5,12 +5,9 @@
 // revision that the driving client speaks, whatever the suite's server does. The suite says in
 // MCP_CONFORMANCE_SCENARIO which scenario it is and in MCP_CONFORMANCE_CONTEXT what it wants called.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import crypto from 'node:crypto';
-import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import os from 'node:os';
 import path from 'node:path';
+import { serve } from './serving.mjs';
 
 const [program, peers, era, upstream] = process.argv.slice(2);
 const scenario = process.env.MCP_CONFORMANCE_SCENARIO;
@@ -88,38 +85,7 @@ const drives = {
   },
 };
 
-/** Starts the proxy in a folder of its own; gives its URL, its key, and what ends it. */
-async function started() {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'conformance-'));
-  const key = crypto.randomBytes(32).toString('hex');
-  const file = path.join(folder, 'mcp-proxy.toml');
-  fs.writeFileSync(file, `[server]\nlisten = "127.0.0.1:0"\n[upstreams.up]\nurl = "${upstream}"\n`
-    + '[tenants.test]\nkeys = [{ name = "test", env = "TEST_KEY" }]\n');
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, TEST_KEY: key };
-  const child = spawn(program, ['serve', '--config', file], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const ended = new Promise((done) => child.once('close', done));
-  const stop = async () => {
-    child.kill('SIGTERM');
-    await ended;
-    fs.rmSync(folder, { recursive: true });
-  };
-  const ready = new Promise((done) => {
-    let log = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (bytes) => {
-        process.stderr.write(bytes);
-        log += bytes;
-        const found = /listening.*?(http:\/\/[\d.:]+)/i.exec(log);
-        if (found) done(found[1]);
-      });
-    }
-  });
-  const address = await Promise.race([ready, ended]);
-  assert.equal(typeof address, 'string', 'the proxy ended at once');
-  return { url: new URL(`${address}/mcp/up`), key, stop };
-}
-
-const proxy = await started();
+const proxy = await serve(program, `[server]\nlisten = "127.0.0.1:0"\n[upstreams.up]\nurl = "${upstream}"\n`);
 // The suite's own limit would leave the proxy behind.
 const late = setTimeout(() => proxy.stop().then(() => process.exit(1)), 25_000);
 let failed = false;
@@ -129,7 +95,7 @@ try {
     { versionNegotiation: { mode }, capabilities: { elicitation: { form: {} } } });
   client.setRequestHandler('elicitation/create', ({ params }) => answered(params));
   const headers = { Authorization: `Bearer ${proxy.key}` };
-  const transport = new StreamableHTTPClientTransport(proxy.url, { requestInit: { headers } });
+  const transport = new StreamableHTTPClientTransport(new URL(`${proxy.url}/mcp/up`), { requestInit: { headers } });
   await client.connect(transport);
   await drives[scenario](client);
   if (transport.sessionId !== undefined) await transport.terminateSession();

@@ -1,17 +1,14 @@
-// The proxy as OAuth client of the official suite's authorization servers. By hand, since it needs
-// the suite from the npm registry:
-//   node tests/conformance/login.mjs all PROXY OUT [ONLY]    every scored scenario of both revisions, and a table
+// The proxy as OAuth client of the official suite's authorization servers, and its connector doors as
+// authorization server of the suite's client:
+//   node tests/conformance/login.mjs all PROXY OUT [ONLY]    every scenario of every revision, as a table
 //   node tests/conformance/login.mjs drive PROXY URL  as COMMAND of `run client`, which appends URL
 // `drive` starts the proxy with the suite's URL as its only upstream, calls a tool, opens the link
 // that it is given in a browser without scripts, signs in with the key, and calls again.
-import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import crypto from 'node:crypto';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Browser, port, servePublic } from './serving.mjs';
 
 const OLD = ['metadata-default', 'metadata-var1', 'metadata-var2', 'metadata-var3', 'basic-cimd',
   'scope-from-www-authenticate', 'scope-from-scopes-supported', 'scope-omitted-when-undefined', 'scope-step-up',
@@ -22,37 +19,43 @@ const NEW = [...OLD, 'resource-mismatch', 'offline-access-scope', 'offline-acces
   'iss-wrong-issuer', 'iss-unexpected', 'iss-normalized', 'metadata-issuer-mismatch'];
 const SETS = { '2025-03-26': ['2025-03-26-oauth-metadata-backcompat', '2025-03-26-oauth-endpoint-fallback'],
   '2025-11-25': OLD, '2026-07-28': NEW };
+/** Of the suite's client for authorization servers, in one run each. */
+const SERVER = ['authorization-server-metadata-endpoint', 'authorization-code-grant'];
+/** Scenarios at a time: most of one is processes that start. */
+const LANES = 4;
 
 const own = fileURLToPath(import.meta.url);
 const [mode, program, last, only] = process.argv.slice(2);
 
-if (mode === 'all') {
-  let lost = 0;
-  for (const [revision, scenarios] of Object.entries(SETS)) {
-    for (const name of scenarios) {
-      if (only && !`${revision}-${name}`.match(only)) continue;
-      const out = path.join(last, `${revision}-${name}`);
-      const ran = spawnSync(path.join(path.dirname(own), 'run'),
-        ['client', `node ${own} drive ${program}`, `auth/${name}`, revision, out,
-          // Scenarios of extensions belong to no revision.
-          ...(name.startsWith('client-credentials') ? ['--force'] : [])], { encoding: 'utf8' });
-      const counts = { SUCCESS: 0, FAILURE: 0, WARNING: 0 };
-      const bad = [];
-      for (const file of fs.globSync?.(`${out}/**/checks.json`) ?? found(out)) {
-        for (const check of JSON.parse(fs.readFileSync(file, 'utf8'))) {
-          counts[check.status] += 1;
-          if (check.status === 'FAILURE' || check.status === 'WARNING') bad.push(check.id);
-        }
-      }
-      const good = counts.SUCCESS > 0 && counts.FAILURE + counts.WARNING === 0;
-      if (!good) {
-        lost += 1;
-        fs.writeFileSync(`${out}.log`, ran.stdout + ran.stderr);
-      }
-      console.log(`| ${revision} | ${name} | ${good ? 'green' : 'LOST'} | ${counts.SUCCESS} of ${counts.SUCCESS + counts.FAILURE + counts.WARNING} | ${bad.join(', ')} |`);
-    }
+/** Lets the suite run; gives all that it said, and tells each piece of it to `hear`. */
+async function suite(args, out, hear = () => {}) {
+  // What an earlier run has left there would be counted too.
+  fs.rmSync(out, { recursive: true, force: true });
+  const child = spawn(path.join(path.dirname(own), 'run'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (bytes) => {
+      said += bytes;
+      hear(said);
+    });
   }
-  process.exit(lost === 0 ? 0 : 1);
+  await new Promise((done) => child.once('close', done));
+  return said;
+}
+
+/** One line of the table; false when something was lost. */
+function tell(revision, name, files, said, log) {
+  const counts = { SUCCESS: 0, FAILURE: 0, WARNING: 0 };
+  const bad = [];
+  for (const check of files.flatMap((file) => JSON.parse(fs.readFileSync(file, 'utf8')))) {
+    counts[check.status] += 1;
+    if (check.status === 'FAILURE' || check.status === 'WARNING') bad.push(check.id);
+  }
+  const good = counts.SUCCESS > 0 && bad.length === 0;
+  if (!good) fs.writeFileSync(`${log}.log`, said);
+  const sum = `${counts.SUCCESS} of ${counts.SUCCESS + bad.length}`;
+  console.log(`| ${revision} | ${name} | ${good ? 'green' : 'LOST'} | ${sum} | ${bad.join(', ')} |`);
+  return good;
 }
 
 function found(folder) {
@@ -60,18 +63,60 @@ function found(folder) {
     .map((name) => path.join(folder, name));
 }
 
+async function asClient(revision, name) {
+  const out = path.join(last, `${revision}-${name}`);
+  const said = await suite(['client', `node ${own} drive ${program}`, `auth/${name}`, revision, out,
+    '--timeout', '100000',
+    // Scenarios of extensions belong to no revision.
+    ...(name.startsWith('client-credentials') ? ['--force'] : [])], out);
+  return tell(revision, name, found(out), said, out);
+}
+
+/** The connector doors as authorization server: the suite prints a URL for a browser, and waits. */
+async function asServer(revision) {
+  const out = path.join(last, `${revision}-server`);
+  const at = await port();
+  const proxy = await servePublic(program, '[connect.clients.suite]\nname = "The suite"\n'
+    + `redirects = ["http://127.0.0.1:${at}/callback"]\n[upstreams.demo]\ncommand = ["mcp-proxy", "demo"]\n`);
+  let asked;
+  const visit = async (url) => {
+    const browser = new Browser();
+    let page = await browser.open(url);
+    const action = `${proxy.url}/connect/authorize`;
+    page = await browser.press(page, { answer: 'key', key: proxy.key }, action);
+    page = await browser.press(page, { answer: 'allow' }, action);
+    await browser.open(page.answer.headers.get('location'));
+  };
+  const said = await suite(['server-of-tokens', `${proxy.url}/connect`, 'suite', `${proxy.url}/connect/mcp`,
+    String(at), revision, out], out, (text) => {
+    const url = new RegExp(`${proxy.url}/connect/authorize\\?\\S+(?=\\s)`).exec(text)?.[0];
+    if (url) asked ??= visit(url).catch((error) => console.error(error));
+  });
+  await proxy.stop();
+  const all = found(out);
+  let good = true;
+  for (const name of SERVER) {
+    const files = all.filter((file) => file.includes(name));
+    good = tell(revision, name, files, said, `${out}-${name}`) && good;
+  }
+  return good;
+}
+
+if (mode === 'all') {
+  const jobs = Object.entries(SETS).flatMap(([revision, names]) => names.map((name) =>
+    [`${revision}-${name}`, () => asClient(revision, name)]));
+  for (const revision of ['2025-11-25', '2026-07-28']) jobs.push([`${revision}-server`, () => asServer(revision)]);
+  const wanted = jobs.filter(([name]) => !only || name.match(only));
+  fs.mkdirSync(last, { recursive: true });
+  let lost = 0;
+  await Promise.all(Array.from({ length: LANES }, async () => {
+    for (let job = wanted.shift(); job; job = wanted.shift()) if (!await job[1]()) lost += 1;
+  }));
+  process.exit(lost === 0 ? 0 : 1);
+}
+
 const scenario = (process.env.MCP_CONFORMANCE_SCENARIO ?? '').replace(/^auth\//, '');
 const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? '{}');
-const key = crypto.randomBytes(32).toString('hex');
-
-/** A port that nobody listens at. */
-async function port() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((done) => server.once('listening', done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 /** What the file says about who we are. */
 function entry() {
@@ -87,45 +132,12 @@ function entry() {
   return '';
 }
 
-async function started() {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'conformance-'));
-  const file = path.join(folder, 'mcp-proxy.toml');
-  const address = `127.0.0.1:${await port()}`;
-  const oauth = entry();
-  const secret = context.private_key_pem ?? context.client_secret ?? '';
-  fs.writeFileSync(file, `[server]\nlisten = "${address}"\npublic_url = "http://${address}"\n[upstreams.up]\n`
-    + `url = "${last}"\nallow_private = true\noauth = { ${oauth} }\n[tenants.test]\n`
-    + 'keys = [{ name = "test", env = "TEST_KEY", role = "admin" }]\n'
-    + (oauth.includes('{secret') ? 'secrets = { up = { private = { env = "SECRET" } } }\n' : ''));
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, TEST_KEY: key, MCP_PROXY_LOG: 'debug',
-    SECRET: secret.trim().replaceAll('\n', ' ') };
-  const child = spawn(program, ['serve', '--config', file], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const ended = new Promise((done) => child.once('close', done));
-  const stop = async () => {
-    child.kill('SIGTERM');
-    await ended;
-    fs.rmSync(folder, { recursive: true });
-  };
-  const ready = new Promise((done) => {
-    let log = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (bytes) => {
-        process.stderr.write(bytes);
-        log += bytes;
-        if (/listening.*?http:\/\/[\d.:]+/i.test(log)) done(true);
-      });
-    }
-  });
-  assert.equal(await Promise.race([ready, ended]), true, 'the proxy ended at once');
-  return { url: `http://${address}`, stop };
-}
-
 let number = 0;
 async function ask(proxy, method, params) {
   const meta = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28',
     'io.modelcontextprotocol/clientInfo': { name: 'conformance', version: '1' },
     'io.modelcontextprotocol/clientCapabilities': {} };
-  const headers = { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json',
+  const headers = { Authorization: `Bearer ${proxy.key}`, 'Content-Type': 'application/json',
     Accept: 'application/json, text/event-stream', 'MCP-Protocol-Version': '2026-07-28', 'Mcp-Method': method };
   if (params.name) headers['Mcp-Name'] = params.name;
   const body = { jsonrpc: '2.0', id: ++number, method, params: { ...params, _meta: meta } };
@@ -136,35 +148,21 @@ async function ask(proxy, method, params) {
   return JSON.parse(data ?? '{}');
 }
 
-const cookies = new Map();
-async function open(url, form) {
-  const target = new URL(url);
-  const headers = { Cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') };
-  const answer = await fetch(target, { method: form ? 'POST' : 'GET', headers, redirect: 'manual',
-    body: form && new URLSearchParams(form) });
-  for (const cookie of answer.headers.getSetCookie()) {
-    const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie);
-    cookies.set(name, value);
-  }
-  return { answer, text: await answer.text() };
-}
-
-async function press(link, what) {
-  const { text } = await open(link);
-  const [, token] = /name="token" value="([^"]+)"/.exec(text) ?? [];
-  return open(link, { do: what, key, token: token ?? '' });
-}
-
+const browser = new Browser();
 async function visit(proxy, link) {
-  if ((await open(link)).text.includes('Proxy key')) await press(link, 'sign-in');
-  const { answer, text } = await press(link, 'log-in');
+  let page = await browser.open(link);
+  if (page.text.includes('Proxy key')) {
+    await browser.press(page, { do: 'sign-in', key: proxy.key });
+    page = await browser.open(link);
+  }
+  const { answer, text } = await browser.press(page, { do: 'log-in' });
   let next = answer.headers.get('refresh')?.replace('0;url=', '');
   if (!next) {
     console.error(`no login: ${text.replace(/<style>.*<\/style>/s, '').slice(-300)}`);
     return false;
   }
   for (let hops = 0; next && hops < 6; hops += 1) {
-    const page = await open(next);
+    const page = await browser.open(next);
     if (next.startsWith(`${proxy.url}/connect/callback`)) return page.answer.status === 200;
     const to = page.answer.headers.get('location');
     next = to && new URL(to, next).href;
@@ -172,8 +170,12 @@ async function visit(proxy, link) {
   return false;
 }
 
-const proxy = await started();
-const late = setTimeout(() => proxy.stop().then(() => process.exit(1)), 25_000);
+const secret = context.private_key_pem ?? context.client_secret ?? '';
+const oauth = entry();
+const proxy = await servePublic(program, `[upstreams.up]\nurl = "${last}"\nallow_private = true\noauth = { ${oauth} }\n`,
+  { MCP_PROXY_LOG: 'debug', ...(oauth.includes('{secret') && { SECRET: secret.trim().replaceAll('\n', ' ') }) });
+// The suite's own limit would leave the proxy behind.
+const late = setTimeout(() => proxy.stop().then(() => process.exit(1)), 90_000);
 let good = 0;
 try {
   let name = 'test-tool';
