@@ -42,7 +42,7 @@ pub use model::{
     KeyDeclaration, Namespace, ProcessLimits, RuleTenant, Seal, SecretSource, Server, Share, Store,
     TenantDeclaration, Timing, Tls, Transport, Upstream, UpstreamQuirks,
 };
-pub use oauth::{Grant, OAuth};
+pub use oauth::{Grant, OAuth, ToolLogin};
 pub use problem::{Problem, Problems, Warning};
 pub use rules::{Filter, Fixed, Held, Pattern, Profile, Rules, Worded};
 pub use telemetry::{Otlp, Readers, Telemetry};

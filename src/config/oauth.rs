@@ -11,6 +11,19 @@ pub enum Grant {
     ClientCredentials,
 }
 
+/// `style = "tools"`: the upstream has tools of its own for a login, which the pages of the proxy
+/// use, and wants what they give as arguments of its other tools.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolLogin {
+    /// `start`: the tool that gives the page where a person logs in.
+    pub start: String,
+    /// `finish`: the tool that takes the code with which the browser comes back, and gives
+    /// credentials.
+    pub finish: String,
+    /// `take`: the member of what it gives that is the token; `None` takes all of it.
+    pub take: Option<String>,
+}
+
 /// `oauth = { … }`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuth {
@@ -32,6 +45,8 @@ pub struct OAuth {
     pub issuer: Option<url::Url>,
     /// `resource`: what the tokens are for, instead of the upstream's URL.
     pub resource: Option<String>,
+    /// `style = "tools"`, with its keys.
+    pub tools: Option<ToolLogin>,
     /// `allow_private` of the upstream: discovery may lead into this network.
     pub allow_private: bool,
 }

@@ -74,6 +74,19 @@ impl Line {
         Ok((self.lease(key, asker, upstream, &armed).await?, armed.revision(), told))
     }
 
+    /// The tenant's own link, for tools by which the tenant logs in: whether it is logged in or not.
+    pub(super) async fn login_link(
+        self: &Arc<Self>,
+        asker: &Principal,
+        armed: &Arc<Armed>,
+    ) -> Result<Lease, Fault> {
+        let upstream = armed.upstream();
+        let principal = self.needs_principal(upstream).then(|| Holder::new(asker.key().as_str()));
+        let told = declared(upstream, None);
+        let key = self.key(asker.tenant().id(), upstream, armed, principal, told);
+        self.lease(key, asker, upstream, armed).await
+    }
+
     /// The tenant's own link if it is open; where each principal has one, that of `asker`.
     pub(super) fn open_house_link(
         &self,

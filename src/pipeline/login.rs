@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::line::Line;
 use crate::auth::Principal;
-use crate::base::{Fault, Kind, Name};
-use crate::config::Upstream;
+use crate::base::{Fault, Kind, Name, Secret};
+use crate::config::{ToolLogin, Upstream};
 use crate::credential::{Armed, Begun, Browser, Callback, LoginState, OAuthError, Pushed};
 use crate::policy::own_work;
-use crate::wire::{Field, Posted};
+use crate::upstream::Message;
+use crate::wire::json::quote;
+use crate::wire::{Field, InboundKind, NameKind, Posted, Route, methods};
 
 /// The name of our own question: an upstream's keys pass under a state of ours, this one does not.
 pub(crate) const LOGIN_KEY: &str = "mcp-proxy-login";
@@ -78,13 +80,44 @@ impl Line {
     /// # Errors
     /// When there is no such upstream, or its authorization server cannot be found or used.
     pub async fn begin_login(
-        &self,
+        self: &Arc<Self>,
         principal: &Principal,
         name: &Name,
         browser: Browser<'_>,
     ) -> Result<Begun, OAuthError> {
         let armed = self.armed_for_login(principal, name).await?;
-        self.credentials.logins().begin(&armed, principal.holder(), browser).await
+        let (logins, holder) = (self.credentials.logins(), principal.holder());
+        let Some(tools) = tools(&armed) else {
+            return logins.begin(&armed, holder, browser).await;
+        };
+        let said = Box::pin(self.login_tool(principal, &armed, &tools.start, "{}")).await?;
+        logins.begin_by_tools(&armed, holder, browser, &said).await
+    }
+
+    /// Calls a tool that the upstream has for a login; gives what it says.
+    async fn login_tool(
+        self: &Arc<Self>,
+        principal: &Principal,
+        armed: &Arc<Armed>,
+        tool: &str,
+        arguments: &str,
+    ) -> Result<Secret, OAuthError> {
+        let upstream = armed.upstream();
+        let lost = |fault: Fault| {
+            let (tenant, upstream) = (armed.tenant().name(), &upstream.name);
+            tracing::warn!(%tenant, %upstream, tool, reason = %fault.public, "a tool for a login failed");
+            OAuthError::Setup("the program that knows how to log in does not answer".to_owned())
+        };
+        let lease = self.login_link(principal, armed).await.map_err(lost)?;
+        let method = methods().iter().find(|one| one.route == Route::Name(NameKind::Tool));
+        let method = method.ok_or(OAuthError::NoLogin)?;
+        let members = format!("\"name\":{},\"arguments\":{arguments}", quote(tool));
+        let message = self.ask(&lease, upstream, method, &members).await.map_err(lost)?;
+        said(&message).ok_or_else(|| {
+            OAuthError::Setup(format!(
+                "its tool `{tool}` has failed; the program's log may say why"
+            ))
+        })
     }
 
     /// Ends a login that was begun in this browser by this caller; gives where.
@@ -102,7 +135,14 @@ impl Line {
         let finished = logins.take(callback, who, browser).await?;
         let name = finished.upstream.clone();
         let armed = self.armed_for_login(principal, &name).await?;
-        logins.finish(&armed, finished, callback).await?;
+        match tools(&armed) {
+            None => logins.finish(&armed, finished, callback).await?,
+            Some(tools) => {
+                let code = logins.exchange(&finished, callback)?;
+                let given = self.login_tool(principal, &armed, &tools.finish, &code);
+                logins.finish_by_tools(&armed, finished, &Box::pin(given).await?).await?;
+            }
+        }
         self.login_changed(principal, &name);
         Ok(name)
     }
@@ -141,6 +181,26 @@ impl Line {
     /// What it lists is read again, so that clients with an open stream hear of it.
     fn login_changed(self: &Arc<Self>, principal: &Principal, name: &Name) {
         self.secrets_changed(principal.tenant().id(), name);
+    }
+}
+
+/// The tools by which somebody logs in at an upstream that has its own.
+fn tools(armed: &Armed) -> Option<&ToolLogin> {
+    armed.upstream().oauth.as_ref()?.tools.as_ref()
+}
+
+/// The text of what a tool has answered; `None` when it has failed.
+fn said(message: &Message) -> Option<Secret> {
+    let payload = message.inbound.payload.clone()?;
+    let result: serde_json::Value = serde_json::from_str(&message.text()[payload]).ok()?;
+    if message.inbound.kind != InboundKind::Result || result["isError"] == true {
+        return None;
+    }
+    let content = result["content"].as_array()?;
+    let text: String = content.iter().filter_map(|part| part["text"].as_str()).collect();
+    match (text.is_empty(), result.get("structuredContent")) {
+        (true, Some(given)) => Some(Secret::new(given.to_string())),
+        _ => Some(Secret::new(text)),
     }
 }
 

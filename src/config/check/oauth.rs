@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::reference::References;
 use super::value;
-use crate::config::file::Item;
+use crate::config::file::{Item, Table};
 use crate::config::report::Report;
 use crate::config::text::tame;
-use crate::config::{Grant, OAuth, Template};
+use crate::config::{Grant, OAuth, Template, ToolLogin};
 
-const LATER: [&str; 2] = ["style", "token_exchange"];
+const LATER: [&str; 1] = ["token_exchange"];
+/// The tools of upstreams with a login of their own, unless the file names others.
+const TOOLS: [&str; 2] = ["auth_get_authorization_url", "auth_exchange_code"];
 const FOREIGN: [(&str, &str); 6] = [
     ("scope", "write scopes = [\"SCOPE\"]"),
     ("secret", "write client_secret = \"{secret.client_secret}\""),
@@ -32,6 +34,7 @@ pub(super) fn check(
         return None;
     }
     let mut table = item.table(report)?;
+    let tools = tools(&mut table, has_url, report);
     let words = [
         ("authorization_code", Grant::AuthorizationCode),
         ("client_credentials", Grant::ClientCredentials),
@@ -50,7 +53,20 @@ pub(super) fn check(
     let mut lack = |message: &str, hint: &str| {
         item.key_problem(report, format!("`{}` {message}", item.path)).absence().hint(hint);
     };
-    if !has_url && issuer.is_none() {
+    let foreign = client_id.is_some()
+        || client_secret.is_some()
+        || private_key.is_some()
+        || !scopes.is_empty()
+        || issuer.is_some()
+        || resource.is_some()
+        || grant == Grant::ClientCredentials;
+    if tools.is_some() && foreign {
+        lack(
+            "has style = \"tools\" and keys of a login that the proxy does itself",
+            "keep `start`, `finish` and `take`; the program knows its client and its server",
+        );
+    }
+    if !has_url && issuer.is_none() && tools.is_none() {
         lack("has no `issuer`", "a program names no authorization server: issuer = \"https://…\"");
     }
     if client_secret.is_some() && private_key.is_some() {
@@ -75,8 +91,48 @@ pub(super) fn check(
         scopes,
         issuer,
         resource,
+        tools,
         allow_private,
     }))
+}
+
+/// `style = "tools"` with its keys.
+fn tools(table: &mut Table<'_>, has_url: bool, report: &mut Report<'_>) -> Option<ToolLogin> {
+    let style = table.take("style");
+    let by_tools = style.as_ref().and_then(|item| {
+        let words = [("standard", false), ("tools", true)];
+        value::word(item, report, &words)
+    });
+    let mut own = |name: &'static str, report: &mut Report<'_>| {
+        let item = table.take(name)?;
+        if by_tools != Some(true) {
+            item.key_problem(report, format!("`{}` goes only with style = \"tools\"", item.path))
+                .hint("take it out, or write style = \"tools\" beside it");
+        }
+        tool(&item, report)
+    };
+    let (start, finish) = (own("start", report), own("finish", report));
+    let take = own("take", report);
+    let style = style.filter(|_| by_tools == Some(true))?;
+    if has_url {
+        style
+            .problem(report, format!("`{}` = \"tools\" goes only with `command`", style.path))
+            .hint("a server behind a URL is logged in to by its authorization server: oauth = {}");
+    }
+    let [usual, other] = TOOLS.map(str::to_owned);
+    Some(ToolLogin { start: start.unwrap_or(usual), finish: finish.unwrap_or(other), take })
+}
+
+/// The name of a tool, or of a member of what it gives.
+fn tool(item: &Item<'_>, report: &mut Report<'_>) -> Option<String> {
+    let text = item.string(report)?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
+    if (1..=128).contains(&text.len()) && text.bytes().all(fits) {
+        return Some(text.to_owned());
+    }
+    item.problem(report, format!("`{}` is no name of a tool", tame(text, 80)))
+        .hint("use letters, digits and _ - . / as the program's own list has it");
+    None
 }
 
 /// A value that stands in no file.

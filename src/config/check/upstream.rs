@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::command::{self, ChildKeys};
 use super::reference::References;
 use super::{Surroundings, argument, endpoint, oauth, quirk, rules, value};
-use crate::base::{Name, Slot};
+use crate::base::{Glob, Name, Slot};
 use crate::config::file::{Item, Table};
 use crate::config::report::Report;
 use crate::config::text::tame;
-use crate::config::{EraSetting, Namespace, Share, Timing, Transport, Upstream};
+use crate::config::{EraSetting, Namespace, Pattern, Share, Timing, Transport, Upstream};
 
 /// The slots of each upstream by its name as written; `None` when that upstream has problems of
 /// its own or takes any, so that nothing is said about its slots.
@@ -120,7 +120,7 @@ fn upstream(
         arguments.as_ref().is_some_and(|item| argument::all(item, &mut references, report));
     let arguments = arguments.filter(Item::is_table).and_then(|item| item.table(report));
     let arguments = arguments.map(|table| argument::check(table, &mut references, report));
-    let rules = rules::of_upstream(&mut table, arguments.as_ref(), report);
+    let mut rules = rules::of_upstream(&mut table, arguments.as_ref(), report);
     let tenants = table.take("tenants").and_then(|item| tenants(&item, report));
     let bare = table.take("bare").and_then(|item| item.boolean(report));
     let quirks = table.take("quirks");
@@ -151,6 +151,13 @@ fn upstream(
         oauth::check(&item, private.unwrap_or(false), has_url, &mut references, report)
     });
     let mut share = Some(Share::Tenant);
+    if let Some(tools) = login.as_ref().and_then(|login| login.tools.as_ref()) {
+        // The pages use them, and no model: what they give is a credential.
+        let filter = rules.tools.get_or_insert_default();
+        for tool in [&tools.start, &tools.finish] {
+            filter.deny.push(Pattern { glob: Glob::new(tool), line: filter.line });
+        }
+    }
     let stdio = command.and_then(|command| {
         share = child.share(report);
         command::check(&command, child, share, &mut references, around, report)

@@ -62,22 +62,35 @@ impl std::fmt::Debug for Finished {
 
 /// What is kept while the browser is away, sealed.
 #[derive(Serialize, Deserialize)]
-struct Attempt {
-    upstream: String,
-    holder: String,
-    browser: [u8; 32],
-    verifier: String,
-    names_itself: bool,
-    record: Record,
+pub(super) struct Attempt {
+    pub(super) upstream: String,
+    pub(super) holder: String,
+    pub(super) browser: [u8; 32],
+    pub(super) verifier: String,
+    pub(super) names_itself: bool,
+    /// The state of an upstream that logs in by its own tools.
+    #[serde(default)]
+    pub(super) own_state: Option<String>,
+    pub(super) record: Record,
 }
 
-fn random() -> Result<String, OAuthError> {
+impl Finished {
+    pub(super) fn own_state(&self) -> Option<&str> {
+        self.attempt.own_state.as_deref()
+    }
+
+    pub(super) fn into_record(self) -> Record {
+        self.attempt.record
+    }
+}
+
+pub(super) fn random() -> Result<String, OAuthError> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes).map_err(|_| crate::seal::SealError::Broken)?;
     Ok(URL_SAFE_NO_PAD.encode(*bytes))
 }
 
-fn digest(text: &str) -> [u8; 32] {
+pub(super) fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
@@ -132,6 +145,7 @@ impl Logins {
             browser: digest(browser.0),
             verifier,
             names_itself: server.names_itself,
+            own_state: None,
             record: Record {
                 issuer: server.issuer.clone(),
                 token_endpoint: server.token.to_string(),
@@ -151,7 +165,7 @@ impl Logins {
         Ok(Begun { url })
     }
 
-    async fn keep(
+    pub(super) async fn keep(
         &self,
         tenant: TenantId,
         state: &str,
