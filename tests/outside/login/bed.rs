@@ -10,6 +10,8 @@ use crate::support::{Answer, Client, Era, Proxy, Raw, Setup, post, until};
 
 /// A key of the tenant `other`.
 pub(crate) const OTHER: &str = "the-key-of-another-tenant-in-the-login-tests";
+/// A key of the operator, where the file names it.
+pub(crate) const OPERATOR: &str = "the-key-of-the-operator-of-the-login-tests";
 /// A second key of the tenant `test`.
 pub(crate) const SECOND: &str = "the-second-key-of-the-tenant-of-login-tests";
 
@@ -38,6 +40,7 @@ pub(crate) fn setup(world: &World, more: &str) -> Setup {
     Setup::new()
         .env("OTHER_KEY", OTHER)
         .env("SECOND_KEY", SECOND)
+        .env("OPS", OPERATOR)
         .env("CLIENT_SECRET", "canary-client-secret-of-login-tests")
         .config(&text)
 }

@@ -11,5 +11,9 @@ mod inside;
 mod pages;
 /// Before the end, on 401, while nobody answers.
 mod renewal;
+/// Nothing of a credential is seen anywhere.
+mod secrets;
 /// The upstream and the authorization server.
 mod server;
+/// Upstreams with tools for a login.
+mod tools;

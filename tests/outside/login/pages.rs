@@ -169,6 +169,9 @@ fn check_says_what_is_wrong_with_an_entry() {
         ("grant = \"client_credentials\"", "not what it needs"),
         ("scopes = [\"a b\"]", "is no scope"),
         ("issuer = \"http://example.com\"", "is no issuer"),
+        ("style = \"tools\"", "goes only with `command`"),
+        ("start = \"begin\"", "goes only with style = \"tools\""),
+        ("}\nheaders = { authorization = \"Bearer x\"", "beside `oauth`: only one of them"),
         ("scope = \"a\"", "write scopes"),
         ("client_id = \"{secret.oauth.login}\"", "the proxy's own"),
     ] {

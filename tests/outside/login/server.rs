@@ -23,6 +23,8 @@ pub(crate) enum Mode {
     Good,
     Away,
     InvalidGrant,
+    /// It says no and repeats all that it was told.
+    Echo,
 }
 
 pub(crate) struct State {
@@ -33,8 +35,14 @@ pub(crate) struct State {
     /// What its metadata says instead.
     pub(crate) metadata: Value,
     pub(crate) prm: Value,
+    /// Where its challenges lead, instead of to its own description.
+    pub(crate) resource_metadata: Option<String>,
+    /// Requests to a path that begins so are sent elsewhere.
+    pub(crate) redirect: Option<(&'static str, String)>,
     pub(crate) access: HashSet<String>,
     pub(crate) refresh: HashSet<String>,
+    /// `jwks_uri` of issuers, by the first part of their paths.
+    pub(crate) key_places: HashMap<String, String>,
     codes: HashMap<String, (String, String)>,
     serial: usize,
     /// What was asked: `METHOD path`, with the grant of a token request.
@@ -138,8 +146,11 @@ impl World {
             iss: None,
             metadata: json!({}),
             prm: json!({}),
+            resource_metadata: None,
+            redirect: None,
             access: HashSet::new(),
             refresh: HashSet::new(),
+            key_places: HashMap::new(),
             codes: HashMap::new(),
             serial: 0,
             asked: Vec::new(),
@@ -165,7 +176,14 @@ impl World {
                 std::thread::spawn(move || {
                     let mut stream = stream;
                     if let Some(request) = read(&mut stream) {
-                        answer(&world, &request, &mut stream);
+                        let redirect = world.state().redirect.clone();
+                        match redirect.filter(|(path, _)| request.path.starts_with(path)) {
+                            Some((_, to)) => {
+                                world.state().asked.push("redirected".to_owned());
+                                reply(&mut stream, 307, &[("Location", to)], &Value::Null);
+                            }
+                            None => answer(&world, &request, &mut stream),
+                        }
                     }
                 });
             }
@@ -206,7 +224,8 @@ impl World {
         let shown = request.headers.get("authorization").and_then(|it| it.strip_prefix("Bearer "));
         if !shown.is_some_and(|token| state.access.contains(token)) {
             state.asked.push("401".to_owned());
-            let at = format!("http://{}/.well-known/oauth-protected-resource/mcp", self.upstream);
+            let own = format!("http://{}/.well-known/oauth-protected-resource/mcp", self.upstream);
+            let at = state.resource_metadata.clone().unwrap_or(own);
             let challenge = format!("Bearer resource_metadata=\"{at}\", scope=\"read\"");
             return reply(stream, 401, &[("WWW-Authenticate", challenge)], &Value::Null);
         }
@@ -268,7 +287,7 @@ impl World {
                 state.asked.push("authorize".to_owned());
                 state.last.clone_from(&request.query);
                 state.serial += 1;
-                let code = format!("code-{}", state.serial);
+                let code = format!("{TOKEN}-code-{}", state.serial);
                 let field = |name: &str| request.query.get(name).cloned().unwrap_or_default();
                 let challenge = (field("code_challenge"), field("redirect_uri"));
                 state.codes.insert(code.clone(), challenge);
@@ -280,6 +299,14 @@ impl World {
                     back.query_pairs_mut().append_pair("iss", iss);
                 }
                 reply(stream, 302, &[("Location", back.into())], &Value::Null);
+            }
+            path if path.ends_with("/.well-known/openid-configuration") => {
+                // One issuer of tokens for each first part of a path.
+                let own = path.trim_end_matches("/.well-known/openid-configuration");
+                let place = state.key_places.get(own.trim_start_matches('/')).cloned();
+                let said = json!({"issuer": format!("{issuer}{own}"), "jwks_uri": place});
+                state.asked.push("issuer".to_owned());
+                reply(stream, if place.is_some() { 200 } else { 404 }, &[], &said);
             }
             "/token" => self.token(request, state, stream),
             "/revoke" => {
@@ -324,6 +351,10 @@ impl World {
                     given["refresh_token"] = refresh.into();
                 }
                 reply(stream, 200, &[], &given);
+            }
+            Mode::Echo => {
+                let echo = json!({"error": "made_up", "error_description": form});
+                reply(stream, 400, &[("X-Echo", form.values().cloned().collect())], &echo);
             }
             _ => reply(stream, 400, &[], &json!({"error": "invalid_grant"})),
         }
