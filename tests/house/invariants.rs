@@ -192,7 +192,11 @@ fn only_work_of_our_own_is_permitted_unasked() {
             ("src/pipeline/refresh.rs", "what an upstream said is redacted"),
             ("src/pipeline/explain.rs", "whether the credentials are there"),
             ("src/pipeline/report.rs", "the same, for the API"),
-            ("src/pipeline/login.rs", "a login is for the tenant, and calls nothing"),
+            (
+                "src/pipeline/login.rs",
+                "a login is for the tenant; only tools that are for it are called",
+            ),
+            ("src/pipeline/upkeep.rs", "the same when nobody asks, and it calls nothing"),
         ],
         instead: "ask `Policy::may` about the plan",
     };

@@ -25,7 +25,8 @@ pub(crate) fn config(world: &World, more: &str, keys: &str) -> String {
          [upstreams.up]\nurl = \"{}\"\nera = \"legacy\"\nallow_private = true\noauth = {{ {more} }}\n{keys}\n\
          [tenants.test]\nkeys = [{{ name = \"test\", env = \"TEST_KEY\", role = \"admin\" }}, {{ name = \"second\", env = \"SECOND_KEY\" }}]\n\
          secrets = {{ up = {{ client_secret = {{ env = \"CLIENT_SECRET\" }} }} }}\n\
-         [tenants.other]\nkeys = [{{ name = \"other\", env = \"OTHER_KEY\" }}]\n",
+         [tenants.other]\nkeys = [{{ name = \"other\", env = \"OTHER_KEY\" }}]\n\
+         [admin]\nkeys = [{{ name = \"ops\", env = \"OPS\" }}]\n",
         world.url()
     )
 }

@@ -306,10 +306,7 @@ impl Scene {
         // Nothing allows this upstream's documents to lead into this machine.
         let text = config(&world, "", "").replace("allow_private = true\n", "");
         let secrets = "secrets = { up = { client_secret = { env = \"CLIENT_SECRET\" } } }\n";
-        let text = format!(
-            "{}[admin]\nkeys = [{{ name = \"ops\", env = \"OPS\" }}]\n{more}",
-            text.replace(secrets, "")
-        );
+        let text = text.replace(secrets, "") + more;
         let proxy = setup(&world, "").config(&text).serve();
         let (_, said) = call(&mut proxy.client(Era::Legacy, "/mcp"));
         let link = link(&said);

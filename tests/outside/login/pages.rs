@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::login::bed::{
-    Browser, api, call, link, login_state, modern_call, proxy, push, setup, until_good,
+    Browser, OPERATOR, api, call, link, login_state, modern_call, proxy, push, setup, until_good,
 };
 use crate::login::server::{TOKEN, World};
 use crate::support::{Canary, Era};
@@ -55,7 +55,7 @@ fn a_person_logs_in_and_out_and_nothing_of_it_is_seen_anywhere() {
 
     push(&proxy, &world, 3_600);
     until_good(&mut client);
-    let metrics = api(&proxy, proxy.key(), "GET", "/metrics", &Value::Null).text();
+    let metrics = api(&proxy, OPERATOR, "GET", "/metrics", &Value::Null).text();
     let shown = api(&proxy, proxy.key(), "GET", "/api/v1/secrets", &Value::Null).text();
     assert!(!shown.contains("oauth.login"), "{shown}");
     let gone = api(&proxy, proxy.key(), "DELETE", "/api/v1/upstreams/up/oauth", &Value::Null);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::login::bed::{Browser, api, call, link, login_state, proxy, push, until_good};
+use crate::login::bed::{Browser, OPERATOR, api, call, link, login_state, proxy, push, until_good};
 use crate::login::server::{Mode, World};
 use crate::support::{Client, Era, Process, Proxy, address_in, until};
 
@@ -101,7 +101,7 @@ fn away_for(time: Duration, tries: usize) {
         let most = usize::try_from(began.elapsed().as_secs()).expect("it is small") + 2;
         assert!(state.token_times.len() <= most, "{} of {most}", state.token_times.len());
     }
-    let metrics = api(&proxy, proxy.key(), "GET", "/metrics", &Value::Null).text();
+    let metrics = api(&proxy, OPERATOR, "GET", "/metrics", &Value::Null).text();
     let failed = "mcp_proxy_upstream_login_renewals_total{upstream=\"up\",result=\"failed\"} ";
     let count = metrics.split(failed).nth(1).and_then(|rest| rest.lines().next());
     let count: usize = count.and_then(|text| text.parse().ok()).unwrap_or_default();

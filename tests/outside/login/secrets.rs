@@ -11,7 +11,7 @@ use ring::{
 use serde_json::{Value, json};
 
 use crate::login::bed::{
-    Browser, OPERATOR, api, call, config, link, login_state, modern_call, setup, until_good,
+    Browser, OPERATOR, api, call, link, login_state, modern_call, setup, until_good,
 };
 use crate::login::server::{Mode, TOKEN, World};
 use crate::support::{Canary, Client, Era, Proxy};
@@ -53,15 +53,9 @@ impl Seen {
     }
 }
 
-/// The proxy with everything in its log, and a key for the operator.
+/// The proxy with everything in its log.
 fn started(world: &World, more: &str, secret: &str) -> Proxy {
-    let admin = "[admin]\nkeys = [{ name = \"ops\", env = \"OPS\" }]\n";
-    let mut text = config(world, more, admin);
-    if !more.contains("{secret.client_secret}") {
-        let secrets = "secrets = { up = { client_secret = { env = \"CLIENT_SECRET\" } } }\n";
-        text = text.replace(secrets, "");
-    }
-    setup(world, more).env("CLIENT_SECRET", secret).config(&text).serve_at_trace()
+    setup(world, more).env("CLIENT_SECRET", secret).serve_at_trace()
 }
 
 /// The server does what it can to have its tokens shown: every way in which a call or a page fails.
