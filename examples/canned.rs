@@ -1,18 +1,18 @@
-//! A fast upstream for benchmarks: just enough of the protocol, in both eras,
-//! to list tools and to echo a text.
+//! A fast upstream for benchmarks: just enough of the protocol, in both eras and over both
+//! transports, to list tools, to echo a text, and to give a structured result.
 
 use std::{
     borrow::Cow,
     convert::Infallible,
     fmt::Write as _,
-    io,
+    io::{self, BufRead, Write as _},
     net::SocketAddr,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -25,13 +25,18 @@ use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 
 const USAGE: &str = "\
-canned: a fast MCP server with the tool echo, for benchmarks
+canned: a fast MCP server with the tools echo and report, for benchmarks
 
-usage: canned --http ADDR [--era legacy|modern|both] [--tools N]
+usage: canned --http ADDR|--pipe yes [--era legacy|modern|both] [--tools N] [--work MICROSECONDS]
 
-  --tools N   list N tools of about 250 bytes; the first is echo (default 1)";
+  --pipe yes  on standard input and output, one call after the other
+  --tools N   list N tools of about 250 bytes (default 1): echo, report, which gives structured
+              content of as many `bytes` as it is asked for, and synthetic_0001 and so on,
+              which echo, too
+  --work US   compute for so long before each answer to a call (default 0)";
 
 const MODERN: &[u8] = b"2026-07-28";
+const MODERN_META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
 
 /// What every request is answered from.
 struct Canned {
@@ -40,6 +45,10 @@ struct Canned {
     /// The members of a tools/list result, without its braces.
     list: String,
     sessions: AtomicU64,
+    /// How long a call computes.
+    work: Duration,
+    /// The last structured content, as long as it is of the size that is asked for.
+    report: Mutex<Arc<str>>,
 }
 
 /// A JSON-RPC message of a client.
@@ -62,11 +71,14 @@ struct Call<'a> {
     arguments: Option<Echo<'a>>,
 }
 
-/// The arguments of echo. The text stays as it is written: it goes out the same.
+/// The arguments of all tools. The text stays as it is written: it goes out the same.
 #[derive(Deserialize)]
 struct Echo<'a> {
     #[serde(borrow)]
     text: Option<&'a RawValue>,
+    /// Of report: the length of its structured content.
+    #[serde(default)]
+    bytes: usize,
 }
 
 /// The parameters of initialize that count.
@@ -79,26 +91,35 @@ struct Initialize<'a> {
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let (mut address, mut era, mut tools) = (None, "both".to_owned(), 1);
+    let (mut address, mut pipe, mut era, mut tools) = (None, false, "both".to_owned(), 1);
+    let mut work = Duration::ZERO;
     while let Some(arg) = args.next() {
         match (arg.as_str(), args.next()) {
             ("--http", Some(value)) => address = value.parse::<SocketAddr>().ok(),
             ("--era", Some(value)) => era = value,
             ("--tools", Some(value)) => tools = value.parse().unwrap_or(1),
-            _ => address = None,
+            ("--work", Some(value)) => work = Duration::from_micros(value.parse().unwrap_or(0)),
+            ("--pipe", Some(_)) => pipe = true,
+            _ => (address, pipe) = (None, false),
         }
     }
-    let (Some(address), "legacy" | "modern" | "both") = (address, era.as_str()) else {
+    if (address.is_none() && !pipe) || !matches!(era.as_str(), "legacy" | "modern" | "both") {
         eprintln!("{USAGE}");
         return ExitCode::from(64);
-    };
+    }
     let canned = Canned {
         legacy: era != "modern",
         modern: era != "legacy",
         list: definitions(tools),
         sessions: AtomicU64::new(1),
+        work,
+        report: Mutex::new(Arc::from("")),
     };
-    match serve(address, &Arc::new(canned)) {
+    let outcome = match address {
+        Some(address) => serve(address, &Arc::new(canned)),
+        None => read(&canned),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("canned: {error}");
@@ -110,7 +131,10 @@ fn main() -> ExitCode {
 fn definitions(tools: usize) -> String {
     let echo = r#"{"name":"echo","description":"Answers with the text it is given","inputSchema":{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}}"#;
     let mut list = format!(r#""tools":[{echo}"#);
-    for number in 2..=tools {
+    if tools >= 2 {
+        list.push_str(r#",{"name":"report","description":"Answers with as many bytes as it is asked for","inputSchema":{"type":"object","properties":{"text":{"type":"string"},"bytes":{"type":"integer"}},"required":["text"]}}"#);
+    }
+    for number in 1..=tools.saturating_sub(2) {
         // Writing to a string cannot fail.
         let _ = write!(
             list,
@@ -119,6 +143,29 @@ fn definitions(tools: usize) -> String {
     }
     list.push(']');
     list
+}
+
+/// Serves standard input until it ends.
+#[tokio::main(flavor = "current_thread")]
+async fn read(canned: &Canned) -> io::Result<()> {
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let Ok(message) = serde_json::from_slice::<Message<'_>>(&line) else { continue };
+        // Over a pipe only the message itself says of which era it is.
+        let modern = message.params.is_some_and(|it| it.get().contains(MODERN_META));
+        // What is in memory has no other error and nothing to wait for.
+        let Ok(body) = canned.reply(&message, modern).into_body().collect().await;
+        let body = body.to_bytes();
+        if !body.is_empty() {
+            output.write_all(&[&body, &b"\n"[..]].concat())?;
+            output.flush()?;
+        }
+    }
 }
 
 #[tokio::main]
@@ -175,16 +222,24 @@ impl Canned {
         match message.method.as_ref() {
             "tools/call" => {
                 let call = message.params.and_then(|it| serde_json::from_str(it.get()).ok());
-                let text = call.and_then(|call: Call<'_>| {
+                let known = call.and_then(|call: Call<'_>| {
                     // Also by the name that a proxy gives it, so that one load fits both.
-                    let echo = call.name == "echo" || call.name.ends_with("__echo");
-                    call.arguments?.text.filter(|text| echo && is_string(text))
+                    let name = call.name.rsplit("__").next()?;
+                    let report = name == "report";
+                    let known = report || name == "echo" || name.starts_with("synthetic_");
+                    let arguments = call.arguments?;
+                    let text = arguments.text.filter(|text| known && is_string(text))?;
+                    Some((text, if report { arguments.bytes } else { 0 }))
                 });
-                match text {
-                    Some(text) => {
+                self.work();
+                match known {
+                    Some((text, bytes)) => {
                         let text = text.get();
                         let content = format!(r#""content":[{{"type":"text","text":{text}}}]"#);
-                        result(id, modern, &content)
+                        match bytes {
+                            0 => result(id, modern, &content),
+                            _ => result(id, modern, &[&*content, ",", &*self.report(bytes)].concat()),
+                        }
                     }
                     None => error(StatusCode::OK, Some(id), -32602, "only echo {text} is here"),
                 }
@@ -205,6 +260,35 @@ impl Canned {
                 error(status, Some(id), -32601, "Method not found")
             }
         }
+    }
+
+    /// Computes as long as a call shall take.
+    fn work(&self) {
+        let start = Instant::now();
+        while start.elapsed() < self.work {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Structured content of this length, as a member of a result.
+    fn report(&self, bytes: usize) -> Arc<str> {
+        // Nobody panics while he holds it, and if so it is still a text.
+        let mut last = self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !(bytes..bytes + 200).contains(&last.len()) {
+            let mut text = r#""structuredContent":{"records":["#.to_owned();
+            let mut number = 0;
+            while text.len() + 2 < bytes {
+                let comma = if number == 0 { "" } else { "," };
+                let _ = write!(
+                    text,
+                    r#"{comma}{{"record":{number},"name":"item \"{number}\"","price":{number}.25,"in_stock":true}}"#
+                );
+                number += 1;
+            }
+            text.push_str("]}");
+            *last = Arc::from(text);
+        }
+        Arc::clone(&last)
     }
 
     fn initialize(&self, message: &Message<'_>, id: &RawValue) -> Response<Full<Bytes>> {

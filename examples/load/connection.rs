@@ -1,14 +1,15 @@
 //! One HTTP connection to a target, with the session that legacy needs.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::{
     message::meta,
@@ -26,6 +27,8 @@ pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     target: Target,
     headers: HeaderMap,
+    /// The client's own address, when clients are on several.
+    from: Option<Ipv4Addr>,
 }
 
 /// An answer of the server.
@@ -52,7 +55,9 @@ fn common(options: &Options, target: &Target) -> Result<HeaderMap, String> {
     headers.insert(header::HOST, value(&target.authority)?);
     headers.insert(header::CONTENT_TYPE, value("application/json")?);
     headers.insert(header::ACCEPT, value("application/json, text/event-stream")?);
-    if let Some(key) = &options.key {
+    if let Some(key) = options.keys.first() {
+        headers.insert(header::AUTHORIZATION, key.clone());
+    } else if let Some(key) = &options.key {
         headers.insert(header::AUTHORIZATION, value(&format!("Bearer {key}"))?);
     }
     if options.era == Era::Modern {
@@ -65,14 +70,22 @@ fn common(options: &Options, target: &Target) -> Result<HeaderMap, String> {
             options::Method::List => {
                 headers.insert("mcp-method", value("tools/list")?);
             }
+            options::Method::Get => {}
         }
     }
     Ok(headers)
 }
 
-async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, String> {
+async fn connect(
+    target: &Target,
+    from: Option<Ipv4Addr>,
+) -> Result<SendRequest<Full<Bytes>>, String> {
     let failed = |error: &dyn std::fmt::Display| format!("connecting to {}: {error}", target.url);
-    let stream = TcpStream::connect(&target.authority).await.map_err(|error| failed(&error))?;
+    let stream = match from {
+        None => TcpStream::connect(&target.authority).await,
+        Some(from) => connect_from(&target.authority, from).await,
+    };
+    let stream = stream.map_err(|error| failed(&error))?;
     stream.set_nodelay(true).map_err(|error| failed(&error))?;
     let (sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
@@ -81,14 +94,26 @@ async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, String> {
     Ok(sender)
 }
 
+async fn connect_from(authority: &str, from: Ipv4Addr) -> std::io::Result<TcpStream> {
+    let missing = || std::io::Error::other("has no address of version 4");
+    let to = lookup_host(authority).await?.find(SocketAddr::is_ipv4).ok_or_else(missing)?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
+}
+
 impl Connection {
     /// Connects, and in legacy opens a session.
     ///
     /// # Errors
     ///
     /// When the target refuses either.
-    pub(crate) async fn open(options: &Options, target: &Target) -> Result<Self, String> {
-        let mut connection = Self::bare(options, target).await?;
+    pub(crate) async fn open(
+        options: &Options,
+        target: &Target,
+        place: usize,
+    ) -> Result<Self, String> {
+        let mut connection = Self::bare(options, target, place).await?;
         if options.era == Era::Legacy {
             let session = connection.open_session().await?;
             connection.enter(session);
@@ -96,15 +121,22 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Connects and no more.
-    pub(crate) async fn bare(options: &Options, target: &Target) -> Result<Self, String> {
+    /// Connects and no more. The place among all connections says from which address.
+    pub(crate) async fn bare(
+        options: &Options,
+        target: &Target,
+        place: usize,
+    ) -> Result<Self, String> {
         let headers = common(options, target)?;
-        Ok(Self { sender: connect(target).await?, target: target.clone(), headers })
+        let from = (options.addresses > 1)
+            .then(|| Ipv4Addr::new(127, 0, 0, 1 + (place % options.addresses) as u8));
+        let sender = connect(target, from).await?;
+        Ok(Self { sender, target: target.clone(), headers, from })
     }
 
     /// Connects again after a failure; the session stays the same.
     pub(crate) async fn reconnect(&mut self) -> Result<(), String> {
-        self.sender = connect(&self.target).await?;
+        self.sender = connect(&self.target, self.from).await?;
         Ok(())
     }
 
@@ -149,7 +181,7 @@ impl Connection {
         if !self.headers.contains_key(SESSION) {
             return Ok(());
         }
-        let reply = self.send(Method::DELETE, Bytes::new()).await?;
+        let reply = self.send(Method::DELETE, Bytes::new(), &[]).await?;
         // A server may refuse to end sessions on request.
         if reply.status.is_success() || reply.status == StatusCode::METHOD_NOT_ALLOWED {
             Ok(())
@@ -160,14 +192,54 @@ impl Connection {
 
     /// Sends a message and reads the whole answer.
     pub(crate) async fn post(&mut self, body: Bytes) -> Result<Reply, String> {
-        self.send(Method::POST, body).await
+        self.send(Method::POST, body, &[]).await
     }
 
-    async fn send(&mut self, method: Method, body: Bytes) -> Result<Reply, String> {
+    /// The same with headers of this message alone.
+    pub(crate) async fn post_with(
+        &mut self,
+        body: Bytes,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Reply, String> {
+        self.send(Method::POST, body, headers).await
+    }
+
+    /// Reads a file.
+    pub(crate) async fn get(&mut self) -> Result<Reply, String> {
+        self.send(Method::GET, Bytes::new(), &[]).await
+    }
+
+    /// Opens the session's stream. It is open as long as what comes back lives.
+    pub(crate) async fn stream(&mut self) -> Result<Incoming, String> {
+        let request = self.request(Method::GET, Bytes::new())?;
+        self.sender.ready().await.map_err(|error| error.to_string())?;
+        let asked = tokio::time::timeout(PATIENCE, self.sender.send_request(request));
+        let reply = asked.await.map_err(|_| "no stream in time".to_owned())?;
+        let reply = reply.map_err(|error| error.to_string())?;
+        match reply.status() {
+            StatusCode::OK => Ok(reply.into_body()),
+            status => Err(format!("GET: {status}")),
+        }
+    }
+
+    fn request(&self, method: Method, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.target.path.parse().map_err(|_| "bad path".to_owned())?;
         *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        body: Bytes,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Reply, String> {
+        let mut request = self.request(method, body)?;
+        for (name, value) in headers {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
         let exchange = async {
             self.sender.ready().await?;
             let (parts, body) = self.sender.send_request(request).await?.into_parts();

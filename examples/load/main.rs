@@ -4,6 +4,7 @@ mod connection;
 mod histogram;
 mod message;
 mod options;
+mod pipe;
 mod process;
 mod report;
 mod round;
@@ -45,10 +46,19 @@ fn main() -> ExitCode {
 
 /// Runs what was asked for. True when every answer was right.
 async fn run(options: &Options) -> Result<bool, String> {
-    if let Some(count) = options.sessions {
-        let outcome = sessions::run(options, count).await?;
+    if let Some((held, count)) = options.held {
+        let outcome = sessions::run(options, held, count).await?;
         report::sessions(options, &outcome);
         return Ok(outcome.errors == 0);
+    }
+    if let Some(command) = &options.pipe {
+        let mut rounds = Vec::new();
+        for _ in 0..options.rounds {
+            rounds.push(pipe::run(options, command)?);
+        }
+        let right = rounds.iter().all(|round| round.errors == 0);
+        report::rounds(options, &[rounds]);
+        return Ok(right);
     }
     let mut results = vec![Vec::new(); options.targets.len()];
     for _ in 0..options.rounds {

@@ -1,11 +1,12 @@
 //! The repeated request, made once and patched for each call, and the check of its answer.
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use crate::options::{Era, Method, Options};
+use crate::options::{Era, Method, Names, Options};
 
 /// Ids begin here, so that all have the same number of digits.
 const FIRST_ID: u64 = 1_000_000_000;
@@ -19,14 +20,26 @@ pub(crate) struct Template {
     id: usize,
     text: Option<usize>,
     size: usize,
+    /// Where the name of the tool stands, and how it changes.
+    name: Option<(usize, String, Names)>,
+    modern: bool,
+    keys: Vec<HeaderValue>,
+    /// An answer with a result is at least so long.
+    least: usize,
+    get: bool,
 }
 
 /// A request as it is sent.
 pub(crate) struct Sent {
     /// The whole body.
     pub(crate) body: Bytes,
+    /// Headers of this request alone.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     id: usize,
     text: Option<(usize, usize)>,
+    least: usize,
+    /// Whether it is a file that is asked for.
+    pub(crate) get: bool,
 }
 
 /// What `_meta` holds in every request of 2026-07-28.
@@ -45,28 +58,63 @@ impl Template {
         let text = format!("{}{}", "0".repeat(DIGITS), "x".repeat(options.size - DIGITS));
         let mut params = match options.method {
             Method::Call => json!({"name": options.tool, "arguments": {"text": text}}),
-            Method::List => json!({}),
+            Method::List | Method::Get => json!({}),
         };
+        if let Some(bytes) = options.result {
+            params["arguments"]["bytes"] = json!(bytes);
+        }
         if options.era == Era::Modern {
             params["_meta"] = meta();
         }
         let method = match options.method {
             Method::Call => "tools/call",
-            Method::List => "tools/list",
+            Method::List | Method::Get => "tools/list",
         };
         let head = format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"{method}","params":"#);
         let body = format!("{head}{params}}}").into_bytes();
         let id = r#"{"jsonrpc":"2.0","id":"#.len();
         let text = match options.method {
             Method::Call => memmem::find(&body, text.as_bytes()),
-            Method::List => None,
+            Method::List | Method::Get => None,
         };
-        Self { body, id, text, size: options.size }
+        let name = options.names.and_then(|names| {
+            let place = memmem::find(&body, options.tool.as_bytes())? + names.place;
+            Some((place, options.tool.clone(), names))
+        });
+        Self {
+            body,
+            id,
+            text,
+            size: options.size,
+            name,
+            modern: options.era == Era::Modern,
+            keys: options.keys.clone(),
+            least: options.result.unwrap_or(0),
+            get: options.method == Method::Get,
+        }
+    }
+
+    /// The id of the call with this number.
+    pub(crate) const fn id(number: u64) -> u64 {
+        FIRST_ID + number
     }
 
     /// The request for the call with this number.
     pub(crate) fn fill(&self, number: u64) -> Sent {
+        let mut headers = Vec::new();
         let mut body = self.body.clone();
+        if let Some((place, tool, names)) = &self.name {
+            let digits = names.digits(number);
+            body[*place..place + names.digits].copy_from_slice(digits.as_bytes());
+            let name = tool.replacen(&"#".repeat(names.digits), &digits, 1);
+            if let (true, Ok(name)) = (self.modern, HeaderValue::try_from(name)) {
+                headers.push((HeaderName::from_static("mcp-name"), name));
+            }
+        }
+        if !self.keys.is_empty() {
+            let key = self.keys[number as usize % self.keys.len()].clone();
+            headers.push((header::AUTHORIZATION, key));
+        }
         let id = format!("{:0width$}", FIRST_ID + number, width = DIGITS);
         body[self.id..self.id + DIGITS].copy_from_slice(&id.as_bytes()[..DIGITS]);
         let text = self.text.map(|start| {
@@ -76,7 +124,8 @@ impl Template {
             }
             (start, start + self.size)
         });
-        Sent { body: Bytes::from(body), id: self.id, text }
+        let (least, get) = (self.least, self.get);
+        Sent { body: Bytes::from(body), headers, id: self.id, text, least, get }
     }
 }
 
@@ -110,6 +159,10 @@ impl Sent {
     ///
     /// What is wrong with it, with its beginning.
     pub(crate) fn check(&self, reply: &[u8], stream: bool) -> Result<(), String> {
+        if self.get {
+            let empty = || Err("an empty file".to_owned());
+            return if reply.is_empty() { empty() } else { Ok(()) };
+        }
         if !stream {
             return self.check_message(reply);
         }
@@ -131,6 +184,9 @@ impl Sent {
     }
 
     fn check_message(&self, reply: &[u8]) -> Result<(), String> {
+        if reply.len() < self.least {
+            return Err(format!("{} bytes in the place of {}", reply.len(), self.least));
+        }
         if self.is_plainly_right(reply) || self.is_right(reply) == Some(true) {
             return Ok(());
         }
@@ -217,6 +273,21 @@ mod tests {
         assert!(first.check(answer(1_000_000_001, &format!("{text}x")).as_bytes(), false).is_err());
         let failed = right.replace("\"content\"", "\"isError\":true,\"content\"");
         assert!(first.check(failed.as_bytes(), false).is_err());
+    }
+
+    #[test]
+    fn names_and_keys_change_from_call_to_call() {
+        let template = template(&["--tool", "up__tool_####", "--names", "3"]);
+        let mut seen = std::collections::BTreeSet::new();
+        for number in 0..9 {
+            let sent = template.fill(number);
+            let body: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
+            let name = body["params"]["name"].as_str().unwrap().to_owned();
+            assert_eq!(sent.headers[0].1, name.as_str());
+            seen.insert(name);
+        }
+        let all = ["up__tool_0001", "up__tool_0002", "up__tool_0003"];
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! CPU time and resident memory of a process, from /proc.
+//! CPU time and resident memory of processes, from /proc.
 
 use std::fs;
 
@@ -12,14 +12,35 @@ pub(crate) struct Usage {
     pub(crate) cpu_ms: f64,
     /// Resident memory in KiB.
     pub(crate) resident_kib: u64,
+    /// The most that it was since `forget_peak`, in KiB.
+    pub(crate) peak_kib: u64,
 }
 
-/// Reads what a process has used.
+/// Reads what processes have used together.
 ///
 /// # Errors
 ///
-/// When there is no such process.
-pub(crate) fn usage(pid: u32) -> Result<Usage, String> {
+/// When one of them is not there.
+pub(crate) fn usage(pids: &[u32]) -> Result<Usage, String> {
+    let mut sum = Usage::default();
+    for pid in pids {
+        let one = of(*pid)?;
+        sum.cpu_ms += one.cpu_ms;
+        sum.resident_kib += one.resident_kib;
+        sum.peak_kib += one.peak_kib;
+    }
+    Ok(sum)
+}
+
+/// From here on the peak of their memory counts anew (proc_pid_clear_refs(5)).
+pub(crate) fn forget_peak(pids: &[u32]) {
+    for pid in pids {
+        // Where it is not permitted the peak is that of the whole life.
+        let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    }
+}
+
+fn of(pid: u32) -> Result<Usage, String> {
     let read = |file: &str| {
         let path = format!("/proc/{pid}/{file}");
         fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
@@ -32,10 +53,14 @@ pub(crate) fn usage(pid: u32) -> Result<Usage, String> {
         text.and_then(|text| text.parse().ok()).unwrap_or(0.0)
     };
     let status = read("status")?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let resident = resident.and_then(|line| line.split_ascii_whitespace().next());
+    let kib = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_ascii_whitespace().next());
+        number.and_then(|text| text.parse().ok()).unwrap_or(0)
+    };
     Ok(Usage {
         cpu_ms: (field(11) + field(12)) * 1000.0 / TICKS,
-        resident_kib: resident.and_then(|text| text.parse().ok()).unwrap_or(0),
+        resident_kib: kib("VmRSS:"),
+        peak_kib: kib("VmHWM:"),
     })
 }

@@ -51,7 +51,8 @@ fn round_json(options: &Options, target: usize, round: &Round) -> Value {
         .zip(&round.usage)
         .enumerate()
         .map(|(place, (watched, (before, after)))| {
-            json!({"name": watched.name, "pid": watched.pid,
+            json!({"name": watched.name, "pids": watched.pids,
+                   "peak_kib": after.peak_kib,
                    "cpu_ms": after.cpu_ms - before.cpu_ms,
                    "cpu_ms_per_call": round.cpu_ms_per_call(place),
                    "resident_kib_before": before.resident_kib,
@@ -183,9 +184,12 @@ pub(crate) fn sessions(options: &Options, outcome: &Outcome) {
         .pids
         .iter()
         .zip(&outcome.usage)
-        .map(|(watched, [before, during, after])| {
+        .enumerate()
+        .map(|(place, (watched, [before, during, after]))| {
+            let idle = outcome.idle_cpu.get(place);
             let more = during.resident_kib as f64 - before.resident_kib as f64;
-            json!({"name": watched.name, "pid": watched.pid,
+            json!({"name": watched.name, "pids": watched.pids,
+                   "idle_cpu": idle,
                    "resident_kib_before": before.resident_kib,
                    "resident_kib_open": during.resident_kib,
                    "resident_kib_after": after.resident_kib,

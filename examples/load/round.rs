@@ -15,8 +15,8 @@ use crate::{
     connection::{Connection, beginning},
     histogram::Histogram,
     message::Template,
-    options::{Amount, Options, Target},
-    process::{Usage, usage},
+    options::{Amount, Method, Options, Target},
+    process::{Usage, forget_peak, usage},
 };
 
 /// What a round came to.
@@ -75,10 +75,14 @@ impl Round {
 /// When the target or a process to watch is not there.
 pub(crate) async fn run(options: &Options, target: &Target) -> Result<Round, String> {
     let mut connections = Vec::new();
-    for _ in 0..options.connections {
-        connections.push(Connection::open(options, target).await?);
+    let file = options.method == Method::Get;
+    for place in 0..options.connections {
+        connections.push(match file {
+            true => Connection::bare(options, target, place).await?,
+            false => Connection::open(options, target, place).await?,
+        });
     }
-    if let Some(first) = connections.first_mut() {
+    if let (Some(first), false) = (connections.first_mut(), file) {
         first.greet(options.era).await?;
     }
     if options.warmup > 0 {
@@ -99,7 +103,8 @@ async fn measure(
     amount: Amount,
     rate: Option<f64>,
 ) -> Result<(Round, Vec<Connection>), String> {
-    let watched = || options.pids.iter().map(|watched| usage(watched.pid));
+    options.pids.iter().for_each(|watched| forget_peak(&watched.pids));
+    let watched = || options.pids.iter().map(|watched| usage(&watched.pids));
     let before: Vec<Usage> = watched().collect::<Result<_, _>>()?;
     let start = Instant::now();
     let shared = Arc::new(Shared {
@@ -230,7 +235,10 @@ async fn call(
     number: u64,
 ) -> Result<u64, String> {
     let sent = template.fill(number);
-    let reply = connection.post(sent.body.clone()).await?;
+    let reply = match sent.get {
+        true => connection.get().await?,
+        false => connection.post_with(sent.body.clone(), &sent.headers).await?,
+    };
     if reply.status != StatusCode::OK {
         return Err(format!("{}: {}", reply.status, beginning(&reply.body)));
     }

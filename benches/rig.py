@@ -1,0 +1,317 @@
+"""The programs that are measured, each started when a case first needs it."""
+
+import http.client
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+PATIENCE = 60
+KEY = secrets.token_hex(24)
+OPERATOR = secrets.token_hex(24)
+
+
+class Target(NamedTuple):
+    """Whom a load is put on."""
+
+    name: str
+    pids: list  # of which CPU and memory are those of the target
+    options: list  # of examples/load
+    idle_kib: int = 0  # resident memory before its first call
+
+
+class Process:
+    """A program that runs until `end`."""
+
+    def __init__(self, name, command, folder, environment=None):
+        self.name, self.log = name, folder / "log"
+        with open(self.log, "wb") as log:
+            self.child = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(environment or {})},
+            )
+
+    def address(self):
+        """Where it listens, when it says so."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and self.child.poll() is None:
+            found = re.search(rb"listening on http://([0-9.:]+)", self.log.read_bytes())
+            if found:
+                return found[1].decode()
+            time.sleep(0.02)
+        raise SystemExit(f"bench: {self.name} did not start:\n{self.log.read_text()}")
+
+    def pids(self):
+        """Its own id and those of its children, when they share its work."""
+        children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text()
+        return [self.child.pid, *map(int, children.split())]
+
+    def end(self):
+        self.child.terminate()
+        try:
+            self.child.wait(20)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+
+def resident_kib(pids):
+    """Resident memory of these together."""
+    sum_of = 0
+    for pid in pids:
+        sum_of += int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+    return sum_of
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(port, process):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and process.child.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.01)
+    raise SystemExit(f"bench: nothing listens at port {port}:\n{process.log.read_text()}")
+
+
+NGINX = """
+daemon off;
+worker_processes auto;
+worker_rlimit_nofile 20000;
+pid nginx.pid;
+{user}
+events {{ worker_connections 10000; }}
+http {{
+  access_log off;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+  client_max_body_size 16m;
+  # Bodies pass as they come, as in the other proxies; none is written to the disk.
+  client_body_buffer_size 64k;
+  proxy_request_buffering off;
+  proxy_buffering off;
+  proxy_buffer_size 64k; proxy_buffers 4 64k; proxy_busy_buffers_size 64k;
+  sendfile on;
+  tcp_nopush on;
+  upstream server {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location /file/ {{ root .; }}
+    location / {{
+      proxy_pass http://server;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+    }}
+  }}
+}}
+"""
+
+PROXY = """
+[server]
+listen = "{listen}"
+max_connections = 60000
+max_body = "16MiB"
+[audit]
+enabled = true
+[admin]
+keys = [{{ name = "ops", env = "OPERATOR" }}]
+[limits]
+key = {{ rate = "1000000/s", burst = 1000000, concurrent = 20000 }}
+tenant = {{ rate = "1000000/s", burst = 1000000, concurrent = 20000, per_day = 1000000000, bytes_per_day = "1000000GiB" }}
+tools = {{ {tools} }}
+[tenants.bench]
+keys = [{{ name = "bench", env = "KEY" }}]
+"""
+
+RULES = 'tools = { allow = ["ec*", "re*", "synthetic_*"], deny = ["*_all"] }'
+
+
+class Rig:
+    """Starts what targets need, once each, and ends it all."""
+
+    def __init__(self, programs, nginx):
+        self.programs, self.nginx = Path(programs).resolve(), nginx
+        self.home = Path(tempfile.mkdtemp(prefix="bench-"))
+        self.running = {}
+        self.count = 0
+
+    def close(self):
+        for process, _ in self.running.values():
+            process.end()
+        self.running = {}
+
+    def remove(self):
+        self.close()
+        shutil.rmtree(self.home)
+
+    def folder(self):
+        self.count += 1
+        folder = self.home / str(self.count)
+        folder.mkdir()
+        return folder
+
+    def once(self, key, start):
+        """What `start` gives under this key: a process, and what is known of it."""
+        if key not in self.running:
+            self.running[key] = start()
+        return self.running[key]
+
+    def canned(self, era, tools=10):
+        def start():
+            command = [self.programs / "examples/canned", "--http", "127.0.0.1:0", "--era", era, "--tools", tools]
+            process = Process("canned", command, self.folder())
+            return process, process.address()
+
+        return self.once(("canned", era, tools), start)
+
+    def pipe_command(self, era, tools=10, work=0):
+        command = [self.programs / "examples/canned", "--pipe", "yes", "--era", era, "--tools", tools, "--work", work]
+        return [str(word) for word in command]
+
+    def floor(self, era):
+        def start():
+            target = self.canned(era)[1]
+            command = [self.programs / "examples/floor", "--listen", "127.0.0.1:0", "--target", f"http://{target}"]
+            process = Process("floor", command, self.folder())
+            return process, process.address()
+
+        return self.once(("floor", era), start)
+
+    def nginx_command(self, folder, upstream, port):
+        user = "user root;" if os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(NGINX.format(user=user, upstream=upstream, port=port))
+        return [self.nginx, "-p", folder, "-c", "nginx.conf", "-e", "stderr"]
+
+    def byte_server(self, era):
+        """nginx, with the folder whose files it serves."""
+
+        def start():
+            folder, port = self.folder(), free_port()
+            command = self.nginx_command(folder, self.canned(era)[1], port)
+            process = Process("nginx", command, folder)
+            wait_for(port, process)
+            return process, (f"127.0.0.1:{port}", folder)
+
+        return self.once(("nginx", era), start)
+
+    def configure(self, folder, era, listen="127.0.0.1:0", upstreams=1, tools=10, pipe=False, work=0):
+        """Writes the file of a proxy. Gives the pattern of its upstreams' names."""
+        names = ["up"] if upstreams == 1 else [f"up{number:03}" for number in range(1, upstreams + 1)]
+        limits = ", ".join(f'{name} = {{ "ec*" = {{ rate = "1000000/s" }} }}' for name in names)
+        text = PROXY.format(listen=listen, tools=limits)
+        if pipe:
+            where = f"command = {json.dumps(self.pipe_command(era, tools, work))}"
+        else:
+            where = f'url = "http://{self.canned(era, tools)[1]}/mcp"'
+        text += "".join(f"[upstreams.{name}]\n{where}\n{RULES}\n" for name in names)
+        (folder / "mcp-proxy.toml").write_text(text)
+        return names[0] if upstreams == 1 else "up###"
+
+    def serve(self, folder):
+        command = [self.programs / "mcp-proxy", "serve", "--config", "mcp-proxy.toml"]
+        process = Process("mcp-proxy", command, folder, {"KEY": KEY, "OPERATOR": OPERATOR})
+        return process, process.address()
+
+    def proxy(self, era, tenants=1, new=0, **setup):
+        """mcp-proxy: its process, and address, pattern of names, folder and idle memory."""
+
+        def start():
+            folder = self.folder()
+            pattern = self.configure(folder, era, **setup)
+            process, address = self.serve(folder)
+            if tenants > 1:
+                (folder / "keys").write_text("\n".join(make_tenants(address, tenants)))
+                # So that what remains of making them is not counted.
+                process.end()
+                process, address = self.serve(folder)
+            else:
+                (folder / "keys").write_text(KEY)
+            return process, (address, pattern, folder, settled_kib(process.child.pid))
+
+        return self.once(("proxy", era, tenants, new, *sorted(setup.items())), start)
+
+    def target(self, spec, case, new=0):
+        """The target that a word of a case means."""
+        kind, *words = spec.split()
+        setup = {"pipe": True} if "pipe" in words else {}
+        for word in words:
+            name, _, value = word.partition("=")
+            if value:
+                setup[name] = int(value)
+        options = {"--era": case.era, "--connections": case.connections}
+        options |= {f"--{name}": value for name, value in case.load.items()}
+        tool, pids, idle = options.pop("--tool", "echo"), [], 0
+        if kind == "pipe":
+            options["--pipe"] = " ".join(self.pipe_command(case.era, **setup))
+        elif kind == "direct":
+            options["--url"] = f"http://{self.canned(case.era)[1]}/mcp"
+        elif kind == "floor":
+            process, address = self.floor(case.era)
+            pids, options["--url"] = process.pids(), f"http://{address}/mcp"
+        elif kind == "nginx":
+            process, (address, _) = self.byte_server(case.era)
+            pids, options["--url"] = process.pids(), f"http://{address}/mcp"
+            if "file" in words:
+                options |= {"--method": "GET", "--url": f"http://{address}/file/list.json"}
+        else:
+            process, (address, pattern, folder, idle) = self.proxy(case.era, new=new, **setup)
+            pids, options["--url"] = [process.child.pid], f"http://{address}/mcp"
+            if "tenants" in setup:
+                options["--keys"] = folder / "keys"
+            else:
+                options["--key"] = KEY
+            if "tools" in setup and case.kind == "calls":
+                # The first two are others; more have no number of four digits.
+                tool, options["--names"] = "synthetic_####", min(setup["tools"] - 2, 9998)
+            elif "upstreams" in setup:
+                options["--names"] = setup["upstreams"]
+            tool = f"{pattern}__{tool}"
+        options["--tool"] = tool
+        words = [str(word) for option in options.items() for word in option]
+        return Target(spec, pids, words, idle)
+
+
+def make_tenants(address, count):
+    """Makes tenants over the API, each with a key; gives the keys."""
+    connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+    headers = {"Authorization": f"Bearer {OPERATOR}", "Content-Type": "application/json"}
+    keys = []
+    for number in range(count):
+        body = json.dumps({"name": f"t{number}", "key": {"name": "k", "role": "member"}})
+        connection.request("POST", "/api/v1/tenants", body, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != 201:
+            raise SystemExit(f"bench: making a tenant: {answer.status}: {text.decode()}")
+        keys.append(json.loads(text)["key"]["key"])
+    connection.close()
+    return keys
+
+
+def settled_kib(pid):
+    """Resident memory when it has stopped changing."""
+    last, same = resident_kib([pid]), 0
+    while same < 5:
+        time.sleep(0.1)
+        now = resident_kib([pid])
+        same = same + 1 if now == last else 0
+        last = now
+    return last
