@@ -6,15 +6,16 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from cases import AIMS, chosen
+from cases import AIMS, CASES, chosen
 from measure import KINDS, Span
 from picture import picture
-from report import judged, table, verdicts
+from report import judged, markdown, table, verdicts
 from rig import Rig
 
 
@@ -57,6 +58,8 @@ def main():
         },
         "cases": {},
     }
+    # Whoever ends it ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     rig, began = Rig(programs, nginx), time.monotonic()
     try:
         for case in cases:
@@ -80,6 +83,17 @@ def main():
     out.with_suffix(".json").write_text(rounded(run))
     out.with_suffix(".svg").write_text(picture(run))
     print(f"\n{out}.json and {out}.svg are written", flush=True)
+    if len(cases) == len(CASES) and out == Path("benches/last"):
+        show(markdown(run))
+
+
+def show(text):
+    """Puts the last run into the README."""
+    readme = Path("README.md")
+    before, _, rest = readme.read_text().partition("<!-- the last run -->\n")
+    _, _, after = rest.partition("<!-- its end -->\n")
+    if after:
+        readme.write_text(f"{before}<!-- the last run -->\n{text}\n<!-- its end -->\n{after}")
 
 
 def rounded(run):

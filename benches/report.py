@@ -2,7 +2,8 @@
 
 from statistics import median
 
-# The figures, as they are called in tables, and by how much they are multiplied there.
+# The figures, as they are called in tables, and by how much they are multiplied there. CPU is per
+# call, session or connection, all times are of calls.
 COLUMNS = [
     ("cpu", "CPU µs", 1),
     ("rate", "per s", 1),
@@ -12,6 +13,7 @@ COLUMNS = [
     ("added_p50", "+p50", 1),
     ("added_p99", "+p99", 1),
     ("peak_kib", "peak MiB", 1 / 1024),
+    ("stream_kib", "KiB/stream", 1),
     ("each_bytes", "B each", 1),
     ("idle_cpu", "idle CPU %", 1),
     ("start_ms", "start ms", 1),
@@ -115,3 +117,29 @@ def verdicts(aims):
         "  ".join(cell.ljust(width) if place in left else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths))).rstrip()
         for row in rows
     )
+
+
+def markdown(run):
+    """What the README shows of a run: the cases with a floor, and the aims."""
+    machine, versions = run["machine"], run["versions"]
+    lines = [
+        f"The last run, {run['date']}, {machine['cores']} cores of a machine that others share ({machine['model']}, Linux "
+        f"{machine['kernel']}), {versions['nginx'] or 'no nginx'}; medians of the ratios, round by round:",
+        "",
+        "| | CPU to the floor's | to nginx's | calls/s to nginx's | p50 to nginx's | p99 to nginx's |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case in run["cases"].values():
+        rounds = case["rounds"]
+        if not {"floor", "nginx", "proxy"} <= set(rounds) or not rounds["proxy"][0].get("p50"):
+            continue
+        pairs = [("cpu", "floor"), ("cpu", "nginx"), ("rate", "nginx"), ("p50", "nginx"), ("p99", "nginx")]
+        found = [ratio(rounds["proxy"], rounds[other], figure) for figure, other in pairs]
+        lines.append(f"| {case['what']} | " + " | ".join(f"{it[0]:.2f}" if it else "" for it in found) + " |")
+    lines += ["", "| | what | measured | aim | holds |", "|---|---|---|---|---|"]
+    for aim in run["aims"]:
+        bound = f"≤ {number(aim['most'])}" if "most" in aim else f"≥ {number(aim['least'])}"
+        found = number(aim["measured"][0]) if aim["measured"] else ""
+        holds = {True: "yes", False: "no", None: ""}[aim["holds"]]
+        lines.append(f"| {aim['letter']} | {aim['what']} | {found} | {bound} | {holds} |")
+    return "\n".join(lines)

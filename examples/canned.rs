@@ -238,7 +238,9 @@ impl Canned {
                         let content = format!(r#""content":[{{"type":"text","text":{text}}}]"#);
                         match bytes {
                             0 => result(id, modern, &content),
-                            _ => result(id, modern, &[&*content, ",", &*self.report(bytes)].concat()),
+                            _ => {
+                                result(id, modern, &[&*content, ",", &*self.report(bytes)].concat())
+                            }
                         }
                     }
                     None => error(StatusCode::OK, Some(id), -32602, "only echo {text} is here"),

@@ -159,7 +159,11 @@ impl Pool {
         });
         let mut answer = answer.await.ok()?;
         strip(answer.headers_mut());
-        Some(answer.map(|body| Answer { body: Some(body), link: Some(link), pool: Arc::clone(self) }))
+        Some(answer.map(|body| Answer {
+            body: Some(body),
+            link: Some(link),
+            pool: Arc::clone(self),
+        }))
     }
 }
 

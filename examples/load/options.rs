@@ -242,7 +242,8 @@ impl Options {
         }
         if let Some(command) = &options.pipe {
             // Named in the report as the others are by their URLs.
-            let target = Target { url: command.clone(), authority: String::new(), path: String::new() };
+            let target =
+                Target { url: command.clone(), authority: String::new(), path: String::new() };
             options.targets = vec![target];
         }
         if options.targets.is_empty() {
@@ -322,7 +323,8 @@ impl Names {
 fn keys(path: &str) -> Result<Vec<HeaderValue>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     let header = |line: &str| {
-        HeaderValue::try_from(format!("Bearer {line}")).map_err(|_| format!("{path}: no key: {line:?}"))
+        HeaderValue::try_from(format!("Bearer {line}"))
+            .map_err(|_| format!("{path}: no key: {line:?}"))
     };
     text.lines().map(header).collect()
 }

@@ -12,6 +12,8 @@ mod bridge;
 mod cli;
 mod connect;
 mod connections;
+#[cfg(target_os = "linux")]
+mod cost;
 mod declared;
 mod doctor;
 mod doors;

@@ -89,3 +89,8 @@ pub(crate) fn address_in(line: &str) -> Option<SocketAddr> {
 pub(crate) fn exact() -> PathBuf {
     example("exact")
 }
+
+/// The example `canned`, a fast server.
+pub(crate) fn canned() -> PathBuf {
+    example("canned")
+}

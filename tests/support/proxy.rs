@@ -36,6 +36,11 @@ impl Setup {
         setup.env("TEST_KEY", KEY)
     }
 
+    /// The key of the tenant `test`.
+    pub(crate) const fn key() -> &'static str {
+        KEY
+    }
+
     /// The folder: configuration, store, root key.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
