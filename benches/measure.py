@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from rig import KEY, OPERATOR, Process, free_port, resident_kib
+from rig import KEY, OPERATOR, Failed, Process, free_port, resident_kib
 
 
 class Span:
@@ -28,7 +28,7 @@ def load(rig, target, *options):
         command += ["--pid", f"it={'+'.join(map(str, target.pids))}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not done.stdout:
-        raise SystemExit(f"bench: {target.name}: {done.stderr}")
+        raise Failed(f"{target.name}: {done.stderr}")
     return json.loads(done.stdout)
 
 
@@ -193,13 +193,13 @@ def first_answer(name, command, folder, port, environment):
                 break
         except ConnectionRefusedError:
             if process.child.poll() is not None or time.perf_counter() - began > 60:
-                raise SystemExit(f"bench: {name} gave no answer:\n{process.log.read_text()}") from None
+                raise Failed(f"{name} gave no answer:\n{process.log.read_text()}") from None
             time.sleep(0.0002)
     took = (time.perf_counter() - began) * 1000
     children = len(process.pids()) - 1
     process.end()
     if b" 200 " not in answer.split(b"\r\n")[0]:
-        raise SystemExit(f"bench: {name}: {answer[:200]}")
+        raise Failed(f"{name}: {answer[:200]}")
     return {"start_ms": took, "children": children}
 
 

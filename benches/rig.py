@@ -19,6 +19,10 @@ KEY = secrets.token_hex(24)
 OPERATOR = secrets.token_hex(24)
 
 
+class Failed(Exception):
+    """A case that cannot be measured, and why."""
+
+
 class Target(NamedTuple):
     """Whom a load is put on."""
 
@@ -51,7 +55,7 @@ class Process:
             if found:
                 return found[1].decode()
             time.sleep(0.02)
-        raise SystemExit(f"bench: {self.name} did not start:\n{self.log.read_text()}")
+        raise Failed(f"{self.name} did not start:\n{self.log.read_text()}")
 
     def pids(self):
         """Its own id and those of its children, when they share its work."""
@@ -88,7 +92,7 @@ def wait_for(port, process):
             return socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
             time.sleep(0.01)
-    raise SystemExit(f"bench: nothing listens at port {port}:\n{process.log.read_text()}")
+    raise Failed(f"nothing listens at port {port}:\n{process.log.read_text()}")
 
 
 NGINX = """
@@ -318,7 +322,7 @@ def make_tenants(address, count):
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 201:
-                raise SystemExit(f"bench: making a tenant: {answer.status}: {text.decode()}")
+                raise Failed(f"making a tenant: {answer.status}: {text.decode()}")
             keys.append(json.loads(text)["key"]["key"])
         connection.close()
         return keys
