@@ -124,7 +124,8 @@ def markdown(run):
     machine, versions = run["machine"], run["versions"]
     lines = [
         f"The last run, {run['date']}, {machine['cores']} cores of a machine that others share ({machine['model']}, Linux "
-        f"{machine['kernel']}), {versions['nginx'] or 'no nginx'}; medians of the ratios, round by round:",
+        f"{machine['kernel']}, load {machine['load_before']} before it), {(versions['nginx'] or 'no nginx').removeprefix('nginx version: ')}; "
+        f"medians of the ratios, round by round. {run.get('note', '')}".rstrip(),
         "",
         "| | CPU to the floor's | to nginx's | calls/s to nginx's | p50 to nginx's | p99 to nginx's |",
         "|---|---|---|---|---|---|",

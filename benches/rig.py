@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 PATIENCE = 60
-KEY = secrets.token_hex(24)
+KEYS = [secrets.token_hex(24) for _ in range(10)]
+KEY = KEYS[0]
 OPERATOR = secrets.token_hex(24)
+ENVIRONMENT = {"OPERATOR": OPERATOR} | {f"KEY{number}": key for number, key in enumerate(KEYS)}
 
 
 class Failed(Exception):
@@ -30,6 +32,7 @@ class Target(NamedTuple):
     pids: list  # of which CPU and memory are those of the target
     options: list  # of examples/load
     idle_kib: int = 0  # resident memory before its first call
+    small_kib: int = 0  # its peak in small calls, where large ones are compared with them
 
 
 class Process:
@@ -143,7 +146,7 @@ key = {{ rate = "1000000/s", burst = 1000000, concurrent = 20000 }}
 tenant = {{ rate = "1000000/s", burst = 1000000, concurrent = 20000, per_day = 1000000000, bytes_per_day = "1000000GiB" }}
 tools = {{ {tools} }}
 [tenants.bench]
-keys = [{{ name = "bench", env = "KEY" }}]
+keys = [{keys}]
 """
 
 RULES = 'tools = { allow = ["ec*", "re*", "synthetic_*"], deny = ["*_all"] }'
@@ -218,15 +221,20 @@ class Rig:
             command = self.nginx_command(folder, self.canned(era)[1], port)
             process = Process("nginx", command, folder)
             wait_for(port, process)
+            # It listens before those are there that work.
+            while len(process.pids()) < 2:
+                time.sleep(0.01)
             return process, (f"127.0.0.1:{port}", folder)
 
         return self.once(("nginx", era), start)
 
-    def configure(self, folder, era, listen="127.0.0.1:0", upstreams=1, tools=10, pipe=False, work=0):
+    def configure(self, folder, era, listen="127.0.0.1:0", upstreams=1, tools=10, pipe=False, work=0, keys=1):
         """Writes the file of a proxy. Gives the pattern of its upstreams' names."""
         names = ["up"] if upstreams == 1 else [f"up{number:03}" for number in range(1, upstreams + 1)]
         limits = ", ".join(f'{name} = {{ "ec*" = {{ rate = "1000000/s" }} }}' for name in names)
-        text = PROXY.format(listen=listen, tools=limits)
+        own = ", ".join(f'{{ name = "bench{number}", env = "KEY{number}" }}' for number in range(keys))
+        text = PROXY.format(listen=listen, tools=limits, keys=own)
+        (folder / "keys").write_text("\n".join(KEYS[:keys]))
         if pipe:
             where = f"command = {json.dumps(self.pipe_command(era, tools, work))}"
         else:
@@ -237,7 +245,7 @@ class Rig:
 
     def serve(self, folder):
         command = [self.programs / "mcp-proxy", "serve", "--config", "mcp-proxy.toml"]
-        process = Process("mcp-proxy", command, folder, {"KEY": KEY, "OPERATOR": OPERATOR})
+        process = Process("mcp-proxy", command, folder, ENVIRONMENT)
         return process, process.address()
 
     def store_of(self, tenants):
@@ -259,7 +267,6 @@ class Rig:
         def start():
             folder = self.folder()
             pattern = self.configure(folder, era, **setup)
-            (folder / "keys").write_text(KEY)
             if tenants > 1:
                 # From a store, so that nothing of how they were made is in memory.
                 shutil.copytree(self.store_of(tenants), folder, dirs_exist_ok=True)
@@ -294,7 +301,7 @@ class Rig:
         else:
             process, (address, pattern, folder, idle) = self.proxy(case.era, new=new, **setup)
             pids, options["--url"] = [process.child.pid], f"http://{address}/mcp"
-            if "tenants" in setup:
+            if "tenants" in setup or "keys" in setup:
                 options["--keys"] = folder / "keys"
             else:
                 options["--key"] = KEY

@@ -176,6 +176,13 @@ impl Connection {
         Ok(session)
     }
 
+    /// Sends the following requests with the key for this place among all, where there are several.
+    pub(crate) fn use_key(&mut self, keys: &[HeaderValue], place: usize) {
+        if !keys.is_empty() {
+            self.headers.insert(header::AUTHORIZATION, keys[place % keys.len()].clone());
+        }
+    }
+
     /// Ends the session that it is in, if any.
     pub(crate) async fn close_session(&mut self) -> Result<(), String> {
         if !self.headers.contains_key(SESSION) {

@@ -16,7 +16,8 @@ and each call sends another text. Exit status 1 when an answer was wrong.
 what to send
   --url URL           the server's endpoint, e.g. http://127.0.0.1:8080/mcp
   --key KEY           send it as bearer key
-  --keys FILE         one of these for each call, in turns; one in each line (modern only)
+  --keys FILE         one of these for each call (modern only) or for each session, in turns;
+                      one in each line
   --era ERA           legacy: a session per connection (2025-11-25); modern: 2026-07-28
                       (default)
   --method METHOD     tools/call (default), tools/list, or GET of a file
@@ -252,7 +253,7 @@ impl Options {
         if let Some(count) = names {
             options.names = Some(Names::find(&options.tool, count)?);
         }
-        if !options.keys.is_empty() && options.era == Era::Legacy {
+        if !options.keys.is_empty() && options.era == Era::Legacy && options.held.is_none() {
             return Err("--keys needs --era modern: a session belongs to one key".to_owned());
         }
         if !(1..=250).contains(&options.addresses) {

@@ -39,8 +39,8 @@ struct Source {
 
 #[derive(Default)]
 struct Opened {
-    /// Each with the sessions that were opened over it.
-    connections: Vec<(Connection, Vec<Option<HeaderValue>>)>,
+    /// Each with the sessions that were opened over it, and their places among all.
+    connections: Vec<(Connection, Vec<(usize, Option<HeaderValue>)>)>,
     streams: Vec<Incoming>,
     error: Option<String>,
 }
@@ -115,7 +115,11 @@ pub(crate) async fn run(options: &Options, held: Held, count: usize) -> Result<O
     }
     let during = watched()?;
     if !options.keep {
-        let tasks: Vec<_> = opened.into_iter().map(|one| tokio::spawn(close(one))).collect();
+        let closing = |one| {
+            let keys = options.keys.clone();
+            tokio::spawn(async move { close(one, &keys).await })
+        };
+        let tasks: Vec<_> = opened.into_iter().map(closing).collect();
         for task in tasks {
             outcome.note(task.await.map_err(|error| format!("a worker failed: {error}"))?);
         }
@@ -160,9 +164,10 @@ impl Source {
                 let mut sessions = Vec::new();
                 let mut connection = connection.ok_or("there is no connection")?;
                 let mut failed = Ok(());
-                while self.next().is_some() && failed.is_ok() {
+                while failed.is_ok() && let Some(place) = self.next() {
+                    connection.use_key(&self.options.keys, place);
                     match connection.open_session().await {
-                        Ok(session) => sessions.push(session),
+                        Ok(session) => sessions.push((place, session)),
                         Err(reason) => failed = Err(reason),
                     }
                 }
@@ -172,9 +177,10 @@ impl Source {
             Held::Streams => {
                 while let Some(place) = self.next() {
                     let mut connection = self.connect(place).await?;
+                    connection.use_key(&self.options.keys, place);
                     let session = connection.open_session().await?;
                     opened.streams.push(connection.stream().await?);
-                    opened.connections.push((connection, vec![session]));
+                    opened.connections.push((connection, vec![(place, session)]));
                 }
                 Ok(())
             }
@@ -195,7 +201,7 @@ impl Source {
     }
 }
 
-async fn close(opened: Opened) -> Option<String> {
+async fn close(opened: Opened, keys: &[HeaderValue]) -> Option<String> {
     let mut error = None;
     // A connection with a stream takes no further request.
     let streams = !opened.streams.is_empty();
@@ -204,7 +210,8 @@ async fn close(opened: Opened) -> Option<String> {
         if streams && let Err(reason) = connection.reconnect().await {
             error.get_or_insert(reason);
         }
-        for session in sessions {
+        for (place, session) in sessions {
+            connection.use_key(keys, place);
             connection.enter(session);
             if let Err(reason) = connection.close_session().await {
                 error.get_or_insert(reason);
