@@ -164,7 +164,9 @@ impl Source {
                 let mut sessions = Vec::new();
                 let mut connection = connection.ok_or("there is no connection")?;
                 let mut failed = Ok(());
-                while failed.is_ok() && let Some(place) = self.next() {
+                while failed.is_ok()
+                    && let Some(place) = self.next()
+                {
                     connection.use_key(&self.options.keys, place);
                     match connection.open_session().await {
                         Ok(session) => sessions.push((place, session)),
