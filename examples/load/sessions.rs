@@ -37,10 +37,13 @@ struct Source {
     template: Template,
 }
 
+/// A session's place among all, and its id, where the server gives one.
+type Session = (usize, Option<HeaderValue>);
+
 #[derive(Default)]
 struct Opened {
     /// Each with the sessions that were opened over it, and their places among all.
-    connections: Vec<(Connection, Vec<(usize, Option<HeaderValue>)>)>,
+    connections: Vec<(Connection, Vec<Session>)>,
     streams: Vec<Incoming>,
     error: Option<String>,
 }
