@@ -2,7 +2,7 @@
 
 A case puts the same load on several programs in turns. Programs are named in words:
   direct          the upstream itself
-  nginx, floor    a byte proxy before it: Debian's nginx, and examples/floor.rs
+  nginx, floor    a byte proxy before it: Debian's nginx, and examples/lean.rs
   proxy           mcp-proxy with everything on: key, namespaces, policy, limits, audit, metrics
   pipe            a bare loop over the pipe of an upstream on standard input and output
 and proxies by what they have: `proxy tools=100 upstreams=10 tenants=5000 pipe`.

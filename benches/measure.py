@@ -259,7 +259,7 @@ def idle(rig, case, span):
 
 def binary(rig, case, span):
     del span
-    places = {"floor": "examples/floor", "proxy": "mcp-proxy"}
+    places = {"floor": "examples/lean", "proxy": "mcp-proxy"}
     return {spec: [{"megabytes": os.path.getsize(Path(rig.programs) / places[spec]) / 1e6}] for spec in case.beside}
 
 

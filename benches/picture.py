@@ -49,7 +49,7 @@ def picture(run):
     width = LEFT + len(PANELS) * (WIDTH + GAP)
     machine = run["machine"]
     parts = [
-        text(10, 22, "mcp-proxy with everything on, relative to a byte proxy (examples/floor.rs)", "title"),
+        text(10, 22, "mcp-proxy with everything on, relative to a byte proxy (examples/lean.rs)", "title"),
         text(10, 40, f"{run['date']}, {machine['cores']} cores, {machine['model']}, Linux {machine['kernel']}; median and spread of the rounds", "soft"),
     ]
     for number, (kind, name) in enumerate(DRAWN.values()):

@@ -202,7 +202,7 @@ class Rig:
     def floor(self, era):
         def start():
             target = self.canned(era)[1]
-            command = [self.programs / "examples/floor", "--listen", "127.0.0.1:0", "--target", f"http://{target}"]
+            command = [self.programs / "examples/lean", "--listen", "127.0.0.1:0", "--target", f"http://{target}"]
             process = Process("floor", command, self.folder())
             return process, process.address()
 
