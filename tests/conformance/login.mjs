@@ -72,6 +72,11 @@ async function asClient(revision, name) {
   return tell(revision, name, found(out), said, out);
 }
 
+/** Where a page leads on to by itself. */
+function onward(answer) {
+  return answer.headers.get('refresh')?.replace('0;url=', '');
+}
+
 /** The connector doors as authorization server: the suite prints a URL for a browser, and waits. */
 async function asServer(revision) {
   const out = path.join(last, `${revision}-server`);
@@ -85,7 +90,7 @@ async function asServer(revision) {
     const action = `${proxy.url}/connect/authorize`;
     page = await browser.press(page, { answer: 'key', key: proxy.key }, action);
     page = await browser.press(page, { answer: 'allow' }, action);
-    await browser.open(page.answer.headers.get('location'));
+    await browser.open(onward(page.answer));
   };
   const said = await suite(['server-of-tokens', `${proxy.url}/connect`, 'suite', `${proxy.url}/connect/mcp`,
     String(at), revision, out], out, (text) => {
@@ -156,7 +161,7 @@ async function visit(proxy, link) {
     page = await browser.open(link);
   }
   const { answer, text } = await browser.press(page, { do: 'log-in' });
-  let next = answer.headers.get('refresh')?.replace('0;url=', '');
+  let next = onward(answer);
   if (!next) {
     console.error(`no login: ${text.replace(/<style>.*<\/style>/s, '').slice(-300)}`);
     return false;
