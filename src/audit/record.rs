@@ -3,7 +3,7 @@
 
 use super::event::{Event, Outcome, Ran};
 use super::redact::{self, plain};
-use super::text::{self, Told};
+use super::text::{self, Memory, Told};
 use crate::base::{KeyId, TenantId};
 use crate::seal::MacKey;
 
@@ -66,10 +66,9 @@ pub struct Record {
 }
 
 /// The lasting form of an event. `digests` is the key for arguments.
-pub(super) fn encode(event: &Event, digests: &MacKey) -> Vec<u8> {
+pub(super) fn encode<'a>(event: &'a Event, digests: &MacKey, memory: &mut Memory<'a>) -> Vec<u8> {
     let posted = &event.posted;
-    let told = text::told(event);
-    let Told { name, version, trace } = &told;
+    let Told { client, trace } = text::told(event, memory);
     let digest = posted.bytes(posted.arguments.as_ref()).map(|arguments| {
         let code = digests.code(&[event.tenant.as_bytes(), arguments]);
         code.first_chunk::<16>().copied().unwrap_or_default()
@@ -89,14 +88,14 @@ pub(super) fn encode(event: &Event, digests: &MacKey) -> Vec<u8> {
     }
     out.extend_from_slice(&event.policy);
     put_code(&mut out, digest);
-    put_code(&mut out, *trace);
+    put_code(&mut out, trace);
     let key = event.key.as_ref().map_or("", KeyId::as_str);
     let original = event.original.as_deref().map(redact::name).unwrap_or_default();
     for text in [
         key,
         &plain(event.actor.as_deref().unwrap_or_default(), redact::SHORT),
-        name,
-        version,
+        &client.name,
+        &client.version,
         &plain(&event.door, redact::SHORT),
         &plain(&event.method, redact::SHORT),
         &asked,
@@ -242,21 +241,25 @@ mod tests {
         event
     }
 
+    fn written(event: &Event) -> Vec<u8> {
+        encode(event, &key(), &mut Memory::default())
+    }
+
     #[test]
     fn a_record_says_what_happened_and_no_argument() {
         let body = r#"{"name":"gh__a\u0062","arguments":{"pin":"4711"}}"#;
-        let bytes = encode(&event(body, "{\"pin\":\"4711\"}"), &key());
+        let bytes = written(&event(body, "{\"pin\":\"4711\"}"));
         assert!(memchr::memmem::find(&bytes, b"4711").is_none());
         let record = Record::decode(&bytes).unwrap();
         assert_eq!((&*record.target, &*record.upstream, &*record.original), ("gh__ab", "gh", "ab"));
         assert_eq!(record.client, ("c".to_owned(), "1 ".to_owned()));
         assert_eq!(record.trace.unwrap()[..2], [0x4b, 0xf9]);
         assert_eq!((record.started, record.count), (1_700_000_000_123, 1));
-        let again = Record::decode(&encode(&event(body, "{\"pin\":\"4711\"}"), &key())).unwrap();
+        let again = Record::decode(&written(&event(body, "{\"pin\":\"4711\"}"))).unwrap();
         assert_eq!(again.digest, record.digest);
         let mut other = event(body, "{\"pin\":\"4711\"}");
         other.tenant = TenantId::from_bytes([8; 16]);
-        assert_ne!(Record::decode(&encode(&other, &key())).unwrap().digest, record.digest);
+        assert_ne!(Record::decode(&written(&other)).unwrap().digest, record.digest);
     }
 
     proptest! {
@@ -269,7 +272,7 @@ mod tests {
             given.door = (*door).into();
             given.actor = Some((*actor).into());
             given.outcome = Outcome::ALL[outcome];
-            let record = Record::decode(&encode(&given, &key())).unwrap();
+            let record = Record::decode(&written(&given)).unwrap();
             prop_assert_eq!([record.bytes_in, record.bytes_out, record.ms, record.count], numbers);
             prop_assert_eq!(record.actor, actor);
             prop_assert_eq!(record.outcome, given.outcome);
@@ -279,9 +282,9 @@ mod tests {
         #[test]
         fn no_bytes_make_the_reader_stumble(bytes: Vec<u8>, cut in 0..300_usize) {
             let _ = Record::decode(&bytes);
-            let mut whole = encode(&event("{}", "{}"), &key());
+            let mut whole = written(&event("{}", "{}"));
             whole.truncate(cut);
-            let length = encode(&event("{}", "{}"), &key()).len();
+            let length = written(&event("{}", "{}")).len();
             prop_assert_eq!(Record::decode(&whole).is_some(), cut >= length);
         }
     }

@@ -1,9 +1,11 @@
 //! What a record takes out of a request's JSON: what the client calls itself, and its trace.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::event::{Client, Event};
 use super::redact::{self, plain};
+use crate::base::Map;
 use crate::wire::json::{CLIENT_DEPTH, JsonError, Reader};
 
 /// Member of `_meta` (2026-07-28).
@@ -11,33 +13,41 @@ const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 const TRACEPARENT: &str = "traceparent";
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Told {
-    pub(super) name: String,
-    pub(super) version: String,
+    pub(super) client: Arc<Named>,
     pub(super) trace: Option<[u8; 16]>,
 }
 
+/// What a client calls itself.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) version: String,
+}
+
+/// What the texts of a batch said: most requests of a client say the same as the one before.
+#[derive(Debug, Default)]
+pub(super) struct Memory<'a> {
+    infos: Map<&'a str, Arc<Named>>,
+    metas: Map<&'a str, Told>,
+}
+
 /// Looks it up where it stands.
-pub(super) fn told(event: &Event) -> Told {
-    let mut told = Told::default();
-    if let Client::Info(info) = &event.client {
-        client(info, &mut told);
-    }
+pub(super) fn told<'a>(event: &'a Event, memory: &mut Memory<'a>) -> Told {
     let posted = &event.posted;
-    let says_itself = matches!(event.client, Client::InRequest);
-    if let Some(meta) = posted.text(posted.meta.as_ref()) {
-        let mut reader = Reader::new(meta, CLIENT_DEPTH);
-        // It was read before; what does not fit says nothing.
-        let _ = reader.object::<JsonError>(|reader, key| {
-            let value = &meta[reader.value()?];
-            if says_itself && key.is(CLIENT_INFO) {
-                client(value, &mut told);
-            } else if key.is(TRACEPARENT) {
-                told.trace = string(Some(value)).and_then(|text| trace(&text));
-            }
-            Ok(())
-        });
+    let meta = posted.text(posted.meta.as_ref());
+    let mut told = match meta {
+        Some(meta) => memory.metas.entry(meta).or_insert_with(|| read(meta)).clone(),
+        None => Told::default(),
+    };
+    match &event.client {
+        Client::InRequest => {}
+        Client::Info(info) => {
+            let named = memory.infos.entry(info).or_insert_with(|| Arc::new(client(info)));
+            told.client = named.clone();
+        }
+        Client::Unknown => told.client = Arc::default(),
     }
     if told.trace.is_none() {
         told.trace = event.traceparent.as_deref().and_then(trace);
@@ -45,14 +55,32 @@ pub(super) fn told(event: &Event) -> Told {
     told
 }
 
-fn client(info: &str, told: &mut Told) {
+/// Of the `_meta` of a request.
+fn read(meta: &str) -> Told {
+    let mut told = Told::default();
+    let mut reader = Reader::new(meta, CLIENT_DEPTH);
+    // It was read before; what does not fit says nothing.
+    let _ = reader.object::<JsonError>(|reader, key| {
+        let value = &meta[reader.value()?];
+        if key.is(CLIENT_INFO) {
+            told.client = Arc::new(client(value));
+        } else if key.is(TRACEPARENT) {
+            told.trace = string(Some(value)).and_then(|text| trace(&text));
+        }
+        Ok(())
+    });
+    told
+}
+
+fn client(info: &str) -> Named {
+    let mut named = Named::default();
     let mut reader = Reader::new(info, CLIENT_DEPTH);
     let _ = reader.object::<JsonError>(|reader, key| {
         let value = &info[reader.value()?];
         let slot = if key.is("name") {
-            &mut told.name
+            &mut named.name
         } else if key.is("version") {
-            &mut told.version
+            &mut named.version
         } else {
             return Ok(());
         };
@@ -61,6 +89,7 @@ fn client(info: &str, told: &mut Told) {
         }
         Ok(())
     });
+    named
 }
 
 /// The text that a JSON string means.

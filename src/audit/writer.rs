@@ -1,7 +1,6 @@
 //! The one task that writes: gathers for a moment, makes records of what has come, and puts them
 //! into the store in one transaction with the usage.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Denial, Event, NOBODY, Outcome, Ran};
 use super::record::{Record, Written, encode};
+use super::redact;
 use super::sink::{Inner, News};
-use crate::base::{Map, Name, TenantId, now, unix_millis};
+use super::text::Memory;
+use crate::base::{KeyId, Map, Name, TenantId, now, unix_millis};
 use crate::store::{AuditBatch, AuditEntry, AuditHead, Usage, UsageRow};
 
 /// How long the first event waits for others.
@@ -112,17 +113,22 @@ type Told = Vec<tokio::sync::oneshot::Sender<()>>;
 
 /// Records and usage of some events.
 #[expect(clippy::vec_box, reason = "an event is handed on by its pointer")]
-fn make(inner: &Inner, events: Vec<Box<Event>>) -> (AuditBatch, Told) {
+fn make(inner: &Inner, mut events: Vec<Box<Event>>) -> (AuditBatch, Told) {
     let mut batch = AuditBatch { at: unix_millis(), ..AuditBatch::default() };
-    let mut usage: BTreeMap<Place, Usage> = BTreeMap::new();
-    let mut names: Map<TenantId, Name> = Map::default();
     let mut told = Vec::new();
-    batch.entries.reserve_exact(events.len());
-    for mut event in events {
-        let record = encode(&event, &inner.digests);
+    for (at, event) in events.iter_mut().enumerate() {
         if event.heard.is_some() {
-            batch.bodies.extend(inner.bodies.entry(&mut event, batch.entries.len()));
+            batch.bodies.extend(inner.bodies.entry(event, at));
         }
+        told.extend(event.on_disk.take());
+    }
+    // Borrowed from the events: most of a batch says the same as the one before.
+    let mut memory = Memory::default();
+    let mut usage: Map<Place<'_>, Usage> = Map::default();
+    let mut names: Map<TenantId, &Name> = Map::default();
+    batch.entries.reserve_exact(events.len());
+    for event in &events {
+        let record = encode(event, &inner.digests, &mut memory);
         batch.entries.push(AuditEntry { tenant: event.tenant, record });
         if event.tenant != NOBODY {
             let used = Usage {
@@ -132,10 +138,9 @@ fn make(inner: &Inner, events: Vec<Box<Event>>) -> (AuditBatch, Told) {
                 bytes_out: event.bytes_out,
                 ms: event.ms,
             };
-            usage.entry(Place::of(&event)).or_default().add(&used);
+            usage.entry(Place::of(event)).or_default().add(&used);
         }
-        told.extend(event.on_disk.take());
-        names.entry(event.tenant).or_insert(event.tenant_name);
+        names.entry(event.tenant).or_insert(&event.tenant_name);
     }
     batch.names = names.into_iter().map(|(id, name)| (id, name.as_str().into())).collect();
     if !batch.bodies.is_empty() {
@@ -148,26 +153,25 @@ fn make(inner: &Inner, events: Vec<Box<Event>>) -> (AuditBatch, Told) {
 }
 
 /// What usage is counted for.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Place<'a> {
     tenant: TenantId,
     day: u64,
-    key: Option<crate::base::KeyId>,
-    upstream: Option<Name>,
-    method: Box<str>,
-    tool: Box<str>,
+    key: Option<&'a KeyId>,
+    upstream: Option<&'a Name>,
+    method: &'a str,
+    tool: &'a str,
 }
 
-impl Place {
-    fn of(event: &Event) -> Self {
-        let tool = event.original.as_deref().filter(|_| event.is_tool).unwrap_or_default();
+impl<'a> Place<'a> {
+    fn of(event: &'a Event) -> Self {
         Self {
             tenant: event.tenant,
             day: event.at / DAY_MS,
-            key: event.key,
-            upstream: event.upstream.clone(),
-            method: super::redact::plain(&event.method, super::redact::SHORT).into(),
-            tool: super::redact::name(tool).into(),
+            key: event.key.as_ref(),
+            upstream: event.upstream.as_ref(),
+            method: &event.method,
+            tool: event.original.as_deref().filter(|_| event.is_tool).unwrap_or_default(),
         }
     }
 
@@ -175,10 +179,10 @@ impl Place {
         UsageRow {
             tenant: place.tenant,
             day: place.day,
-            key: place.key.map_or_else(String::new, |key| key.to_string()),
-            upstream: place.upstream.map_or_else(String::new, |name| name.to_string()),
-            method: place.method.into(),
-            tool: place.tool.into(),
+            key: place.key.map_or_else(String::new, ToString::to_string),
+            upstream: place.upstream.map_or_else(String::new, ToString::to_string),
+            method: redact::plain(place.method, redact::SHORT).into(),
+            tool: redact::name(place.tool).into(),
             sum,
         }
     }

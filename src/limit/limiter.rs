@@ -1,6 +1,5 @@
 //! Every bucket of the process, and who goes into which.
 
-use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +10,7 @@ use crate::base::{KeyId, Map, Name, TenantId};
 use crate::config::{Limit, Limits};
 
 /// Parts of the table, so that calls of different scopes do not wait for each other.
-const SHARDS: usize = 16;
+const SHARDS: usize = 64;
 
 /// Which limit was reached, as the file names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +67,6 @@ pub struct Limiter {
     limits: ArcSwap<Limits>,
     /// The file limits something besides the calls of the whole proxy.
     any: AtomicBool,
-    hasher: foldhash::fast::RandomState,
     shards: [Shard; SHARDS],
 }
 
@@ -79,8 +77,7 @@ impl Limiter {
         Self {
             any: AtomicBool::new(limits.any()),
             limits: ArcSwap::from_pointee(limits),
-            hasher: Default::default(),
-            shards: Default::default(),
+            shards: std::array::from_fn(|_| Shard::default()),
         }
     }
 
@@ -158,9 +155,17 @@ impl Limiter {
         &self.shards
     }
 
+    /// Ids of tenants are random, so a byte of one does for a hash. The scopes of one tenant lie
+    /// apart.
     pub(super) fn shard(&self, place: &Place) -> &Shard {
-        let at = usize::try_from(self.hasher.hash_one(place) >> 60).unwrap_or(0) % SHARDS;
-        &self.shards[at]
+        let (tenant, scope) = match place {
+            Place::Key(tenant, _) => (tenant, 0),
+            Place::Tenant(tenant) => (tenant, 1),
+            Place::Upstream(tenant, _) => (tenant, 2),
+            Place::Tool(tenant, ..) => (tenant, 3),
+        };
+        let [.., byte] = *tenant.as_bytes();
+        &self.shards[(usize::from(byte) * 4 + scope) % SHARDS]
     }
 
     fn bucket(&self, place: Place, limit: Limit) -> Arc<Bucket> {

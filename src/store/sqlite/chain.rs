@@ -6,6 +6,7 @@ use rusqlite::{Row, Transaction, params};
 use super::super::{
     AuditBatch, AuditBook, AuditHead, AuditRow, GAP_LINK, Links, NO_LINK, StoreError, UsageRow,
 };
+use super::records::{self, NewRecord};
 use super::{bodies, row};
 use crate::base::{Map, TenantId};
 
@@ -141,9 +142,7 @@ pub(super) fn append(
 ) -> Result<(Vec<AuditHead>, AuditBook), StoreError> {
     let mut book = sound_book(step, links, memory)?;
     let mut heads: Vec<AuditHead> = Vec::new();
-    let mut insert = step.prepare_cached(
-        "INSERT INTO audit_record (id, chain, seq, at, record, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
+    let mut rows = Vec::with_capacity(batch.entries.len());
     let mut places: Map<TenantId, usize> = Map::default();
     let mut bodies = batch.bodies.iter().peekable();
     for (at, entry) in batch.entries.iter().enumerate() {
@@ -166,19 +165,20 @@ pub(super) fn append(
             mac: NO_LINK,
         };
         let mac = links.link(&row, &entry.record, &head.mac);
-        insert.execute(params![
-            row::signed(row.id),
-            row::signed(head.chain),
-            row::signed(row.seq),
-            row::signed(row.at),
-            entry.record,
+        rows.push(NewRecord {
+            id: row.id,
+            chain: head.chain,
+            seq: row.seq,
+            at: row.at,
+            record: &entry.record,
             mac,
-        ])?;
+        });
         (head.last, head.at, head.mac) = (row.seq, row.at, mac);
         if let Some(body) = bodies.next_if(|body| body.entry == at) {
             bodies::add(step, entry.tenant, row.seq, body)?;
         }
     }
+    records::insert(step, &rows)?;
     for head in &mut heads {
         if let Some((_, name)) = batch.names.iter().find(|(tenant, _)| *tenant == head.tenant) {
             head.name = name.to_string();

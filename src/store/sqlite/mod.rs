@@ -12,6 +12,7 @@ mod picks;
 mod pool;
 mod profiles;
 mod quota;
+mod records;
 mod repeats;
 mod row;
 mod schema;
