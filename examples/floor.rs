@@ -1,11 +1,13 @@
 //! A plain HTTP proxy that only moves bytes: the floor that mcp-proxy is compared with.
 
+#[path = "plain/command.rs"]
+mod command;
+
 use std::{convert::Infallible, io, net::SocketAddr, process::ExitCode, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, Request, Response, StatusCode, Uri, Version, header, uri::Authority,
-};
+use command::strip;
+use http::{Request, Response, StatusCode, Uri, Version, header, uri::Authority};
 use http_body_util::{Either, Empty};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -14,54 +16,15 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 
-const USAGE: &str = "\
-floor: a byte proxy without any knowledge of what it carries
-
-usage: floor --listen ADDR --target http://ADDR";
-
-/// Headers that belong to one connection (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
 type Pool = Client<HttpConnector, Incoming>;
 
 fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let (mut listen, mut target) = (None, None);
-    while let Some(arg) = args.next() {
-        match (arg.as_str(), args.next()) {
-            ("--listen", Some(value)) => listen = value.parse::<SocketAddr>().ok(),
-            ("--target", Some(value)) => target = value.parse::<Uri>().ok(),
-            _ => {
-                eprintln!("{USAGE}");
-                return ExitCode::from(64);
-            }
-        }
-    }
-    let target = target.and_then(|target| target.authority().cloned());
-    let (Some(listen), Some(target)) = (listen, target) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(64);
-    };
-    match serve(listen, &target) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("floor: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run("floor", serve)
 }
 
 #[tokio::main]
-async fn serve(listen: SocketAddr, target: &Authority) -> io::Result<()> {
+async fn serve(listen: SocketAddr, target: SocketAddr) -> io::Result<()> {
+    let target = Authority::try_from(target.to_string()).map_err(io::Error::other)?;
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let pool: Pool = Client::builder(TokioExecutor::new())
@@ -117,10 +80,4 @@ async fn forward(
             answer
         }
     })
-}
-
-fn strip(headers: &mut HeaderMap) {
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
 }

@@ -2,6 +2,9 @@
 //! target are driven by the task of the client's connection, so that no message is handed from one
 //! task to another. `floor` is the same as one writes it with the usual client.
 
+#[path = "plain/command.rs"]
+mod command;
+
 use std::{
     convert::Infallible,
     io,
@@ -14,7 +17,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use command::strip;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     body::Incoming,
@@ -27,23 +31,6 @@ use tokio::net::{TcpListener, TcpStream};
 /// The same as in mcp-proxy, so that it makes no difference.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const USAGE: &str = "\
-lean: a byte proxy without any knowledge of what it carries
-
-usage: lean --listen ADDR --target http://ADDR";
-
-/// Headers that belong to one connection (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 /// A connection to the target: where requests go in, and what has to be polled meanwhile.
 struct Link {
@@ -60,31 +47,7 @@ struct Pool {
 }
 
 fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let (mut listen, mut target) = (None, None);
-    while let Some(arg) = args.next() {
-        match (arg.as_str(), args.next()) {
-            ("--listen", Some(value)) => listen = value.parse::<SocketAddr>().ok(),
-            ("--target", Some(value)) => {
-                target = value.strip_prefix("http://").and_then(|it| it.parse::<SocketAddr>().ok());
-            }
-            _ => {
-                eprintln!("{USAGE}");
-                return ExitCode::from(64);
-            }
-        }
-    }
-    let (Some(listen), Some(target)) = (listen, target) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(64);
-    };
-    match serve(listen, target) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("lean: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run("lean", serve)
 }
 
 #[tokio::main]
@@ -125,12 +88,6 @@ async fn forward(
             answer
         }
     })
-}
-
-fn strip(headers: &mut HeaderMap) {
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
 }
 
 impl Pool {
