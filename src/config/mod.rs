@@ -11,6 +11,7 @@ mod check;
 mod connect;
 mod diff;
 mod file;
+mod header;
 mod limit;
 mod load;
 mod made;
@@ -31,6 +32,7 @@ pub use audit::{Audit, Durable, WhenFull};
 pub use bodies::Bodies;
 pub use connect::{Connect, ConnectClient};
 pub use diff::{Difference, succeed};
+pub use header::Reserved;
 pub use limit::{Limit, Limits, Rate};
 pub use load::{SourceError, check_text, load, resolve};
 pub use made::{

@@ -6,6 +6,7 @@ use toml_edit::{Array, InlineTable, Table, Value, value};
 use super::convert::{Maker, literal};
 use super::found::{Login, Piece, Pieces};
 use super::judge::{is_harmless, is_token};
+use crate::config::Reserved;
 
 impl Maker<'_> {
     /// The endpoint.
@@ -36,11 +37,8 @@ impl Maker<'_> {
         table.insert("url", value(template));
         let mut made = InlineTable::new();
         for (name, pieces) in headers {
-            let lower = name.to_ascii_lowercase();
-            if http::HeaderName::from_bytes(name.as_bytes()).is_err()
-                || OURS.contains(&lower.as_str())
-                || lower.starts_with("mcp-")
-            {
+            let parsed = http::HeaderName::from_bytes(name.as_bytes()).ok();
+            if parsed.is_none_or(|name| Reserved::of(&name).is_some()) {
                 self.notes
                     .push(format!("the header `{name:.40}` is left out; the proxy sets it itself"));
                 continue;
@@ -153,23 +151,3 @@ impl Maker<'_> {
         format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
     }
 }
-
-/// Headers that the proxy sets or that no upstream is sent.
-const OURS: &[&str] = &[
-    "host",
-    "content-length",
-    "content-type",
-    "accept",
-    "accept-encoding",
-    "last-event-id",
-    "cookie",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];

@@ -8,23 +8,7 @@ use super::reference::References;
 use crate::config::file::{Item, Table};
 use crate::config::report::Report;
 use crate::config::text::tame;
-use crate::config::{Part, Template, Transport};
-
-/// Headers that concern one connection only (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-/// Headers whose value follows from the message or from the protocol.
-const OURS: [&str; 6] =
-    ["host", "content-length", "content-type", "accept", "accept-encoding", "last-event-id"];
+use crate::config::{Part, Reserved, Template, Transport};
 
 /// The transport of an HTTP upstream.
 pub(super) fn check(
@@ -157,18 +141,18 @@ fn header_name(text: &str, item: &Item<'_>, report: &mut Report<'_>) -> Option<H
             .hint("use letters, digits and -");
         return None;
     };
-    let (message, hint) = match name.as_str() {
-        name if HOP_BY_HOP.contains(&name) => {
+    let (message, hint) = match Reserved::of(&name) {
+        None => return Some(name),
+        Some(Reserved::Connection) => {
             (format!("`{shown}` belongs to one connection"), "take it out; HTTP itself sets it")
         }
-        name if OURS.contains(&name) || name.starts_with("mcp-") => {
+        Some(Reserved::Proxy) => {
             (format!("`{shown}` is set by the proxy"), "take it out; it follows from each message")
         }
-        "cookie" => (
+        Some(Reserved::Cookie) => (
             "`Cookie` is never sent to an upstream".to_owned(),
             "send the value in another header, such as Authorization",
         ),
-        _ => return Some(name),
     };
     item.key_problem(report, message).hint(hint);
     None
