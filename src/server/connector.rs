@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::{Body as _, Incoming};
 
 use super::body::ReplyBody;
-use super::door::{Doors, check_head, legacy, read, silence, too_large};
+use super::door::{Doors, check_head, read, silence, too_large};
 use super::media;
 use super::reply::{refusal, reply};
 use crate::auth::{CONNECTOR_SCOPE, Guard};
@@ -131,13 +131,7 @@ impl Doors {
                     Opened::Refused(outcome) => Ok(outcome),
                 }
             }
-            Method::GET => Ok(Box::pin(self.line().stream(&posting)).await),
-            Method::DELETE => Ok(legacy(Box::pin(self.line().terminate(&posting)).await)),
-            _ => {
-                let what = "Use POST, or GET and DELETE with a session";
-                let fault = Fault::client(Kind::HttpMethod("POST, GET, DELETE"), what);
-                Err(self.refused(&posting, fault))
-            }
+            method => Box::pin(self.without_message(method, &posting)).await,
         }
     }
 }

@@ -194,12 +194,23 @@ impl Doors {
                     Opened::Refused(outcome) => Ok(outcome),
                 }
             }
-            Method::GET => Ok(Box::pin(self.line.stream(&posting)).await),
-            Method::DELETE => Ok(legacy(Box::pin(self.line.terminate(&posting)).await)),
+            method => Box::pin(self.without_message(method, &posting)).await,
+        }
+    }
+
+    /// What is asked for by something else than POST, at whichever door.
+    pub(super) async fn without_message(
+        &self,
+        method: Method,
+        posting: &Posting,
+    ) -> Result<Outcome, Fault> {
+        match method {
+            Method::GET => Ok(self.line.stream(posting).await),
+            Method::DELETE => Ok(legacy(self.line.terminate(posting).await)),
             _ => {
                 let what = "Use POST, or GET and DELETE with a session";
                 let fault = Fault::client(Kind::HttpMethod("POST, GET, DELETE"), what);
-                Err(self.refused(&posting, fault))
+                Err(self.refused(posting, fault))
             }
         }
     }
