@@ -37,7 +37,7 @@ pub use declared::{Declared, declared_key_id};
 pub use error::{AuthError, Denied, MintError};
 pub use guard::Guard;
 pub use issue::{NewKey, check_key_name, fresh_tenant, issue};
-pub use issuer::{Assertion, Assertions, ClientKeys};
+pub use issuer::{Assertion, AssertionId, Assertions, ClientKeys};
 pub use key::KEY_PREFIX;
 pub use news::News;
 pub use principal::{Caller, Operator, Principal, TenantInfo};

@@ -14,9 +14,10 @@ use super::error::OAuthError;
 use super::form::Form;
 use super::serve::{Ask, Connect};
 use crate::auth::{Assertion, Assertions, ClientKeys};
-use crate::base::{redirect_trouble, same_redirect};
+use crate::base::{redirect_trouble, same_redirect, unix_seconds};
 use crate::config::SecretSource;
 use crate::seal::Digest;
+use crate::store::Shown;
 
 /// How ids of clients begin that registered themselves.
 pub(super) const MADE: &str = "mcpc_";
@@ -171,7 +172,8 @@ impl Connect {
         }
     }
 
-    /// Whether a client has signed who it is.
+    /// Whether a client has signed who it is, with what was not shown before at any process of the
+    /// store.
     async fn signed(
         &self,
         ask: &Ask,
@@ -184,10 +186,25 @@ impl Connect {
         let trust = document::trust(&self.config().connect);
         let text = signed.ok_or_else(OAuthError::client)?;
         let shown = Assertion { text, client, audiences: &audiences, keys: &proof.keys, trust };
-        self.assertions.check(&shown).await.map_err(|reason| {
+        let refuse = |reason: &str| {
             tracing::info!(client, %reason, "a client has not proved who it is");
             OAuthError::client()
-        })
+        };
+        let id = self.assertions.check(&shown).await.map_err(|reason| refuse(&reason))?;
+        let Some(id) = id else { return Ok(()) };
+        let digest = |parts: &[&[u8]]| self.ring.digest("connect assertion", parts);
+        let (own, id, until) =
+            (digest(&[client.as_bytes()]), digest(&[id.text.as_bytes()]), id.until);
+        let seen = self.stores.clients.show(own, id, until, unix_seconds()).await;
+        match seen {
+            Ok(Shown::First) => Ok(()),
+            Ok(Shown::Again) => Err(refuse("it was used before")),
+            Ok(Shown::TooMany) => Err(refuse("too many were used within an hour")),
+            Err(error) => {
+                tracing::warn!(%error, "an assertion cannot be looked up");
+                Err(OAuthError::unavailable())
+            }
+        }
     }
 
     /// What is kept of a client's secret.

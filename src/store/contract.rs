@@ -255,6 +255,12 @@ async fn grants(stores: &Stores) {
     assert!(clients.add(client("b", 20), 2).await.unwrap());
     assert!(!clients.add(client("c", 30), 2).await.unwrap(), "there are too many");
     assert_eq!(clients.find("a".to_owned()).await.unwrap(), Some(client("a", 10)));
+    let show = |client: u8, id: u8, until, now| clients.show([client; 32], [id; 32], until, now);
+    assert_eq!(show(1, 1, 100, 50).await.unwrap(), Shown::First);
+    assert_eq!(show(1, 1, 200, 99).await.unwrap(), Shown::Again, "its time is the first one");
+    assert_eq!(show(2, 1, 100, 60).await.unwrap(), Shown::First, "an id is its client's own");
+    assert_eq!(show(1, 2, 100, 60).await.unwrap(), Shown::First);
+    assert_eq!(show(1, 1, 300, 100).await.unwrap(), Shown::First, "its time was over");
     let (own, other) = (tenant("granting", 40), tenant("another", 41));
     stores.tenants.create(own.clone()).await.unwrap();
     stores.tenants.create(other.clone()).await.unwrap();

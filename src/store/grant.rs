@@ -23,7 +23,18 @@ pub struct ClientRecord {
     pub created_at: u64,
 }
 
-/// Clients that registered themselves.
+/// What came of an assertion that a client has shown (RFC 7523).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// It is shown for the first time.
+    First,
+    /// It was shown before.
+    Again,
+    /// Too many are remembered: of its client 10,000, or of all clients 100,000.
+    TooMany,
+}
+
+/// Clients that registered themselves, and what others have proved themselves by.
 pub trait Clients: Send + Sync {
     /// Adds one, unless there are so many already. False when there are.
     fn add(&self, client: ClientRecord, most: u64) -> Pending<'_, bool>;
@@ -32,6 +43,9 @@ pub trait Clients: Send + Sync {
     /// Removes those that nobody ever allowed anything and that are from before `unused`, and those
     /// without a grant since `idle`; gives how many.
     fn prune(&self, unused: u64, idle: u64) -> Pending<'_, u64>;
+    /// Remembers until `until` that an assertion of this client was shown, unless it is known
+    /// already. Digests are keyed; those whose time is up at `now` are forgotten.
+    fn show(&self, client: Digest, assertion: Digest, until: u64, now: u64) -> Pending<'_, Shown>;
 }
 
 /// What somebody allows a client.

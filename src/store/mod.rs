@@ -16,7 +16,7 @@ pub use audit::{
     UsageRow,
 };
 pub use error::StoreError;
-pub use grant::{ClientRecord, Clients, Ending, GrantRecord, Grants, NewGrant, Presented};
+pub use grant::{ClientRecord, Clients, Ending, GrantRecord, Grants, NewGrant, Presented, Shown};
 pub use record::{
     Begun, FoundKey, GenerationRecord, KeyCounts, KeyRecord, MakeGeneration, Origin, Owner,
     ProfileRecord, Reseal, Rewrapped, SealValue, SealedSecret, SecretInfo, SecretPlace,

@@ -2,7 +2,7 @@
 //! with keys of their own (RFC 7523, section 2.2; `private_key_jwt` of OpenID Connect Core 1.0, section 9).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonwebtoken::jwk::KeyAlgorithm;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -28,7 +28,7 @@ const LEEWAY: u64 = 60;
 const LIFE: u64 = 3_600;
 /// Longest `jti` in bytes.
 const LONGEST_ID: usize = 256;
-/// Places of keys, and assertions that were used, at most.
+/// Places of keys at most.
 const MOST: usize = 10_000;
 
 /// Where the public keys of a client are.
@@ -55,17 +55,20 @@ pub struct Assertion<'a> {
     pub trust: Trust,
 }
 
-/// Checks assertions, and takes none twice.
+/// The id that a client gave an assertion: it is good once, and whoever takes it remembers that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssertionId {
+    /// The id, which is its client's own.
+    pub text: String,
+    /// Until when it has to be remembered, in seconds since the Unix epoch.
+    pub until: u64,
+}
+
+/// Checks assertions.
 #[derive(Default)]
 pub struct Assertions {
     fetcher: Fetcher,
     keys: Mutex<HashMap<Url, Arc<Keys>>>,
-    /// Client and id of each that was good, with its end.
-    used: Mutex<HashMap<(String, String), u64>>,
-}
-
-fn locked<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
-    all.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Assertions {
@@ -82,11 +85,12 @@ impl Assertions {
         claims["sub"].as_str().map(str::to_owned)
     }
 
-    /// Whether it proves that the client is who it says.
+    /// Whether it proves that the client is who it says, if it was not shown before: its id, where
+    /// it has one, is for the caller to look up.
     ///
     /// # Errors
     /// Why not, for the log.
-    pub async fn check(&self, shown: &Assertion<'_>) -> Result<(), String> {
+    pub async fn check(&self, shown: &Assertion<'_>) -> Result<Option<AssertionId>, String> {
         crypto::install();
         let header = jsonwebtoken::decode_header(shown.text).map_err(|error| error.to_string())?;
         if !ALGORITHMS.iter().any(|(known, _)| *known == header.alg) {
@@ -122,45 +126,17 @@ impl Assertions {
         }
         match claims["jti"].as_str() {
             Some(id) if id.len() > LONGEST_ID => Err("its id is too long".to_owned()),
-            Some(id) => self.once(shown.client, id, until + LEEWAY, now),
+            Some(id) => Ok(Some(AssertionId { text: id.to_owned(), until: until + LEEWAY })),
             // Then its time and what it comes with (a code, a refresh token) make it good once.
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 
     fn keys_at(&self, place: &Url) -> Arc<Keys> {
-        let mut all = locked(&self.keys);
+        let mut all = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST && !all.contains_key(place) {
             all.clear();
         }
         all.entry(place.clone()).or_default().clone()
-    }
-
-    fn once(&self, client: &str, id: &str, until: u64, now: u64) -> Result<(), String> {
-        let mut used = locked(&self.used);
-        if used.len() >= MOST {
-            used.retain(|_, until| *until > now);
-            if used.len() >= MOST {
-                return Err("too many were used within an hour".to_owned());
-            }
-        }
-        match used.insert((client.to_owned(), id.to_owned()), until) {
-            Some(before) if before > now => Err("it was used before".to_owned()),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_assertion_is_good_once_and_its_id_is_its_client_s_own() {
-        let all = Assertions::default();
-        assert!(all.once("a", "1", 100, 50).is_ok());
-        assert!(all.once("a", "1", 100, 60).is_err());
-        assert!(all.once("b", "1", 100, 60).is_ok() && all.once("a", "2", 100, 60).is_ok());
-        assert!(all.once("a", "1", 300, 200).is_ok(), "its time was over");
     }
 }

@@ -12,5 +12,5 @@ mod rule;
 mod tests;
 mod verify;
 
-pub use client::{Assertion, Assertions, ClientKeys};
+pub use client::{Assertion, AssertionId, Assertions, ClientKeys};
 pub(super) use verify::{Issuers, Outsider};

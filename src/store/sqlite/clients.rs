@@ -1,10 +1,16 @@
-//! Clients that registered themselves, in SQLite.
+//! Clients that registered themselves, and assertions of others, in SQLite.
 
 use rusqlite::{OptionalExtension, params};
 
-use super::super::{ClientRecord, Clients, Pending, StoreError};
+use super::super::{ClientRecord, Clients, Pending, Shown, StoreError};
 use super::pool::Sqlite;
 use super::row;
+use crate::seal::Digest;
+
+/// Assertions remembered of one client, and of all: whoever has a document somewhere is a client,
+/// and none of them can shut out the others alone.
+const MOST_OF_ONE: i64 = 10_000;
+const MOST: i64 = 100_000;
 
 impl Clients for Sqlite {
     fn add(&self, client: ClientRecord, most: u64) -> Pending<'_, bool> {
@@ -66,6 +72,25 @@ impl Clients for Sqlite {
                 params![row::signed(unused), row::signed(idle)],
             )?;
             Ok(gone as u64)
+        }))
+    }
+
+    fn show(&self, client: Digest, assertion: Digest, until: u64, now: u64) -> Pending<'_, Shown> {
+        Box::pin(self.write(move |step| {
+            step.execute("DELETE FROM oauth_assertion WHERE expires_at <= ?1", [row::signed(now)])?;
+            let sql = "SELECT count(*) FROM oauth_assertion WHERE client = ?1";
+            let own: i64 = step.query_row(sql, [client], |row| row.get(0))?;
+            let sql = "SELECT count(*) FROM oauth_assertion";
+            let all: i64 = step.query_row(sql, (), |row| row.get(0))?;
+            if own >= MOST_OF_ONE || all >= MOST {
+                return Ok(Shown::TooMany);
+            }
+            let added = step.execute(
+                "INSERT INTO oauth_assertion (client, assertion, expires_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO NOTHING",
+                params![client, assertion, row::signed(until)],
+            )?;
+            Ok(if added > 0 { Shown::First } else { Shown::Again })
         }))
     }
 }

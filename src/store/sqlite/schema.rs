@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_seal_profile_pick.sql"),
     include_str!("migrations/0010_connector.sql"),
     include_str!("migrations/0011_login.sql"),
+    include_str!("migrations/0012_assertion.sql"),
 ];
 
 /// The schema of one kind of file.

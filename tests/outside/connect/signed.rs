@@ -137,7 +137,7 @@ fn a_client_that_signs_who_it_is_is_taken_at_nothing_less() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let (access, refresh) = pair(&answer);
     assert_eq!(bed.knock(&access), 200);
-    let refreshed = |assertion: &str| {
+    let refreshed = |bed: &Bed, assertion: &str| {
         bed.form(
             "/connect/token",
             &[
@@ -149,11 +149,15 @@ fn a_client_that_signs_who_it_is_is_taken_at_nothing_less() {
             ],
         )
     };
-    assert_eq!(refreshed(&used).status, 401, "an assertion is good once");
+    assert_eq!(refreshed(&bed, &used).status, 401, "an assertion is good once");
+    assert!(!bed.proxy.log().contains(&used), "an assertion is in the log");
+    // Another process of the same store knows it, too.
+    let bed = bed.restarted();
+    assert_eq!(refreshed(&bed, &used).status, 401, "good once, whoever is shown it");
     let mut next = good.clone();
     next["jti"] = json!("another");
     next["aud"] = json!([format!("{ISSUER}/token"), "https://else.example"]);
-    let answer = refreshed(&sign(&own, &head, &next));
+    let answer = refreshed(&bed, &sign(&own, &head, &next));
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(!bed.proxy.log().contains(&used), "an assertion is in the log");
 }
