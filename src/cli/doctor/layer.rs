@@ -27,7 +27,7 @@ pub(super) fn unreached(place: &str, base: &Url, error: &WireError, findings: &m
         WireError::Six(..) => (
             "name-six",
             "this machine has no way there, and neither have claude.ai, ChatGPT and many networks",
-            format!("add an A record for `{host}` to the DNS"),
+            "use a name that has an A record in the DNS".to_owned(),
         ),
         WireError::Connect(..) | WireError::Late(_) => (
             "no-connection",

@@ -23,11 +23,16 @@ struct Server {
     document: Value,
 }
 
-/// Logs in with the key and gives a token.
-pub(super) async fn log_in(visit: &mut Visit<'_>, key: &Secret) -> Result<Secret, Wrong> {
+/// Logs in with the key and gives a token; without a key it ends where a person is asked for one.
+pub(super) async fn log_in(
+    visit: &mut Visit<'_>,
+    key: Option<&Secret>,
+) -> Result<Option<Secret>, Wrong> {
     let server = discover(visit).await?;
     let client = register(visit, &server).await?;
-    let (code, verifier) = authorize(visit, &server, &client, key).await?;
+    let Some((code, verifier)) = authorize(visit, &server, &client, key).await? else {
+        return Ok(None);
+    };
     let redirect = visit.recorded.login.redirects[0];
     let first = token(
         visit,
@@ -43,7 +48,7 @@ pub(super) async fn log_in(visit: &mut Visit<'_>, key: &Secret) -> Result<Secret
     )
     .await?;
     let Some(refresh) = first["refresh_token"].as_str() else {
-        return text(&first, "access_token").map(Secret::new);
+        return text(&first, "access_token").map(Secret::new).map(Some);
     };
     let second = token(
         visit,
@@ -56,7 +61,7 @@ pub(super) async fn log_in(visit: &mut Visit<'_>, key: &Secret) -> Result<Secret
         ],
     )
     .await?;
-    text(&second, "access_token").map(Secret::new)
+    text(&second, "access_token").map(Secret::new).map(Some)
 }
 
 fn text(document: &Value, name: &str) -> Result<String, Wrong> {
@@ -213,13 +218,14 @@ fn random() -> Result<String, Wrong> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Goes through the consent page as a person with a browser does.
+/// Goes through the consent page as a person with a browser does; without a key as far as its
+/// first form.
 async fn authorize(
     visit: &mut Visit<'_>,
     server: &Server,
     client: &str,
-    key: &Secret,
-) -> Result<(String, String), Wrong> {
+    key: Option<&Secret>,
+) -> Result<Option<(String, String)>, Wrong> {
     let (verifier, state) = (random()?, random()?);
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
     let redirect = visit.recorded.login.redirects[0];
@@ -252,7 +258,8 @@ async fn authorize(
         if let Some(location) = onward {
             if location.starts_with(redirect) {
                 visit.done(&place, "the page takes the key, and leads back");
-                return Ok((code(&place, location, &state, &server.issuer)?, verifier));
+                let code = code(&place, location, &state, &server.issuer)?;
+                return Ok(Some((code, verifier)));
             }
             let next = url
                 .join(location)
@@ -275,6 +282,10 @@ async fn authorize(
                 "nobody can agree on it",
                 "",
             ));
+        };
+        let Some(key) = key else {
+            visit.done(&place, "the page is shown, and asks a person");
+            return Ok(None);
         };
         let mut fields = Serializer::new(String::new());
         for (name, value) in &form.fields {

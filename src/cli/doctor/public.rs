@@ -78,28 +78,34 @@ impl Public<'_> {
         }
     }
 
-    /// Where its name leads: clients in a cloud come over IPv4, to addresses of the Internet.
+    /// Where its name leads, or what stands in the place of one: clients in a cloud come over IPv4,
+    /// to addresses of the Internet.
     async fn addresses(&self, findings: &mut Findings) {
         let all = self.wire.addresses(self.base).await;
         let place = self.base.host_str().unwrap_or_default();
-        if all.is_empty() || place == "localhost" {
+        if all.is_empty() {
             return;
         }
         if all.iter().all(std::net::SocketAddr::is_ipv6) {
-            let why = "claude.ai, ChatGPT and many networks come over IPv4 alone";
-            let next =
-                ("name-six", "the name has addresses of IPv6 alone", "add an A record to the DNS");
-            findings.note(next.0, place, next.1, (why, next.2));
+            findings.note(
+                "name-six",
+                place,
+                "there are addresses of IPv6 alone",
+                (
+                    "claude.ai, ChatGPT and many networks come over IPv4 alone",
+                    "use a name that has an A record in the DNS",
+                ),
+            );
         }
         let inner = all.iter().map(std::net::SocketAddr::ip).find(|ip| is_inner(*ip));
         if let Some(ip) = inner {
             findings.note(
                 "name-inner",
                 place,
-                format!("the name leads to {ip} here"),
+                format!("it leads to {ip} here, an address of this machine or of its network"),
                 (
                     "claude.ai and ChatGPT come from the Internet, where that is nowhere",
-                    "for them, give the name an address of the Internet",
+                    "for them, use a name that has an address of the Internet",
                 ),
             );
         }
@@ -125,6 +131,9 @@ impl Public<'_> {
             let what = format!("{} leads on to https", first.status);
             let why = "clients do not follow with their key, and do not send it without TLS";
             findings.bad("public-url-wrong", &place, what, (why, &next));
+            return false;
+        }
+        if self.is_blocked(&place, first, findings) {
             return false;
         }
         let (what, why) = match first.status {
@@ -169,6 +178,7 @@ impl Public<'_> {
         };
         match got.status {
             401 => {}
+            403 if self.is_blocked(&place, &got, findings) => return false,
             403 => {
                 self.refused_host(&place, findings).await;
                 return false;
@@ -227,6 +237,24 @@ impl Public<'_> {
             );
         }
         true
+    }
+
+    /// Whether something in front answers 403 by a page: the proxy itself never does.
+    fn is_blocked(&self, place: &str, got: &Got, findings: &mut Findings) -> bool {
+        let is_blocked = got.status == 403 && is_page(got);
+        if is_blocked {
+            findings.bad(
+                "blocked",
+                place,
+                "403 and a page: the request does not reach mcp-proxy",
+                (
+                    "a firewall for the web or a guard against robots stands in front; clients are programs, and \
+                     such a thing refuses programs",
+                    "let requests to this name through to mcp-proxy, whatever their User-Agent and address",
+                ),
+            );
+        }
+        is_blocked
     }
 
     /// Why the proxy says that the host is not its own.

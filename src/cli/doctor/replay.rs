@@ -7,7 +7,7 @@ use url::Url;
 use super::finding::Findings;
 use super::layer::{clock, unreached};
 use super::login;
-use super::public::first_difference;
+use super::public::{first_difference, initialize};
 use super::recorded::Recorded;
 use super::wire::{Asked, Got, Wanted, Wire, WireError};
 use crate::base::Secret;
@@ -62,22 +62,48 @@ pub(super) async fn replay(
 
 impl Visit<'_> {
     async fn play(&mut self, key: Option<&Secret>, login: bool) -> Result<(), Wrong> {
-        let Some(key) = key else {
-            let next = "put a key into MCP_PROXY_KEY, or name a file with --key-file";
-            return Err(Wrong::new(
-                "before the first request",
-                "there is no key to log in with",
-                "",
-                next,
-            ));
-        };
         if self.recorded.keyed && !login {
             self.probe().await?;
-            return self.speak("/mcp", key).await;
+            return match key {
+                Some(key) => self.speak("/mcp", key).await,
+                None => self.knock().await,
+            };
         }
-        let token = login::log_in(self, key).await?;
+        let Some(token) = login::log_in(self, key).await? else {
+            self.without_key("what it does once it has a token");
+            return Ok(());
+        };
         self.speak("/connect/mcp", &token).await?;
         login::leave(self, &token).await
+    }
+
+    /// A key door without a key: it refuses, and leads to no login.
+    async fn knock(&mut self) -> Result<(), Wrong> {
+        let asked = Asked::post(initialize("doctor"))
+            .with("content-type", "application/json")
+            .with("accept", self.recorded.accept);
+        let (place, got) = self.ask(&self.url("/mcp"), asked, Wanted::Whole).await?;
+        status(&place, &got, &[401])?;
+        let challenge = got.header("www-authenticate");
+        if challenge != "Bearer" {
+            let at = first_difference("Bearer", challenge);
+            let what = format!(
+                "header WWW-Authenticate, byte {at}: `Bearer` is due and `{challenge}` came"
+            );
+            let why = "it takes what it is told there for a login, and drops the key in its header";
+            let next = "take out what changes the answer on the way";
+            return Err(Wrong::new(&place, what, why, next));
+        }
+        self.done(&place, "401: it wants a key");
+        self.without_key("what it says with its key");
+        Ok(())
+    }
+
+    /// Where the steps end that need no key.
+    fn without_key(&mut self, what: &str) {
+        let next = "put a key into MCP_PROXY_KEY, or name a file with --key-file";
+        let what = format!("{what} was not looked at: that needs a key");
+        self.findings.note("key-missing", self.recorded.title, what, ("", next));
     }
 
     /// A URL of this proxy.

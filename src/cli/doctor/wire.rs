@@ -37,7 +37,7 @@ pub(super) enum WireError {
     Refused(SocketAddr),
     #[error("{0} cannot be connected to: {1}")]
     Connect(SocketAddr, String),
-    #[error("the name has addresses of IPv6 alone, and {0} cannot be connected to: {1}")]
+    #[error("there are addresses of IPv6 alone, and {0} cannot be connected to: {1}")]
     Six(SocketAddr, String),
     #[error("{0}")]
     Certificate(Certificate),
@@ -192,12 +192,13 @@ impl Wire {
         Ok(Self { address, tls: Arc::new(tls.with_no_client_auth()) })
     }
 
-    /// The addresses of a name; none where another one is connected to.
+    /// The addresses of a name, or the one that stands in its place; none where another one is
+    /// connected to.
     pub(super) async fn addresses(&self, url: &Url) -> Vec<SocketAddr> {
-        let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        if self.address.is_some() || name.parse::<std::net::IpAddr>().is_ok() {
+        if self.address.is_some() {
             return Vec::new();
         }
+        let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or(443);
         tokio::net::lookup_host((name, port)).await.map(Iterator::collect).unwrap_or_default()
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::front::{Fault, Front};
+use crate::login;
 use crate::support::{Proxy, Setup};
 
 /// A proxy behind a front of another name.
@@ -32,12 +33,14 @@ impl World {
 
     /// Runs `doctor`: its exit code and findings.
     pub(crate) fn doctor(&self, more: &[&str]) -> (Option<i32>, Vec<Value>) {
+        self.keyless(&[&["--key-env", "TEST_KEY"], more].concat())
+    }
+
+    /// The same without a key.
+    pub(crate) fn keyless(&self, more: &[&str]) -> (Option<i32>, Vec<Value>) {
         let address = self.front.address.to_string();
-        let mut words =
-            vec!["doctor", "--json", "--cacert", "authority.pem", "--address", &address];
-        words.extend(["--key-env", "TEST_KEY"]);
-        words.extend(more);
-        findings(self.proxy.setup(), &words)
+        let words = ["doctor", "--json", "--cacert", "authority.pem", "--address", &address];
+        findings(self.proxy.setup(), &[&words, more].concat())
     }
 }
 
@@ -80,6 +83,8 @@ fn what_is_broken_on_the_way_is_named() {
         (Fault::Elsewhere, &["public-url-wrong"], 1, "a login in front"),
         (Fault::Gzip, &["compressed"], 1, "gzip_types"),
         (Fault::NoKey, &["authorization-lost"], 1, "taken by the listener itself"),
+        (Fault::Guard, &["blocked"], 1, "guard against robots"),
+        (Fault::GuardOfAll, &["blocked"], 1, "let requests to this name through"),
     ] {
         world.front.suffer(fault);
         let (code, found) = world.doctor(&[]);
@@ -113,6 +118,42 @@ fn what_is_broken_on_the_way_is_named() {
     let (status, out, _) = world.proxy.setup().run(&words[..1], b"");
     assert!(!status.success() && out.contains("next: "), "for people, too: {out}");
     assert!(!out.contains(world.proxy.key()));
+}
+
+#[test]
+fn addresses_that_clients_elsewhere_cannot_reach_are_named() {
+    let proxy = Proxy::start("");
+    let note = |url: &str, code: &str| {
+        let (exit, found) = findings(proxy.setup(), &["doctor", "--json", "--url", url]);
+        let note = found.iter().find(|f| f["code"] == code && f["grade"] == "note").cloned();
+        (exit, note.unwrap_or_else(|| panic!("{code}: {found:#?}")), found)
+    };
+    let (exit, inner, found) = note(&proxy.url(""), "name-inner");
+    assert_eq!((exit, wrong(&found)), (Some(0), vec![]), "{found:#?}");
+    assert!(inner.to_string().contains("127.0.0.1 here, an address of this machine"), "{inner}");
+    // An address of a link leads nowhere without the name of the link, on every machine.
+    let (exit, six, found) = note("https://[fe80::1]", "name-six");
+    assert!(six.to_string().contains("A record"), "{six}");
+    assert_eq!((exit, wrong(&found)), (Some(69), vec!["name-six"]), "{found:#?}");
+}
+
+#[test]
+fn an_upstream_that_a_tenant_has_not_logged_in_to_is_named() {
+    let upstream = login::server::World::start();
+    let proxy = login::bed::proxy(&upstream);
+    let look = || findings(proxy.setup(), &["doctor", "--json", "--tenant", "test"]);
+    let (code, found) = look();
+    assert_eq!((code, wrong(&found)), (Some(1), vec!["login-missing"]), "{found:#?}");
+    let missing = found.iter().find(|finding| finding["code"] == "login-missing").expect("one");
+    let text = missing.to_string();
+    for words in ["upstream up of test", "nobody has logged in", "/connect/upstreams/up"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    login::bed::push(&proxy, &upstream, 3_600);
+    let (code, found) = look();
+    assert_eq!((code, wrong(&found)), (Some(0), vec![]), "{found:#?}");
+    let there = |f: &Value| f["what"].as_str().is_some_and(|what| what.contains("logged in"));
+    assert!(found.iter().any(there), "{found:#?}");
 }
 
 #[test]

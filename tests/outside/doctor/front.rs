@@ -43,6 +43,10 @@ pub(crate) enum Fault {
     NoKey,
     /// It takes no request without TLS.
     Secure,
+    /// A guard against robots answers in the place of the proxy, but for probes.
+    Guard,
+    /// The same for everything.
+    GuardOfAll,
 }
 
 /// The reverse proxy.
@@ -151,6 +155,14 @@ fn forward(
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     if fault == Fault::Elsewhere {
         return say(client, "200 OK", "text/html", "<h1>Welcome</h1>");
+    }
+    if fault == Fault::GuardOfAll || fault == Fault::Guard && path != "/livez" {
+        return say(
+            client,
+            "403 Forbidden",
+            "text/html; charset=UTF-8",
+            "<title>Attention</title>",
+        );
     }
     if fault == Fault::Slash && path == "/mcp" {
         return client.write_all(

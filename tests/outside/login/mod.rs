@@ -4,7 +4,7 @@
 /// Who gets no token: other browsers, other people, other issuers.
 mod attacks;
 /// The proxy, a browser, and what both do in most tests.
-mod bed;
+pub(crate) mod bed;
 /// Where discovery may not lead.
 mod inside;
 /// From the sentence with the link to the call, and back out.
@@ -14,6 +14,6 @@ mod renewal;
 /// Nothing of a credential is seen anywhere.
 mod secrets;
 /// The upstream and the authorization server.
-mod server;
+pub(crate) mod server;
 /// Upstreams with tools for a login.
 mod tools;
