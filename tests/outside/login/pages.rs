@@ -1,6 +1,6 @@
 //! From the sentence with the link to the call, and back out.
 
-use std::fs;
+use std::{fs, sync::mpsc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::login::bed::{
     Browser, OPERATOR, api, call, link, login_state, modern_call, proxy, push, setup, until_good,
 };
 use crate::login::server::{TOKEN, World};
-use crate::support::{Canary, Era};
+use crate::support::{Canary, Era, until};
 
 #[test]
 fn a_person_logs_in_and_out_and_nothing_of_it_is_seen_anywhere() {
@@ -108,6 +108,27 @@ fn clients_that_show_pages_are_given_the_link_in_their_own_way() {
     let answer =
         modern_call(&proxy, &json!({"inputResponses": {"mcp-proxy-login": {"action": "accept"}}}));
     assert_eq!(answer["result"]["content"][0]["text"], "you", "{answer}");
+}
+
+#[test]
+fn a_log_out_that_waits_holds_up_no_other_write() {
+    let world = World::start();
+    let proxy = proxy(&world);
+    Browser::default().log_in(&proxy.url("/connect/upstreams/up"), proxy.key());
+    let (open, gate) = mpsc::channel::<()>();
+    world.state().gate = Some(gate);
+    std::thread::scope(|scope| {
+        let path = "/api/v1/upstreams/up/oauth";
+        let out = scope.spawn(|| api(&proxy, proxy.key(), "DELETE", path, &Value::Null));
+        until("the authorization server is asked", Duration::from_secs(10), || {
+            (world.state().count("revoke") == 1).then_some(())
+        });
+        let made = api(&proxy, proxy.key(), "POST", "/api/v1/keys", &json!({"name": "meanwhile"}));
+        assert_eq!(made.status, 201, "{}", made.text());
+        assert!(!out.is_finished(), "it waits for the authorization server");
+        drop(open);
+        assert_eq!(out.join().expect("it ends").status, 204);
+    });
 }
 
 #[test]

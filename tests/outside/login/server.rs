@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Receiver},
     time::Instant,
 };
 
@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) last: HashMap<String, String>,
     /// What the upstream wants besides a token.
     pub(crate) scope: Option<String>,
+    /// The next revocation is answered once the other end of this is gone.
+    pub(crate) gate: Option<Receiver<()>>,
 }
 
 impl State {
@@ -157,6 +159,7 @@ impl World {
             token_times: Vec::new(),
             last: HashMap::new(),
             scope: None,
+            gate: None,
         };
         let world = Self {
             upstream: address(&upstream),
@@ -314,6 +317,10 @@ impl World {
                 let token = fields(&request.body).remove("token").unwrap_or_default();
                 state.access.remove(&token);
                 state.refresh.remove(&token);
+                let gate = state.gate.take();
+                drop(state);
+                // It ends with the test, whatever becomes of that.
+                let _ = gate.map(|gate| gate.recv());
                 reply(stream, 200, &[], &Value::Null);
             }
             _ => reply(stream, 404, &[], &Value::Null),
