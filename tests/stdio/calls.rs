@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mcp_proxy::base::now;
-use mcp_proxy::upstream::{Cause, Event, Interest, Link, Ran, Reply};
+use mcp_proxy::upstream::stdio::StdioLink;
+use mcp_proxy::upstream::{Cause, Event, Interest, Link, LinkError, Ran, Reply};
+use mcp_proxy::wire::InboundKind;
 use serde_json::json;
 
 use super::bed::{Bed, call, tool, until, value};
@@ -334,4 +336,52 @@ async fn what_was_not_written_when_the_child_died_did_not_run() {
     let errors = callers.join_all().await;
     assert!(errors.iter().all(|error| error.cause == Cause::Gone));
     assert!(errors.iter().filter(|error| error.ran == Ran::No).count() >= 90);
+}
+
+/// Calls that a child takes one after the other, five milliseconds each, and more of them than it
+/// reads at once. Each gives how many messages came before its response.
+fn pile(link: &Arc<StdioLink>, count: usize) -> tokio::task::JoinSet<Result<usize, LinkError>> {
+    let text = format!("{{\"steps\":1,\"ms\":5,\"pad\":\"{}\"}}", "x".repeat(1_000));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let (link, outgoing) = (Arc::clone(link), tool("progress", &text));
+        callers.spawn(async move {
+            let Reply::Exchange(mut exchange) = link.request(outgoing).await? else {
+                return Ok(0);
+            };
+            let mut before = 0;
+            while exchange.next().await?.inbound.kind == InboundKind::Notification {
+                before += 1;
+            }
+            Ok(before)
+        });
+    }
+    callers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_a_child_that_is_behind_everybody_gets_what_is_his() {
+    let bed = Bed::new();
+    let link = bed.open(&[]).await;
+    for _ in 0..2 {
+        let got = pile(&link, 40).join_all().await;
+        assert!(got.into_iter().all(|before| before.unwrap() == 1));
+        // Nothing of the haste is left behind.
+        assert_eq!(call(&link, "echo", "{}").await.unwrap(), json!({"echo": {}}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_dies_while_it_is_behind_fails_its_calls_at_once() {
+    let bed = Bed::new();
+    let link = bed.open(&[]).await;
+    let callers = pile(&link, 40);
+    let error = call(&link, "die", "{}").await.unwrap_err();
+    let start = now();
+    assert_eq!((error.cause, error.ran), (Cause::Gone, Ran::Maybe));
+    let failed = callers.join_all().await.into_iter().filter_map(Result::err);
+    assert!(failed.fold(true, |all, error| all && error.cause == Cause::Gone));
+    assert!(start.elapsed() < Duration::from_secs(2));
+    link.close().await;
+    assert_eq!(bed.count(|event| matches!(event, Event::Gone)), 1);
 }

@@ -71,7 +71,7 @@ pub(super) async fn open(
         target.upstream.clone(),
         Arc::clone(&target.redact),
         (target.capabilities, target.cancels),
-        Ways { queue, control },
+        Ways { queue, control, direct: None },
         sink,
         tasks.clone(),
     ));

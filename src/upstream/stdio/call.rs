@@ -25,6 +25,7 @@ const ABANDONED: u8 = 2;
 #[derive(Debug)]
 pub(in crate::upstream) struct Call {
     pub(in crate::upstream) id: u64,
+    pub(super) began: Instant,
     asker: Option<Asker>,
     takes: CapSet,
     state: AtomicU8,
@@ -44,6 +45,7 @@ impl Call {
     pub(in crate::upstream) fn new(id: u64, asker: Option<Asker>, takes: CapSet) -> Self {
         Self {
             id,
+            began: now(),
             asker,
             takes,
             state: AtomicU8::new(QUEUED),
@@ -165,7 +167,7 @@ impl Ticket {
         timeout: Duration,
         max_time: Duration,
     ) -> Self {
-        let start = now();
+        let start = call.began;
         Self {
             shared,
             call,

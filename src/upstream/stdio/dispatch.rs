@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
-use tokio::process::ChildStdout;
 
-use super::frame::{Frame, Framer, LINE_LIMIT};
+use super::frame::LINE_LIMIT;
 use super::shared::{End, Shared};
 use super::stderr::clean;
 use crate::upstream::link::{Cause, Event, Message};
@@ -19,26 +17,9 @@ const GARBAGE: usize = 8 * 1_024;
 /// So many lines that are no message are logged one by one, then only each thousandth.
 const LOGGED: u64 = 10;
 
-/// Reads a child's standard output until its end.
-pub(super) async fn read(mut pipe: ChildStdout, shared: Arc<Shared>) {
-    let mut framer = Framer::new(LINE_LIMIT);
-    let mut garbage = 0;
-    while pipe.read_buf(framer.space()).await.is_ok_and(|count| count > 0) {
-        while let Some(frame) = framer.next() {
-            match frame {
-                Frame::Line(bytes) => shared.line(bytes, &mut garbage),
-                Frame::TooLong(head) => {
-                    if !shared.too_long(&head) {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-}
-
 impl Shared {
-    fn line(self: &Arc<Self>, bytes: Bytes, garbage: &mut u64) {
+    /// One line of a child.
+    pub(super) fn line(self: &Arc<Self>, bytes: Bytes, garbage: &mut u64) {
         let text = std::str::from_utf8(&bytes).ok();
         if let Some(inbound) = text.and_then(|text| Inbound::read(text).ok()) {
             return self.message(Message { bytes, inbound });
@@ -65,7 +46,7 @@ impl Shared {
 
     /// A line over the limit costs the call that it answers; when that cannot be told it costs
     /// the link, and this gives false.
-    fn too_long(&self, head: &[u8]) -> bool {
+    pub(super) fn too_long(&self, head: &[u8]) -> bool {
         let detail = || format!("it sent a line longer than {LINE_LIMIT} bytes");
         tracing::warn!(upstream = %self.upstream, "{}", detail());
         let end = || End { cause: Cause::TooLarge, detail: detail() };
@@ -97,6 +78,7 @@ impl Shared {
             return;
         };
         if let Some(call) = self.take(id) {
+            self.note_time(&call);
             call.end(Ok(message));
         } else if !self.settled_in(id) && !self.has_read(id) && !self.listen_ended(id, &message) {
             tracing::debug!(upstream = %self.upstream, id, "a response that nobody waits for");

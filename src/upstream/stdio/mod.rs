@@ -24,6 +24,7 @@ mod link;
 mod listen;
 mod logs;
 mod open;
+mod output;
 mod owner;
 mod shared;
 mod spec;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -14,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::guardian::{GRACE, TERM};
 use super::launch::{self, NOT_FOUND, NOT_RUN};
 use super::logs::Log;
+use super::output::Output;
 use super::shared::{End, Shared, Ways};
 use super::spec::{ChildSpec, MARK};
 use super::stderr::{self, Tail};
-use super::{dispatch, table, writer};
+use super::writer::Pen;
+use super::{table, writer};
 use crate::base::Tasks;
 use crate::telemetry::meters;
 use crate::upstream::link::{Cause, LinkError, Sink};
@@ -66,19 +69,25 @@ impl Running {
         let (Some(stdin), Some(stdout), Some(stderr), Some(pid)) = streams else {
             return Err(down("its standard streams are not there".to_owned()));
         };
+        let pipes = stdin.into_owned_fd().and_then(Sender::from_owned_fd).and_then(|input| {
+            Ok((Arc::new(input), stdout.into_owned_fd().and_then(Receiver::from_owned_fd)?))
+        });
+        let (stdin, stdout) = pipes.map_err(|error| down(format!("its pipes: {error}")))?;
         let (queue, queued) = mpsc::channel(writer::QUEUE);
         let (control, controlled) = mpsc::channel(writer::CONTROL);
+        let pen = Arc::new(Pen::new(&stdin));
         let shared = Arc::new(Shared::new(
             spec.upstream.clone(),
             Arc::clone(&spec.redact),
             (spec.capabilities, spec.cancels),
-            Ways { queue, control },
+            Ways { queue, control, direct: Some(Arc::clone(&pen)) },
             Arc::clone(sink),
             tasks.clone(),
         ));
+        let output = Output { shared: Arc::clone(&shared), input: Arc::downgrade(&stdin) };
         let stop = shared.stop.clone();
-        tasks.spawn("stdio writer", writer::write(stdin, queued, controlled, stop));
-        let reader = tasks.spawn("stdio reader", dispatch::read(stdout, Arc::clone(&shared)));
+        tasks.spawn("stdio writer", writer::write(stdin, pen, queued, controlled, stop));
+        let reader = tasks.spawn("stdio reader", output.read(stdout));
         let log = (Arc::clone(tail), spec.log.clone());
         let log = stderr::read(stderr, log, spec.upstream.clone(), Arc::clone(&spec.redact));
         let log = tasks.spawn("stdio stderr", log);

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::call::{Call, Ticket};
 use super::listen::Listening;
 use super::spec::Redact;
-use super::writer::{Item, line};
+use super::writer::{Item, Pen, line};
 use crate::base::{Name, Tasks, now};
 use crate::upstream::handshake::own_request;
 use crate::upstream::link::{Cause, Event, LinkError, Sink};
@@ -56,8 +56,9 @@ pub(in crate::upstream) struct Shared {
     /// The ping that follows the handshake of a shared child, until it is answered; else 0.
     settling: AtomicU64,
     calls: Mutex<Calls>,
-    queue: mpsc::Sender<Item>,
-    control: mpsc::Sender<Bytes>,
+    /// How long the call took that was answered last, in microseconds.
+    took: AtomicU64,
+    ways: Ways,
     sink: Sink,
 }
 
@@ -67,10 +68,28 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The two ways to the writer.
+/// The two ways to the writer, and past it.
 pub(in crate::upstream) struct Ways {
     pub(in crate::upstream) queue: mpsc::Sender<Item>,
     pub(in crate::upstream) control: mpsc::Sender<Bytes>,
+    /// Where a request may be written by whoever makes it.
+    pub(in crate::upstream) direct: Option<Arc<Pen>>,
+}
+
+impl Ways {
+    /// Something is on its way to the writer: nobody goes past it.
+    fn ahead(&self) {
+        if let Some(pen) = &self.direct {
+            pen.wait_for();
+        }
+    }
+
+    /// It was not, after all.
+    fn not_ahead(&self) {
+        if let Some(pen) = &self.direct {
+            pen.written(1);
+        }
+    }
 }
 
 impl Shared {
@@ -95,8 +114,8 @@ impl Shared {
             next_id: AtomicU64::new(1),
             settling: AtomicU64::new(0),
             calls: Mutex::default(),
-            queue: ways.queue,
-            control: ways.control,
+            took: AtomicU64::new(0),
+            ways,
             sink,
             tasks,
         }
@@ -134,19 +153,37 @@ impl Shared {
         let mut ticket = Ticket::new(Arc::clone(self), Arc::clone(&call), timeout, max_time);
         let mut text = Vec::new();
         draft.render_into(call.id, &mut text);
-        let item = Item::Call(call, line(text));
-        let item = match self.queue.try_send(item) {
+        let text = line(text);
+        if self.ways.direct.as_ref().is_some_and(|pen| pen.write(&call, &text)) {
+            return Ok(ticket);
+        }
+        let item = Item::Call(call, Bytes::from(text));
+        self.ways.ahead();
+        let item = match self.ways.queue.try_send(item) {
             Ok(()) => return Ok(ticket),
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                return Err(ticket.failed(self.ended()));
+            Err(error) => {
+                self.ways.not_ahead();
+                match error {
+                    mpsc::error::TrySendError::Closed(_) => {
+                        return Err(ticket.failed(self.ended()));
+                    }
+                    mpsc::error::TrySendError::Full(item) => item,
+                }
             }
-            Err(mpsc::error::TrySendError::Full(item)) => item,
         };
-        match tokio::time::timeout_at(ticket.deadline(), self.queue.send(item)).await {
-            Ok(Ok(())) => Ok(ticket),
-            Ok(Err(_)) => Err(ticket.failed(self.ended())),
+        match tokio::time::timeout_at(ticket.deadline(), self.enqueue(item)).await {
+            Ok(true) => Ok(ticket),
+            Ok(false) => Err(ticket.failed(self.ended())),
             Err(_) => Err(ticket.timed_out()),
         }
+    }
+
+    /// Waits for a place in the queue; false when it is closed.
+    async fn enqueue(&self, item: Item) -> bool {
+        let Ok(place) = self.ways.queue.reserve().await else { return false };
+        self.ways.ahead();
+        place.send(item);
+        true
     }
 
     /// Sends a notification, or the answer to a question, as it is; waits for a place in the
@@ -160,10 +197,10 @@ impl Shared {
             tracing::debug!(upstream = %self.upstream, "an answer to a question that is not open");
             return Ok(());
         }
-        let item = Item::Note(line(message.into()));
-        match tokio::time::timeout(limit, self.queue.send(item)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => {
+        let item = Item::Note(Bytes::from(line(message.into())));
+        match tokio::time::timeout(limit, self.enqueue(item)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
                 let end = self.ended();
                 Err(LinkError::before(&self.upstream, end.cause, end.detail))
             }
@@ -178,7 +215,9 @@ impl Shared {
     /// Sends a short message of the proxy's own past the queue. A child that does not read even
     /// these loses them.
     pub(in crate::upstream) fn control(&self, message: Bytes) {
-        if self.control.try_send(line(message.into())).is_err() {
+        self.ways.ahead();
+        if self.ways.control.try_send(Bytes::from(line(message.into()))).is_err() {
+            self.ways.not_ahead();
             tracing::debug!(upstream = %self.upstream, "a control message was not sent");
         }
     }
@@ -189,6 +228,22 @@ impl Shared {
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
              \"params\":{{\"requestId\":{id},\"reason\":\"{reason}\"}}}}"
         )));
+    }
+
+    /// Remembers how long a call took that has its response now.
+    pub(super) fn note_time(&self, call: &Call) {
+        let took = u64::try_from(call.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.took.store(took, Ordering::Relaxed);
+    }
+
+    /// How long the call took that was answered last.
+    pub(super) fn took(&self) -> Duration {
+        Duration::from_micros(self.took.load(Ordering::Relaxed))
+    }
+
+    /// Calls that wait for their responses.
+    pub(super) fn open_calls(&self) -> usize {
+        self.calls().open.len()
     }
 
     /// Finds out when an upstream has read the cancellation of `call`: a ping behind it is
