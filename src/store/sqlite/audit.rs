@@ -154,20 +154,21 @@ impl AuditStore for AuditFile {
     ) -> Pending<'_, (Vec<AuditHead>, u64)> {
         Box::pin(async move {
             let (memory, witness) = (self.memory.clone(), self.witness.clone());
-            let (heads, book) = self
+            let (heads, book, known) = self
                 .file
                 .write(move |step| {
                     // Read behind the lock on the database, so that another process's word counts.
                     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
                     memory.witness = witness.read();
-                    chain::append(step, &batch, &*links, &memory)
+                    // Until this is on disk nothing is known.
+                    let known = memory.take_known(chain::version(step)?);
+                    let (heads, book) = chain::append(step, &batch, &*links, &memory, &known)?;
+                    Ok((heads, book, known))
                 })
                 .await?;
             self.witness.note(&book);
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            for head in &heads {
-                memory.last.insert(head.tenant, head.last);
-            }
+            memory.learn(&heads, known);
             Ok((heads, book.last_id))
         })
     }
@@ -190,7 +191,11 @@ impl AuditStore for AuditFile {
     }
 
     fn prune(&self, before: u64, most: u64, links: Arc<dyn Links>) -> Pending<'_, u64> {
-        Box::pin(self.file.write(move |step| chain::prune(step, before, most, &*links)))
+        let memory = self.memory.clone();
+        Box::pin(self.file.write(move |step| {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).forget_heads();
+            chain::prune(step, before, most, &*links)
+        }))
     }
 
     fn bodies(&self, query: BodyQuery) -> Pending<'_, Vec<BodyRow>> {

@@ -10,13 +10,63 @@ use super::records::{self, NewRecord};
 use super::{bodies, row};
 use crate::base::{Map, TenantId};
 
+/// Heads that are kept.
+const HEADS: usize = 20_000;
+
 /// What this process knows of the chains besides what the database says.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Memory {
     /// The last record of each tenant that this process has seen.
-    pub(super) last: Map<TenantId, u64>,
+    last: Map<TenantId, u64>,
     /// The book as it was noted elsewhere.
     pub(super) witness: Option<AuditBook>,
+    known: Known,
+    /// Counts what was done to chains, so that nobody puts back what is no longer so.
+    turn: u64,
+}
+
+/// The heads as this process has left them, which nobody has changed since: then they need not be
+/// read and looked over again.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    heads: Map<TenantId, AuditHead>,
+    /// The state of the database that they are of, as its only writing connection sees it.
+    version: i64,
+    turn: u64,
+}
+
+impl Memory {
+    /// What is known while the database is of this version; for one change of the chains.
+    pub(super) fn take_known(&mut self, version: i64) -> Known {
+        let mut known = std::mem::take(&mut self.known);
+        if known.version != version || known.heads.len() > HEADS {
+            known.heads.clear();
+        }
+        self.turn += 1;
+        Known { version, turn: self.turn, ..known }
+    }
+
+    /// The change is on disk: this is how chains end now.
+    pub(super) fn learn(&mut self, heads: &[AuditHead], mut known: Known) {
+        for head in heads {
+            self.last.insert(head.tenant, head.last);
+        }
+        if known.turn == self.turn {
+            known.heads.extend(heads.iter().map(|head| (head.tenant, head.clone())));
+            self.known = known;
+        }
+    }
+
+    /// Chains are changed otherwise than at their ends.
+    pub(super) fn forget_heads(&mut self) {
+        self.known = Known::default();
+        self.turn += 1;
+    }
+}
+
+/// Moves when another connection, of whichever process, has written.
+pub(super) fn version(step: &Transaction<'_>) -> Result<i64, StoreError> {
+    Ok(step.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))?)
 }
 
 pub(super) fn head(row: &Row<'_>) -> Result<AuditHead, StoreError> {
@@ -139,6 +189,7 @@ pub(super) fn append(
     batch: &AuditBatch,
     links: &dyn Links,
     memory: &Memory,
+    known: &Known,
 ) -> Result<(Vec<AuditHead>, AuditBook), StoreError> {
     let mut book = sound_book(step, links, memory)?;
     let mut heads: Vec<AuditHead> = Vec::new();
@@ -149,7 +200,10 @@ pub(super) fn append(
         let place = match places.get(&entry.tenant) {
             Some(place) => *place,
             None => {
-                heads.push(sound_head(step, links, entry.tenant, memory, &mut book)?);
+                heads.push(match known.heads.get(&entry.tenant) {
+                    Some(head) => head.clone(),
+                    None => sound_head(step, links, entry.tenant, memory, &mut book)?,
+                });
                 places.insert(entry.tenant, heads.len() - 1);
                 heads.len() - 1
             }
@@ -179,11 +233,18 @@ pub(super) fn append(
         }
     }
     records::insert(step, &rows)?;
-    for head in &mut heads {
-        if let Some((_, name)) = batch.names.iter().find(|(tenant, _)| *tenant == head.tenant) {
+    for (tenant, name) in &batch.names {
+        if let Some(head) = places.get(tenant).map(|place| &mut heads[*place])
+            && *head.name != **name
+        {
             head.name = name.to_string();
         }
-        write_head(step, head, links)?;
+    }
+    for head in &mut heads {
+        let known = known.heads.get(&head.tenant).is_some_and(|known| known.name == head.name);
+        if !(known && move_head(step, head, links)?) {
+            write_head(step, head, links)?;
+        }
     }
     write_book(step, &mut book, links)?;
     count(step, &batch.usage)?;
@@ -191,6 +252,27 @@ pub(super) fn append(
         bodies::shrink(step, batch.bodies_most)?;
     }
     Ok((heads, book))
+}
+
+/// Moves the end of a chain that is there; false when it is not.
+fn move_head(
+    step: &Transaction<'_>,
+    head: &mut AuditHead,
+    links: &dyn Links,
+) -> Result<bool, StoreError> {
+    head.seal = links.seal(head);
+    let mut update = step.prepare_cached(
+        "UPDATE audit_chain SET last_seq = ?2, last_at = ?3, last_mac = ?4, seal = ?5
+         WHERE number = ?1",
+    )?;
+    let moved = update.execute(params![
+        row::signed(head.chain),
+        row::signed(head.last),
+        row::signed(head.at),
+        head.mac,
+        head.seal,
+    ])?;
+    Ok(moved == 1)
 }
 
 fn write_head(

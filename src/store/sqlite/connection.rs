@@ -97,6 +97,8 @@ pub(super) fn open(path: &Path, role: Role) -> Result<Connection, StoreError> {
          PRAGMA mmap_size = 0;",
     )?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // A plan that looks at values is made anew with each of them, which costs more than the query.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if role == Role::Read {
         connection.execute_batch("PRAGMA query_only = ON;")?;
     }
