@@ -1,6 +1,6 @@
 //! Every bucket of the process, and who goes into which.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -68,6 +68,8 @@ pub struct Limiter {
     /// The file limits something besides the calls of the whole proxy.
     any: AtomicBool,
     shards: [Shard; SHARDS],
+    /// Which of them is looked over next.
+    turn: AtomicUsize,
 }
 
 impl Limiter {
@@ -78,6 +80,7 @@ impl Limiter {
             any: AtomicBool::new(limits.any()),
             limits: ArcSwap::from_pointee(limits),
             shards: std::array::from_fn(|_| Shard::default()),
+            turn: AtomicUsize::new(0),
         }
     }
 
@@ -143,12 +146,11 @@ impl Limiter {
         Ok(permit)
     }
 
-    /// Forgets what nobody has used for long enough. To be called now and then.
-    pub fn sweep(&self) {
-        for shard in &self.shards {
-            // Whoever holds a bucket took it under this lock.
-            lock(shard).retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_idle());
-        }
+    /// Forgets a part of what nobody has used for long enough, each time another. To be called
+    /// now and then.
+    pub fn sweep_next(&self) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        sweep(&self.shards[turn % SHARDS]);
     }
 
     pub(super) fn shards(&self) -> &[Shard] {
@@ -176,6 +178,11 @@ impl Limiter {
         }
         bucket.clone()
     }
+}
+
+pub(super) fn sweep(shard: &Shard) {
+    // Whoever holds a bucket took it under this lock.
+    lock(shard).retain(|_, bucket| Arc::strong_count(bucket) > 1 || !bucket.is_idle());
 }
 
 fn of_tenant(limits: &Limits, name: &Name) -> Limit {
@@ -292,7 +299,7 @@ mod tests {
         // Another tenant has a place of its own, also with the same id of a key.
         drop(limiter.call(whose(&acme, 2), &crm, Some("delete")).unwrap());
         drop((one, two));
-        limiter.sweep();
+        limiter.shards.iter().for_each(sweep);
         assert!(limiter.shards.iter().all(|shard| lock(shard).is_empty()));
     }
 
@@ -327,7 +334,7 @@ mod tests {
         let limiter = Limiter::new(Limits { tenant: both, ..Limits::default() });
         let crm = Name::new("crm").unwrap();
         drop(limiter.call(whose(&acme, 1), &crm, None).unwrap());
-        limiter.sweep();
+        limiter.shards.iter().for_each(sweep);
         limiter.request(whose(&acme, 1)).unwrap();
         limiter.request(whose(&acme, 1)).unwrap();
         assert!(limiter.request(whose(&acme, 1)).is_err());

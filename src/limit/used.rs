@@ -66,6 +66,7 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::super::Whose;
+    use super::super::limiter::sweep;
     use super::*;
     use crate::base::TenantId;
     use crate::config::Limits;
@@ -97,7 +98,7 @@ mod tests {
 
         let next = Limiter::new(limits());
         next.restore(&used);
-        next.sweep();
+        next.shards().iter().for_each(sweep);
         assert!(next.news().is_empty(), "what was kept already is no news");
         drop(next.call(whose, &crm, Some("a tool")).unwrap());
         assert!(next.call(whose, &crm, Some("a tool")).is_err());
@@ -109,7 +110,7 @@ mod tests {
         };
         let later = Limiter::new(limits());
         later.restore(&old(40));
-        later.sweep();
+        later.shards().iter().for_each(sweep);
         assert!(later.shards().iter().all(|shard| lock(shard).is_empty()));
         later.restore(&[QuotaRow { place: "nonsense".to_owned(), ..used[0].clone() }]);
         drop(later.call(whose, &crm, Some("a tool")).unwrap());

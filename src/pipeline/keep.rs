@@ -36,6 +36,10 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.all().is_empty()
+    }
+
     /// Judges one upstream; when its link is to be taken now, whether there was one before.
     fn judge(&self, upstream: &Name, wanted: bool) -> Option<bool> {
         let mut all = self.all();

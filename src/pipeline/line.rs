@@ -343,7 +343,7 @@ impl Line {
                 ticks += 1;
             }
             clock.tick();
-            line.ledger.note(line.sessions.unwritten(true));
+            line.ledger.note(line.sessions.unwritten());
             if let Err(error) = line.ledger.flush().await {
                 tracing::warn!(%error, "the last uses of sessions are not written");
             }
@@ -364,8 +364,11 @@ impl Line {
 
     async fn sweep(self: &Arc<Self>) {
         self.client.sweep();
-        self.limiter.sweep();
+        self.limiter.sweep_next();
         for tenant in self.all_tenants() {
+            if tenant.is_quiet() {
+                continue;
+            }
             self.keep_listening(&tenant);
             let (freed, tasks) = tenant.outlets().prune();
             for upstream in tasks {
@@ -377,7 +380,7 @@ impl Line {
                 }
             }
         }
-        let idle = self.sessions.sweep();
+        let (idle, unwritten) = self.sessions.sweep();
         if !idle.is_empty() {
             tracing::debug!(count = idle.len(), "idle sessions have ended");
             self.ledger.bury(&idle);
@@ -385,6 +388,6 @@ impl Line {
         for session in idle {
             self.forget(&session).await;
         }
-        self.ledger.note(self.sessions.unwritten(false));
+        self.ledger.note(unwritten);
     }
 }

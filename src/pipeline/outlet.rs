@@ -479,6 +479,11 @@ impl Outlets {
         follows || self.policy.load().shows(&outlet.door, &outlet.narrow, upstream, uri)
     }
 
+    /// No stream is open or waits for its client to come back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list().is_empty()
+    }
+
     fn list(&self) -> MutexGuard<'_, Vec<Outlet>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }

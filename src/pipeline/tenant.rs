@@ -91,6 +91,12 @@ impl Tenant {
         &self.outlets
     }
 
+    /// Nobody listens, and nothing is held because somebody did.
+    pub(super) fn is_quiet(&self) -> bool {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.is_empty() && self.outlets.is_empty() && self.held.is_empty()
+    }
+
     pub(super) fn shelf(&self, name: &str) -> Option<Arc<Shelf>> {
         self.shelf_for(name, false)
     }

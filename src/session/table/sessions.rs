@@ -137,6 +137,8 @@ fn place(id: &SessionId, tenant: TenantId) -> [u8; 32] {
 }
 
 const SHARDS: usize = 32;
+/// About so many sessions are looked over at a time.
+const LOOKED: usize = 4_096;
 /// Sessions of all tenants together.
 const MOST: usize = 200_000;
 /// Sessions of one key.
@@ -148,6 +150,8 @@ type Shard = Map<Arc<str>, Arc<Session>>;
 #[derive(Debug)]
 pub struct Sessions {
     shards: [Mutex<Shard>; SHARDS],
+    /// Which of them is looked over next.
+    next: AtomicUsize,
     count: AtomicUsize,
     of_keys: Mutex<Map<(TenantId, KeyId), usize>>,
     around: Arc<Surroundings>,
@@ -187,6 +191,7 @@ impl Sessions {
         };
         Self {
             shards: Default::default(),
+            next: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             of_keys: Mutex::default(),
             around: Arc::new(around),
@@ -287,16 +292,38 @@ impl Sessions {
     }
 
     /// Ends every session that was not used for too long and has nothing running; gives them, so
-    /// that their subscriptions can be taken back.
-    pub fn sweep(&self) -> Vec<Arc<Session>> {
-        self.end_where(|session| {
-            session.expire_tapes();
-            // Streams hold the session too: an open one keeps it alive.
-            if Arc::strong_count(session) > 1 {
-                session.use_now();
+    /// that their subscriptions can be taken back, and those for which it is time that the store
+    /// hears of their use. Of very many it looks over a part, each time the next one.
+    #[must_use]
+    pub fn sweep(&self) -> (Vec<Arc<Session>>, Vec<Arc<Session>>) {
+        let (mut idle, mut unwritten, mut looked) = (Vec::new(), Vec::new(), 0);
+        let most = self.around.batch();
+        for _ in 0..SHARDS {
+            if looked >= LOOKED {
+                break;
             }
-            session.idle_for() > self.around.idle()
-        })
+            let at = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            let mut shard = self.shards[at].lock().unwrap_or_else(PoisonError::into_inner);
+            looked += shard.len();
+            shard.retain(|_, session| {
+                session.expire_tapes();
+                // Streams hold the session too: an open one keeps it alive.
+                if Arc::strong_count(session) > 1 {
+                    session.use_now();
+                }
+                let keep = session.idle_for() <= self.around.idle();
+                if !keep {
+                    idle.push(session.clone());
+                } else if session.is_unwritten(most) {
+                    unwritten.push(session.clone());
+                }
+                keep
+            });
+        }
+        for session in &idle {
+            self.gone(session);
+        }
+        (idle, unwritten)
     }
 
     /// Ends the sessions of a key, which is no longer good.
@@ -304,15 +331,13 @@ impl Sessions {
         self.end_where(|session| session.opening().tenant == tenant && session.opening().key == key)
     }
 
-    /// Sessions that were used and of which the store does not know that; `all` of them, or those
-    /// for which it is time.
+    /// Sessions that were used and of which the store does not know that.
     #[must_use]
-    pub fn unwritten(&self, all: bool) -> Vec<Arc<Session>> {
-        let most = if all { 0 } else { self.around.batch() };
+    pub fn unwritten(&self) -> Vec<Arc<Session>> {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            found.extend(shard.values().filter(|session| session.is_unwritten(most)).cloned());
+            found.extend(shard.values().filter(|session| session.is_unwritten(0)).cloned());
         }
         found
     }

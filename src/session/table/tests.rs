@@ -123,18 +123,18 @@ async fn idle_sessions_end_and_used_ones_stay() {
     assert!(find(&used).is_some());
     tokio::time::advance(std::time::Duration::from_secs(20)).await;
     clock.tick();
-    assert_eq!(sessions.sweep().len(), 1);
+    assert_eq!(sessions.sweep().0.len(), 1);
     assert!(find(&idle).is_none());
     let held = find(&used).unwrap();
     tokio::time::advance(std::time::Duration::from_secs(100)).await;
     clock.tick();
-    assert!(sessions.sweep().is_empty(), "a stream holds it");
+    assert!(sessions.sweep().0.is_empty(), "a stream holds it");
     drop(held);
     tokio::time::advance(std::time::Duration::from_secs(59)).await;
     clock.tick();
-    assert!(sessions.sweep().is_empty(), "the stream has ended a moment ago");
+    assert!(sessions.sweep().0.is_empty(), "the stream has ended a moment ago");
     tokio::time::advance(std::time::Duration::from_secs(2)).await;
     clock.tick();
-    assert_eq!(sessions.sweep().len(), 1);
+    assert_eq!(sessions.sweep().0.len(), 1);
     assert_eq!(sessions.count(), 0);
 }
