@@ -244,7 +244,7 @@ async fn next_event(feed: &mut Feed, decoder: &mut Decoder) -> Result<Bytes, Pro
                 feed.tally.add(event.len());
                 decoder.push(event);
             }
-            Some(Err(fault)) => return Err(fault.into()),
+            Some(Err(fault)) => return Err((*fault).into()),
             None => return Err(cut().into()),
         }
     }

@@ -49,7 +49,7 @@ pub struct Passing {
 #[derive(Debug)]
 pub struct Feed {
     /// The events, or a fault that ends the request; the stream ends when the sender is gone.
-    pub events: mpsc::Receiver<Result<Bytes, Fault>>,
+    pub events: mpsc::Receiver<Result<Bytes, Box<Fault>>>,
     /// End the stream at once when they fire (key revoked, session ended).
     pub ends: [tokio_util::sync::CancellationToken; 2],
     /// A comment goes out after this much silence, when the client needs it sooner than others.

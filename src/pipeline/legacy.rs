@@ -394,7 +394,7 @@ fn broken_off() -> mpsc::Receiver<Item> {
     let sentence = "The proxy was restarted while it worked on this. The request may have been executed; check \
                     before you repeat it.";
     // The queue is new and empty.
-    let _ = sender.try_send(Err(Fault::upstream(Retry::MayHaveRun, sentence)));
+    let _ = sender.try_send(Err(Box::new(Fault::upstream(Retry::MayHaveRun, sentence))));
     events
 }
 

@@ -112,7 +112,7 @@ impl Out {
             // One that has gone hears nothing; one that is there and does not read must not hold
             // the link for ever.
             Way::Connection(sender) => {
-                let sent = sender.send(message.map(event));
+                let sent = sender.send(message.map(event).map_err(Box::new));
                 tokio::time::timeout(self.patience, sent).await.is_ok()
             }
             Way::Open(_) | Way::Gone => true,

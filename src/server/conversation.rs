@@ -24,7 +24,7 @@ const AT_ONCE: u32 = 64;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the messages for the client go, already in the form of their stream.
-pub(super) type Out = mpsc::Sender<Result<Bytes, Fault>>;
+pub(super) type Out = mpsc::Sender<Result<Bytes, Box<Fault>>>;
 
 /// One conversation.
 pub(super) struct Conversation {

@@ -85,14 +85,18 @@ async fn serve(
         }
         return;
     };
-    match tokio::time::timeout(HEADER_TIME, tls.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            talk(TokioIo::new(stream), http2, peer, entrance, tasks, grace).await;
+    // Apart from the others, which would be as large without it.
+    Box::pin(async move {
+        match tokio::time::timeout(HEADER_TIME, tls.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                talk(TokioIo::new(stream), http2, peer, entrance, tasks, grace).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         }
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-    }
+    })
+    .await;
 }
 
 /// The preface of HTTP/2 (RFC 9113 section 3.4). No request of HTTP/1.1 begins like that.
@@ -121,7 +125,8 @@ pub(super) async fn talk<S>(
         let seat = Arc::new((entrance, activity.clone()));
         hyper::service::service_fn(move |request| {
             let seat = seat.clone();
-            async move { seat.0.serve(request, peer, &seat.1).await }
+            // Boxed for as long as the request: else each connection keeps room for one.
+            Box::pin(async move { seat.0.serve(request, peer, &seat.1).await })
         })
     };
     let ended = if http2 {

@@ -152,7 +152,7 @@ mod tests {
             sse::encode(&mut event, id, if id.is_some() { b"" } else { b"{\n}" });
             sender.send(Ok(Bytes::from(event))).await.unwrap();
         }
-        sender.send(Err(Fault::client(Kind::Busy, "later"))).await.unwrap();
+        sender.send(Err(Box::new(Fault::client(Kind::Busy, "later")))).await.unwrap();
         drop(sender);
         let ends = [CancellationToken::new(), CancellationToken::new()];
         let all = all(outcome(Ok(Answer::ok(Body::Events(Feed {

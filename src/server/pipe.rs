@@ -128,7 +128,7 @@ fn too_long(longest: usize) -> Outcome {
 
 /// Writes messages until the conversation is over, and then those that wait already.
 async fn write(
-    mut messages: mpsc::Receiver<Result<Bytes, Fault>>,
+    mut messages: mpsc::Receiver<Result<Bytes, Box<Fault>>>,
     mut output: impl AsyncWrite + Unpin,
     over: CancellationToken,
 ) {

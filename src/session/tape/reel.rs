@@ -18,7 +18,7 @@ use crate::base::Fault;
 use crate::wire::sse;
 
 /// One event in its wire form, or a fault that is worded at the door.
-pub type Item = Result<Bytes, Fault>;
+pub type Item = Result<Bytes, Box<Fault>>;
 
 /// The stream that belongs to no request.
 pub(in crate::session) const GENERAL: u32 = 0;
@@ -267,6 +267,7 @@ impl Tapes {
             sse::encode(&mut out, Some(&id), message);
             Bytes::from(out)
         });
+        let item = item.map_err(Box::new);
         let found = &mut self.streams[at];
         self.next_event += 1;
         found.ended |= last;
