@@ -379,8 +379,8 @@ async fn a_child_that_dies_while_it_is_behind_fails_its_calls_at_once() {
     let error = call(&link, "die", "{}").await.unwrap_err();
     let start = now();
     assert_eq!((error.cause, error.ran), (Cause::Gone, Ran::Maybe));
-    let failed = callers.join_all().await.into_iter().filter_map(Result::err);
-    assert!(failed.fold(true, |all, error| all && error.cause == Cause::Gone));
+    let mut failed = callers.join_all().await.into_iter().filter_map(Result::err);
+    assert!(failed.all(|error| error.cause == Cause::Gone));
     assert!(start.elapsed() < Duration::from_secs(2));
     link.close().await;
     assert_eq!(bed.count(|event| matches!(event, Event::Gone)), 1);

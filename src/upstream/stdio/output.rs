@@ -23,6 +23,9 @@ const RHYTHM: Duration = Duration::from_millis(1);
 const MANY: usize = 8;
 /// And so long must the last one have taken, so that the rhythm adds little to it.
 const LONG: Duration = Duration::from_millis(4);
+/// After so many looks without a sign that it is behind it is read as it comes: whoever reads much
+/// at once shows one only now and then.
+const SIGNLESS: u32 = 3;
 /// What one look takes. A pipe holds twice as much: whoever says more is read as it comes.
 const LOOK: usize = 32 * 1024;
 
@@ -52,21 +55,23 @@ impl Output {
             {
                 return;
             }
-            if !self.is_behind() {
+            if !self.is_busy() || !self.has_unread() {
                 continue;
             }
             // Out of the runtime's sight, which would be woken by each line all the same.
             let Ok(quiet) = pipe.into_nonblocking_fd() else { return };
             scratch.resize(LOOK, 0);
-            loop {
+            let mut signless = 0;
+            while signless < SIGNLESS {
                 tokio::time::sleep(RHYTHM).await;
                 let look = look(&quiet, &mut scratch, &mut framer);
                 if matches!(look, Look::End) || !self.take(&mut framer, &mut garbage) {
                     return;
                 }
-                if matches!(look, Look::Nothing) || !self.is_behind() {
+                if matches!(look, Look::Nothing) || !self.is_busy() {
                     break;
                 }
+                signless = if self.has_unread() { 0 } else { signless + 1 };
             }
             let Ok(again) = Receiver::from_owned_fd_unchecked(quiet) else { return };
             pipe = again;
@@ -88,13 +93,16 @@ impl Output {
         true
     }
 
+    /// Whether so much lies before the child that a moment makes no difference to anybody.
+    fn is_busy(&self) -> bool {
+        self.shared.took() >= LONG && self.shared.open_calls() >= MANY
+    }
+
     /// Whether the child has work before it that it has not even read.
-    fn is_behind(&self) -> bool {
-        self.shared.took() >= LONG
-            && self.shared.open_calls() >= MANY
-            && self.input.upgrade().is_some_and(|input| {
-                rustix::io::ioctl_fionread(&*input).is_ok_and(|unread| unread > 0)
-            })
+    fn has_unread(&self) -> bool {
+        self.input
+            .upgrade()
+            .is_some_and(|input| rustix::io::ioctl_fionread(&*input).is_ok_and(|unread| unread > 0))
     }
 }
 
