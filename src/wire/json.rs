@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 use memchr::{memchr, memmem};
 
+use super::block::string_stop;
+
 /// Why a text is refused, with the byte offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
@@ -140,7 +142,7 @@ impl<'a> Reader<'a> {
             // A value is due here.
             self.skip_space();
             match self.byte() {
-                Some(b'"') => drop(self.string()?),
+                Some(b'"') => drop(self.pass_string()?),
                 Some(b'{' | b'[') => {
                     let object = self.byte() == Some(b'{');
                     self.enter()?;
@@ -152,7 +154,7 @@ impl<'a> Reader<'a> {
                         Some(b']') if !object => {}
                         _ => {
                             if object {
-                                self.key()?;
+                                self.pass_key()?;
                             }
                             continue;
                         }
@@ -174,7 +176,7 @@ impl<'a> Reader<'a> {
                     Some(b',') => {
                         self.at += 1;
                         if object {
-                            self.key()?;
+                            self.pass_key()?;
                         }
                         break;
                     }
@@ -256,6 +258,35 @@ impl<'a> Reader<'a> {
         if self.peek()? != b'"' {
             return Err(JsonError::Type(self.at));
         }
+        let start = self.at;
+        let escaped = self.pass_string()?;
+        Ok(Text { quoted: &self.text[start..self.at], start, escaped })
+    }
+
+    fn key(&mut self) -> Result<Text<'a>, JsonError> {
+        let (start, escaped) = self.pass_key()?;
+        Ok(Text { quoted: &self.text[start.clone()], start: start.start, escaped })
+    }
+
+    /// Passes over a key and its colon; gives its place, and whether it has an escape.
+    fn pass_key(&mut self) -> Result<(Span, bool), JsonError> {
+        self.skip_space();
+        if self.byte() != Some(b'"') {
+            return Err(JsonError::Syntax(self.at));
+        }
+        let start = self.at;
+        let escaped = self.pass_string()?;
+        let end = self.at;
+        self.skip_space();
+        if self.byte() != Some(b':') {
+            return Err(JsonError::Syntax(self.at));
+        }
+        self.at += 1;
+        Ok((start..end, escaped))
+    }
+
+    /// Passes over a string, at whose first quote the reader stands. True when it has an escape.
+    fn pass_string(&mut self) -> Result<bool, JsonError> {
         let bytes = self.text.as_bytes();
         let start = self.at;
         let mut from = start + 1;
@@ -264,7 +295,7 @@ impl<'a> Reader<'a> {
             let end = string_stop(bytes, from).ok_or(JsonError::Syntax(start))?;
             if bytes[end] == b'"' {
                 self.at = end + 1;
-                return Ok(Text { quoted: &self.text[start..self.at], start, escaped });
+                return Ok(escaped);
             }
             if bytes[end] != b'\\' {
                 // Control characters must be escaped (RFC 8259 section 7).
@@ -286,29 +317,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn key(&mut self) -> Result<Text<'a>, JsonError> {
-        self.skip_space();
-        if self.byte() != Some(b'"') {
-            return Err(JsonError::Syntax(self.at));
-        }
-        let key = self.string()?;
-        self.skip_space();
-        if self.byte() != Some(b':') {
-            return Err(JsonError::Syntax(self.at));
-        }
-        self.at += 1;
-        Ok(key)
-    }
-
     fn scalar(&mut self) -> Result<(), JsonError> {
-        let rest = &self.text.as_bytes()[self.at..];
-        for literal in [&b"true"[..], b"false", b"null"] {
-            if rest.starts_with(literal) {
-                self.at += literal.len();
-                return Ok(());
-            }
-        }
-        let length = number(rest).ok_or(JsonError::Syntax(self.at))?;
+        let length = scalar(&self.text.as_bytes()[self.at..]).ok_or(JsonError::Syntax(self.at))?;
         self.at += length;
         Ok(())
     }
@@ -332,61 +342,52 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte() {
+        // Most text has none: one comparison says so.
+        while let Some(byte @ ..=b' ') = self.byte()
+            && matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+        {
             self.at += 1;
         }
     }
 }
 
-/// The first byte at or after `from` that a string's text cannot have: a quote, a backslash or a
-/// control character. Eight bytes at a time: most of a message is strings.
-fn string_stop(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // Bytes below 32, and bytes that equal a given one, get their highest bit; bytes after such a
-    // one may get it wrongly, so that only the lowest counts.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let words = bytes[from..].chunks_exact(8);
-    let rest = words.remainder();
-    let mut at = from;
-    for word in words {
-        let word = word.try_into().map_or(0, u64::from_le_bytes);
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        let found = (control | quote | backslash) & HIGH;
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20);
-    rest.iter().position(special).map(|place| at + place)
+/// Length of the number or literal that `bytes` starts with.
+fn scalar(bytes: &[u8]) -> Option<usize> {
+    let literal = match bytes.first() {
+        Some(b't') => &b"true"[..],
+        Some(b'f') => b"false",
+        Some(b'n') => b"null",
+        _ => return number(bytes),
+    };
+    bytes.starts_with(literal).then_some(literal.len())
 }
 
 /// Length of the number that `bytes` starts with (RFC 8259 section 6).
 fn number(bytes: &[u8]) -> Option<usize> {
-    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let mut at = usize::from(bytes.first() == Some(&b'-'));
-    let whole = digits(at);
-    if whole == 0 || (whole > 1 && bytes[at] == b'0') {
+    let digits = |mut at: usize| {
+        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        at
+    };
+    let start = usize::from(bytes.first() == Some(&b'-'));
+    let mut at = digits(start);
+    if at == start || (at > start + 1 && bytes[start] == b'0') {
         return None;
     }
-    at += whole;
     if bytes.get(at) == Some(&b'.') {
-        let fraction = digits(at + 1);
-        if fraction == 0 {
+        let fraction = at + 1;
+        at = digits(fraction);
+        if at == fraction {
             return None;
         }
-        at += 1 + fraction;
     }
     if matches!(bytes.get(at), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
-        let exponent = digits(at + 1 + sign);
-        if exponent == 0 {
+        let exponent = at + 1 + usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+        at = digits(exponent);
+        if at == exponent {
             return None;
         }
-        at += 1 + sign + exponent;
     }
     Some(at)
 }
@@ -507,6 +508,20 @@ mod tests {
             )
         ) {
             let text = parts.concat();
+            prop_assert_eq!(accepts(&text), judge(&text), "{:?}", text);
+        }
+
+        #[test]
+        fn agrees_with_serde_json_on_long_strings(
+            parts in proptest::collection::vec(
+                ("[a-z\u{e9}\u{7f}]{0,400}", prop::sample::select(vec![
+                    "", "\\n", "\\\"", "\\\\", "\\u00e9", "\\ud83d\\ude00", "\\ud800", "\u{1f}", "\n", "\\x", "\"", "\\u12",
+                ])),
+                0..5,
+            )
+        ) {
+            let inside: String = parts.into_iter().map(|(run, end)| run + end).collect();
+            let text = format!("{{\"k\":\"{inside}\"}}");
             prop_assert_eq!(accepts(&text), judge(&text), "{:?}", text);
         }
     }
