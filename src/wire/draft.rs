@@ -52,6 +52,12 @@ impl Draft {
         self.length + self.holes * decimal(id, &mut [0; 20]).len()
     }
 
+    /// The message in pieces, none of them empty; those that did not change are not copied.
+    #[must_use]
+    pub fn pieces(&self, id: u64) -> Vec<Bytes> {
+        self.edits.pieces(&self.body, decimal(id, &mut [0; 20]))
+    }
+
     /// Appends the message to `out`.
     pub fn render_into(&self, id: u64, out: &mut Vec<u8>) {
         let mut digits = [0; 20];
@@ -83,6 +89,7 @@ mod tests {
             assert_eq!(value["id"], id);
             assert_eq!(value["method"], "tools/list");
             assert_eq!(draft.len(id), draft.render(id).len());
+            assert_eq!(draft.pieces(id).concat(), draft.render(id));
         }
     }
 }

@@ -141,6 +141,21 @@ impl Edits {
         out.extend_from_slice(&body[from..]);
     }
 
+    /// The same in pieces, where what stays is not copied.
+    pub(super) fn pieces(&self, body: &Bytes, hole: &[u8]) -> Vec<Bytes> {
+        let mut pieces = Vec::with_capacity(2 * self.list.len() + 1);
+        let mut from = 0;
+        for (span, piece) in &self.list {
+            pieces.push(body.slice(from..span.start));
+            let text = if matches!(piece, Piece::Hole) { hole } else { piece.text().as_bytes() };
+            pieces.push(Bytes::copy_from_slice(text));
+            from = span.end;
+        }
+        pieces.push(body.slice(from..));
+        pieces.retain(|piece| !piece.is_empty());
+        pieces
+    }
+
     fn sort(&mut self) {
         // Stable: insertions at one place keep the order in which they were asked for, and stand
         // before a replacement that begins there.
@@ -185,5 +200,6 @@ mod tests {
         let draft = edits.draft(&body);
         assert_eq!(&draft.render(42)[..], b"{\"id\":42,\"t\":42}");
         assert_eq!(&draft.render(7)[..], b"{\"id\":7,\"t\":7}");
+        assert_eq!(draft.pieces(7).concat(), b"{\"id\":7,\"t\":7}");
     }
 }

@@ -206,6 +206,8 @@ pub(super) async fn collect(mut body: Arriving, limit: usize) -> Result<Bytes, (
             first = data;
         } else {
             if all.is_empty() {
+                let left = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+                all.reserve((length + left).min(limit));
                 all.extend_from_slice(&first);
             }
             all.extend_from_slice(&data);

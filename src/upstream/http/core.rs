@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, ERROR_LIMIT, collect};
 use super::desk::{Desk, Noted};
-use super::head::RequestHead;
+use super::head::{LONG, RequestHead};
 use super::ladder::{FIRST_ID, Greeting, greet};
 use super::target::{HttpTarget, Road};
 use crate::base::Tasks;
@@ -151,7 +151,8 @@ impl Core {
 
     /// The head of a request.
     pub(super) fn head(&self, session: &Session, outgoing: &Outgoing, id: u64) -> RequestHead {
-        let mut head = session.post.before(outgoing.draft.len(id));
+        let length = outgoing.draft.len(id);
+        let mut head = session.post.before(if length < LONG { length } else { 0 });
         if self.facts.era == Era::Modern {
             head.push(&METHOD, &HeaderValue::from_static(outgoing.method.name));
             if let Some(name) = &outgoing.name {

@@ -1,7 +1,8 @@
 //! The head of a request as bytes, and the head of a response read from bytes (RFC 9112).
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::io::{Cursor, Write};
+use std::io::{Cursor, IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -19,6 +20,37 @@ const HEADERS: usize = 100;
 /// The head of a request without its end: what all requests of a session have in common is
 /// written once, and each of them copies it and adds its own.
 pub(super) struct RequestHead(Vec<u8>);
+
+/// Bodies from this length on are not copied behind their heads.
+pub(super) const LONG: usize = 16 << 10;
+
+/// A body in several pieces, none of which is empty.
+struct Pieces(VecDeque<Bytes>);
+
+impl Buf for Pieces {
+    fn remaining(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.front().map_or(&[], |piece| piece)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let filled = slices.iter_mut().zip(&self.0);
+        filled.map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(piece) = self.0.front_mut() {
+            if count < piece.len() {
+                return piece.advance(count);
+            }
+            count -= piece.len();
+            self.0.pop_front();
+        }
+    }
+}
 
 /// What a request adds: method, name, length, and most often nothing else.
 const ADDED: usize = 256;
@@ -71,6 +103,12 @@ impl RequestHead {
         let mut request = self.complete(Some(draft.len(id)));
         draft.render_into(id, &mut request);
         Cursor::new(request)
+    }
+
+    /// The whole request with its body beside it: for a long one.
+    pub(super) fn beside(self, draft: &Draft, id: u64) -> impl Buf + Send {
+        let body = Pieces(draft.pieces(id).into());
+        self.finish(Some(draft.len(id))).chain(body)
     }
 
     fn complete(mut self, length: Option<usize>) -> Vec<u8> {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::client::{Host, HttpClient, SendError};
 use super::connection::Response;
-use super::head::RequestHead;
+use super::head::{LONG, RequestHead};
 use crate::base::{Bearer, Name, Refusal};
 use crate::config::EraSetting;
 use crate::upstream::link::{Cause, LinkError, Ran};
@@ -184,7 +184,8 @@ impl Road {
         until: Option<Instant>,
     ) -> Result<Response, SendError> {
         match &self.bearer {
-            None => self.host.send_whole(head.with(draft, id), until).await,
+            None if draft.len(id) < LONG => self.host.send_whole(head.with(draft, id), until).await,
+            None => Box::pin(self.host.send_whole(head.beside(draft, id), until)).await,
             Some(bearer) => Box::pin(self.post_draft_as(bearer, head, (draft, id), until)).await,
         }
     }
@@ -197,7 +198,11 @@ impl Road {
         until: Option<Instant>,
     ) -> Result<Response, SendError> {
         let sent = show(bearer, &mut head);
-        let response = self.host.send_whole(head.with(draft, id), until).await?;
+        let response = if draft.len(id) < LONG {
+            self.host.send_whole(head.with(draft, id), until).await?
+        } else {
+            self.host.send_whole(head.beside(draft, id), until).await?
+        };
         note(bearer, sent.as_ref(), &response);
         Ok(response)
     }
