@@ -26,7 +26,7 @@
 //!    │     pipeline/links → upstream/pool      one live connection    → Lease
 //!    ▼     pipeline/compose                    splices the request    → Outgoing
 //!  upstream   upstream/http or upstream/stdio  → one Message, many, or bytes as they come
-//!    │     pipeline/relay → pipeline/result    id, token, URIs, words of the caller's era
+//!    │     pipeline/relay → pipeline/result    id, token, URIs, words of the caller's era; large ones in pipeline/sieve
 //!    │             ├ pipeline/talk → bridge    questions and notifications before the answer
 //!    │             ├ pipeline/task → bridge    calls that become tasks, and what is asked of them
 //!    │             └ namespace/rewrite         the way back of names

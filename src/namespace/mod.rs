@@ -30,7 +30,9 @@ pub use gate::{Entry, Gate, Guise, Pin};
 pub use name::Namer;
 pub use page::{Page, read_page};
 pub use plan::{Plan, Target};
-pub use rewrite::{Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result};
+pub use rewrite::{
+    Naming, Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_naming, rewrite_result,
+};
 pub use schema::{HeaderParameter, ParameterKind};
 pub use uri::{join_template, join_uri, split_uri};
 pub use view::View;

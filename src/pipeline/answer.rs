@@ -1,11 +1,13 @@
 //! What the line gives back to a door.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::finish::Tally;
+use super::sieve::Sieve;
 use crate::base::Fault;
 use crate::upstream::Lease;
 use crate::wire::{Era, IdText};
@@ -29,11 +31,13 @@ pub enum Body {
 /// An answer that goes on as it comes.
 #[derive(Debug)]
 pub struct Passing {
-    /// What was read already, with its id changed back.
-    pub head: Bytes,
+    /// What was read already, changed back.
+    pub head: VecDeque<Bytes>,
     /// The rest.
     pub rest: crate::upstream::Arriving,
-    /// Bytes of both together, when the upstream said so.
+    /// What changes the rest, unless it goes on untouched.
+    pub sieve: Option<Box<Sieve>>,
+    /// Bytes of both together, when that is known.
     pub length: Option<u64>,
     /// The link it comes over, kept until all has come.
     pub lease: Lease,

@@ -262,7 +262,10 @@ impl Line {
                 session: caller.session.clone(),
                 result_cap: caller.result_cap,
             };
-            match relay(asked, lease, reply?, early.is_none()).await {
+            // Who comes without headers reads answers whole, in the modern era.
+            let may_pass =
+                early.is_none() && (caller.era == Era::Legacy || caller.headers.is_some());
+            match relay(asked, lease, reply?, may_pass).await {
                 Ok(Relayed::Done(answer)) => return Ok(answer),
                 Ok(Relayed::Talk(rest)) => {
                     let (asked, lease, turn) = *rest;

@@ -384,6 +384,8 @@ impl Mask for Hidden {
 pub enum End {
     /// All of it went to the client.
     Complete,
+    /// The same, and it said that it failed.
+    Failed,
     /// The upstream broke off.
     Broken,
     /// The key or the session ended.
@@ -423,6 +425,7 @@ impl Tally {
             End::Broken => Outcome::Broken,
             _ if record.listens => Outcome::Closed,
             End::Complete => Outcome::Ok,
+            End::Failed => Outcome::Error,
             End::Left => Outcome::Abandoned,
         };
         // What waits for the disk is what can still be held back.

@@ -187,9 +187,7 @@ impl Line {
     pub(super) async fn whole(&self, upstream: &Upstream, reply: Reply) -> Result<Message, Fault> {
         match reply {
             Reply::Message(message) => Ok(message),
-            Reply::Json { id, body, .. } => {
-                super::relay::collect(upstream, id, body, Bytes::new()).await
-            }
+            Reply::Json { id, body, .. } => super::relay::collect(upstream, id, body, &[]).await,
             Reply::Exchange(mut exchange) => loop {
                 let message = exchange.next().await?;
                 if matches!(message.inbound.kind, InboundKind::Result | InboundKind::Error) {

@@ -1,15 +1,18 @@
 //! The way back of one request: an answer in one piece, a stream of events, or bytes that go
 //! through as they come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Body, Passing};
 use super::finish::Tally;
 use super::result::{is_question, respond, uri_way, wants_visits};
+use super::sieve::Sieve;
 use super::talk::Turn;
 use super::task::{Tasked, is_task};
 use crate::auth::Principal;
@@ -25,6 +28,9 @@ use crate::wire::{Era, IdText, Inbound, InboundKind, Method, Revision};
 
 /// Longest response that is kept in memory to be changed; a longer one must go through.
 const LONGEST: usize = 16 << 20;
+/// What is read of a response before it is judged whether the rest may go through. One that is
+/// shorter is read to its end.
+const BEGINNING: usize = 16 << 10;
 
 /// What must be known of a request when its answer comes.
 #[derive(Debug, Clone)]
@@ -78,8 +84,8 @@ pub(super) enum Relayed {
     Talk(Box<(Asked, Lease, Turn)>),
 }
 
-/// Brings a reply back to its client. `may_pass` is false for a client that has a stream already:
-/// bytes cannot go through to it as they come.
+/// Brings a reply back to its client. `may_pass` is false for a client that has a stream already,
+/// or reads whole messages: bytes cannot go through to it as they come.
 pub(super) async fn relay(
     asked: Asked,
     lease: Lease,
@@ -92,16 +98,16 @@ pub(super) async fn relay(
     let message = match reply {
         Reply::Message(message) => message,
         Reply::Json { id, body, .. } if !may_pass => {
-            Box::pin(collect(&asked.upstream, id, body, Bytes::new())).await?
+            Box::pin(collect(&asked.upstream, id, body, &[])).await?
         }
         Reply::Json { id, length, body } => {
             match Box::pin(arriving(&asked, id, length, body)).await? {
                 Arrived::Whole(message) => message,
-                Arrived::Passing { head, rest, length } => {
+                Arrived::Passing { head, rest, sieve, length } => {
                     let limits = (asked.upstream.timing.timeout, asked.upstream.timing.max_time);
                     let ends = asked.ends();
                     let tally = Tally::default();
-                    let passing = Passing { head, rest, length, lease, limits, ends, tally };
+                    let passing = Passing { head, rest, sieve, length, lease, limits, ends, tally };
                     return Ok(Relayed::Done(Answer::ok(Body::Passing(Box::new(passing)))));
                 }
             }
@@ -131,7 +137,7 @@ async fn follow(asked: Asked, lease: Lease, reply: Reply) -> Result<Relayed, Fau
     let turn = match reply {
         Reply::Message(message) => Turn { first: Some(message), rest: None },
         Reply::Json { id, body, .. } => {
-            let message = Box::pin(collect(&asked.upstream, id, body, Bytes::new())).await?;
+            let message = Box::pin(collect(&asked.upstream, id, body, &[])).await?;
             Turn { first: Some(message), rest: None }
         }
         Reply::Exchange(rest) => Turn { first: None, rest: Some(rest) },
@@ -149,12 +155,18 @@ fn whole(asked: &Asked, message: &Message) -> Result<Answer, Fault> {
 enum Arrived {
     /// It was read to its end.
     Whole(Message),
-    /// It goes through as it comes: what was read, the rest, the length of both.
-    Passing { head: Bytes, rest: Arriving, length: Option<u64> },
+    /// It goes through as it comes: what was read, the rest with what changes it, the length of
+    /// both.
+    Passing {
+        head: VecDeque<Bytes>,
+        rest: Arriving,
+        sieve: Option<Box<Sieve>>,
+        length: Option<u64>,
+    },
 }
 
-/// A response that is still arriving. It goes through as it comes when only its id changes and
-/// the id stands before the result; else it is read to its end.
+/// A response that is still arriving. It goes through as it comes when all that changes in it
+/// stands in known places, and its beginning says that it is a result; else it is read to its end.
 async fn arriving(
     asked: &Asked,
     id: u64,
@@ -166,19 +178,47 @@ async fn arriving(
         && asked.result_cap.is_none()
         && uri_way(asked.method.route)
             .is_none_or(|way| !asked.merged && !falls_back(way, asked.revision(), None));
-    if !untouched {
-        return Ok(Arrived::Whole(collect(&asked.upstream, id, body, Bytes::new()).await?));
+    if untouched {
+        let first = next_piece(&asked.upstream, &mut body).await?.unwrap_or_default();
+        let Some(place) = leading_id(&first, id) else {
+            return Ok(Arrived::Whole(collect(&asked.upstream, id, body, &[first]).await?));
+        };
+        let change = asked.id.len() as u64;
+        let length = length.map(|length| length + change - place.len() as u64);
+        let head = [
+            first.slice(..place.start),
+            Bytes::copy_from_slice(asked.id.as_bytes()),
+            first.slice(place.end..),
+        ];
+        return Ok(Arrived::Passing { head: head.into(), rest: body, sieve: None, length });
     }
-    let first = next_piece(&asked.upstream, &mut body).await?.unwrap_or_default();
-    let Some(place) = leading_id(&first, id) else {
-        return Ok(Arrived::Whole(collect(&asked.upstream, id, body, first).await?));
+    let Some(mut sieve) = Sieve::new(asked, id) else {
+        return Ok(Arrived::Whole(collect(&asked.upstream, id, body, &[]).await?));
     };
-    let mut head = BytesMut::with_capacity(first.len() + asked.id.len());
-    head.extend_from_slice(&first[..place.start]);
-    head.extend_from_slice(asked.id.as_bytes());
-    head.extend_from_slice(&first[place.end..]);
-    let length = length.map(|length| length + asked.id.len() as u64 - place.len() as u64);
-    Ok(Arrived::Passing { head: head.freeze(), rest: body, length })
+    let beginning = beginning(&asked.upstream, &mut body);
+    let limit = tokio::time::timeout(asked.upstream.timing.max_time, beginning).await;
+    let first = limit.map_err(|_| broken(&asked.upstream, "it took too long"))??;
+    let mut head = VecDeque::new();
+    let passes = !body.is_end_stream()
+        && first.iter().all(|piece| sieve.take(piece.clone(), &mut head).is_ok())
+        && sieve.settle();
+    if passes {
+        let sieve = Some(Box::new(sieve));
+        return Ok(Arrived::Passing { head, rest: body, sieve, length: None });
+    }
+    Ok(Arrived::Whole(collect(&asked.upstream, id, body, &first).await?))
+}
+
+/// The first pieces of a body.
+async fn beginning(upstream: &Upstream, body: &mut Arriving) -> Result<Vec<Bytes>, Fault> {
+    let (mut pieces, mut length) = (Vec::new(), 0);
+    while length < BEGINNING
+        && let Some(piece) = next_piece(upstream, body).await?
+    {
+        length += piece.len();
+        pieces.push(piece);
+    }
+    Ok(pieces)
 }
 
 /// The next bytes of a body; waits at most as long as the upstream may be silent.
@@ -220,15 +260,19 @@ fn leading_id(first: &[u8], id: u64) -> Option<std::ops::Range<usize>> {
     found.filter(|place| result && text[place.clone()] == *id.to_string())
 }
 
-/// Reads the response to our request `id` to its end; `first` was read already.
+/// Reads the response to our request `id` to its end; what is in `first` was read already.
 pub(super) async fn collect(
     upstream: &Upstream,
     id: u64,
     mut body: Arriving,
-    first: Bytes,
+    first: &[Bytes],
 ) -> Result<Message, Fault> {
     let all = async {
-        let mut whole = BytesMut::from(&first[..]);
+        let begun: usize = first.iter().map(Bytes::len).sum();
+        // Of one whose length is not known it says 0.
+        let left = usize::try_from(body.size_hint().lower()).unwrap_or(LONGEST);
+        let mut whole = BytesMut::with_capacity((begun + left).min(LONGEST));
+        first.iter().for_each(|piece| whole.extend_from_slice(piece));
         while let Some(data) = next_piece(upstream, &mut body).await? {
             if whole.len() + data.len() > LONGEST {
                 return Err(too_large(upstream));

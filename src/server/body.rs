@@ -14,7 +14,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::connection::Active;
 use super::reply;
 use crate::base::now;
-use crate::pipeline::{self, End, Feed, Tally};
+use crate::pipeline::{self, Broken, End, Feed, Sieve, Tally};
 use crate::upstream::{Arriving, Lease};
 use crate::wire::{Era, IdText, sse};
 
@@ -34,6 +34,9 @@ pub(super) enum BodyError {
     /// The upstream fell silent, or dripped for too long, while its answer went through.
     #[error("the upstream took too long in the middle of its answer")]
     Silence,
+    /// The upstream's answer went wrong while it went through.
+    #[error(transparent)]
+    Malformed(#[from] Broken),
     /// A cold route failed.
     #[error(transparent)]
     Cold(#[from] axum::Error),
@@ -54,8 +57,10 @@ enum Kind {
 }
 
 struct Passing {
-    head: Option<Bytes>,
+    /// What goes out next.
+    ready: VecDeque<Bytes>,
     rest: Arriving,
+    sieve: Option<Box<Sieve>>,
     left: Option<u64>,
     silence: Duration,
     timer: Pin<Box<Sleep>>,
@@ -86,11 +91,12 @@ impl ReplyBody {
 
     /// An upstream's answer as it comes; the lease keeps its link until all has come.
     pub(super) fn passing(answer: pipeline::Passing) -> Self {
-        let pipeline::Passing { head, rest, length, lease, limits, ends, tally } = answer;
+        let pipeline::Passing { head, rest, sieve, length, lease, limits, ends, tally } = answer;
         let (silence, total) = limits;
         let passing = Passing {
-            head: Some(head),
+            ready: head,
             rest,
+            sieve,
             left: length,
             silence,
             timer: Box::pin(tokio::time::sleep(silence)),
@@ -156,7 +162,7 @@ impl Body for ReplyBody {
         match &self.kind {
             Kind::Whole(bytes) => bytes.is_none(),
             Kind::Pieces(pieces) => pieces.is_empty(),
-            Kind::Passing(passing) => passing.head.is_none() && passing.rest.is_end_stream(),
+            Kind::Passing(passing) => passing.is_over(),
             Kind::Events(_) => false,
             Kind::Cold(body) => body.is_end_stream(),
         }
@@ -188,10 +194,10 @@ impl Passing {
             self.tally.end(End::Broken);
             return Poll::Ready(Some(Err(BodyError::Silence)));
         }
-        let frame = match self.head.take() {
-            Some(head) => Some(Ok(Frame::data(head))),
-            None => match Pin::new(&mut self.rest).poll_frame(context) {
-                Poll::Ready(frame) => frame.map(|frame| frame.map_err(BodyError::from)),
+        let frame = match self.ready.pop_front() {
+            Some(bytes) => Some(Ok(Frame::data(bytes))),
+            None => match self.next(context) {
+                Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     ready!(self.timer.as_mut().poll(context));
                     Some(Err(BodyError::Silence))
@@ -201,6 +207,34 @@ impl Passing {
         self.timer.as_mut().reset(now() + self.silence);
         self.count(frame.as_ref());
         Poll::Ready(frame)
+    }
+
+    /// What has come from the upstream, changed back.
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            let frame = ready!(Pin::new(&mut self.rest).poll_frame(context)).transpose()?;
+            let Some(sieve) = &mut self.sieve else { return Poll::Ready(frame.map(Ok)) };
+            match frame.map(Frame::into_data) {
+                Some(Ok(data)) => sieve.take(data, &mut self.ready)?,
+                Some(Err(_)) => {}
+                None => return Poll::Ready(sieve.end().err().map(|error| Err(error.into()))),
+            }
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+        }
+    }
+
+    fn complete(&self) -> End {
+        let failed = self.sieve.as_ref().is_some_and(|sieve| sieve.failed());
+        if failed { End::Failed } else { End::Complete }
+    }
+
+    /// True when nothing more goes out and nothing has gone wrong.
+    fn is_over(&self) -> bool {
+        self.ready.is_empty()
+            && self.rest.is_end_stream()
+            && self.sieve.as_ref().is_none_or(|sieve| sieve.end().is_ok())
     }
 
     /// Counts what goes to the client. Whoever reads a body of a known length does not ask for
@@ -215,12 +249,12 @@ impl Passing {
                 if let Some(left) = &mut self.left {
                     *left = left.saturating_sub(bytes as u64);
                 }
-                if self.left == Some(0) || self.rest.is_end_stream() {
-                    self.tally.end(End::Complete);
+                if self.left == Some(0) || self.is_over() {
+                    self.tally.end(self.complete());
                 }
             }
             Some(Err(_)) => self.tally.end(End::Broken),
-            None => self.tally.end(End::Complete),
+            None => self.tally.end(self.complete()),
         }
     }
 }

@@ -5,4 +5,6 @@ mod result;
 mod tests;
 
 pub(super) use result::rewrite_skill;
-pub use result::{Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_result};
+pub use result::{
+    Naming, Recipient, ShiftedEdits, UriWay, rewrite_error_uri, rewrite_naming, rewrite_result,
+};

@@ -75,6 +75,33 @@ pub fn rewrite_error_uri(
     Ok(())
 }
 
+/// A value of a result that may name something of its upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// The `uri` of a resource or a link.
+    Uri,
+    /// The `_meta` of a result or a resource.
+    Meta,
+}
+
+/// Makes public what one such value names. Another type than the protocol's is left alone.
+///
+/// # Errors
+/// When the value is no JSON.
+pub fn rewrite_naming(
+    naming: Naming,
+    value: &str,
+    upstream: &str,
+    edits: &mut Edits,
+) -> Result<(), JsonError> {
+    let mut reader = Reader::new(value, UPSTREAM_DEPTH);
+    match (naming, reader.peek()?) {
+        (Naming::Uri, b'"') => rewrite_uri(&mut reader, upstream, edits),
+        (Naming::Meta, b'{') => rewrite_meta(value, &mut reader, upstream, edits),
+        _ => reader.value().map(drop),
+    }
+}
+
 /// Edits of a part of a text, made from the part's own places.
 #[derive(Debug)]
 pub struct ShiftedEdits<'a> {

@@ -178,7 +178,7 @@ impl Talk {
             let turn = match reply? {
                 Answered::Message(message) => Turn { first: Some(message), rest: None },
                 Answered::Json { id, body, .. } => {
-                    let message = collect(upstream, id, body, bytes::Bytes::new()).await?;
+                    let message = collect(upstream, id, body, &[]).await?;
                     Turn { first: Some(message), rest: None }
                 }
                 Answered::Exchange(rest) => Turn { first: None, rest: Some(rest) },

@@ -201,7 +201,7 @@ impl Follower {
                 Ok(Reply::Exchange(exchange)) => exchange,
                 Ok(Reply::Message(message)) => return self.passed(message).await.map(drop),
                 Ok(Reply::Json { id, body, .. }) => {
-                    let whole = collect(&wanted.upstream, id, body, bytes::Bytes::new()).await;
+                    let whole = collect(&wanted.upstream, id, body, &[]).await;
                     return match whole {
                         Ok(message) => self.passed(message).await.map(drop),
                         Err(fault) => {

@@ -3,6 +3,7 @@
 
 mod apps;
 mod content;
+mod large;
 mod meta;
 mod peer;
 mod quirks;
