@@ -125,8 +125,7 @@ pub(super) async fn talk<S>(
         let seat = Arc::new((entrance, activity.clone()));
         hyper::service::service_fn(move |request| {
             let seat = seat.clone();
-            // Boxed for as long as the request: else each connection keeps room for one.
-            Box::pin(async move { seat.0.serve(request, peer, &seat.1).await })
+            async move { seat.0.serve(request, peer, &seat.1).await }
         })
     };
     let ended = if http2 {
